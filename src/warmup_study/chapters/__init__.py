@@ -1,0 +1,93 @@
+"""Chapters: what a notebook runs, where its results go, and which verdicts follow. A notebook only calls and shows."""
+
+import importlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from IPython.display import display
+from pandas.io.formats.style import Styler
+from pydantic import ValidationError
+
+from warmup_study import claims, controls, endpoints, provenance, store, sweep, verdicts
+from warmup_study.chapters.sizes import device_of
+from warmup_study.experiment import Experiment
+from warmup_study.figures.canvas import StudyFigure
+from warmup_study.inference import Verdict
+from warmup_study.parameters import Parameters, validate
+from warmup_study.paths import Folders, StudyError
+from warmup_study.wording import say
+
+TARGET = 0.25  # share of the loss at initialisation that counts as trained, for steps_to_target
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook's run: validated parameters, what they make it train, and the tests that belong to its name."""
+
+    name: str
+    parameters: Parameters
+    experiments: tuple[Experiment, ...]
+    started: float
+
+    @property
+    def folders(self) -> Folders:
+        """Where results and figures are written."""
+        return self.parameters.folders
+
+    def run(self) -> pd.DataFrame:
+        """The table of runs, trained now where the cache lacks them, and written to the results folder.
+
+        The controls come first: raises ``StudyError`` where one of them fails.
+        """
+        controls.check(self.folders.cache, device_of(self.parameters))
+        runs = sweep.sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
+        runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
+        store.write_runs(self.folders.results / f"{self.name}.parquet", store.from_frame(runs))
+        return runs
+
+    def judge(self, runs: pd.DataFrame) -> list[Verdict]:
+        """The chapter's verdicts, adjusted for all claims tested so far and entered in verdicts.json."""
+        adjusted = verdicts.enter(self.folders, self.name, verdicts.judge(self.name, runs))
+        seeds = sorted(int(seed) for seed in runs["seed"].unique())
+        provenance.record(self.folders, self.name, time.perf_counter() - self.started, seeds)
+        return adjusted
+
+    def rules(self) -> Styler:
+        """The chapter's claims with the rules that decide them, as the table of claims states them."""
+        mine = [row for row in claims.table() if self.name in (row.notebook, *row.also)]
+        columns = ["id", "source", "rule", "margin", "unit"]
+        table = pd.DataFrame([row.model_dump() for row in mine])[columns]
+        return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
+
+    def account(self, runs: pd.DataFrame) -> None:
+        """Say what was run: tasks, runs, seeds by role and divergences."""
+        roles = runs.groupby("role")["seed"].nunique()
+        diverged = int((runs["status"] == "diverged").sum())
+        say(
+            f"{len(runs):,} runs on {', '.join(runs['task'].unique())}: {roles.get('selection', 0)} seeds to pick "
+            f"learning rates, {roles['confirmation']} others to report; {diverged:,} runs diverged."
+        )
+
+    def show(self, figure: StudyFigure, name: str) -> None:
+        """Save a figure under the chapter's name, and show it, wherever in a cell this stands."""
+        display(figure.save(self.folders, self.name, name))
+
+
+def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
+    """The chapter a notebook belongs to, with its parameters checked: ``open_chapter("1_...", globals())``.
+
+    Raises ``StudyError``, in one line, for any parameter that is unknown, of the wrong type or out of range, and for
+    parameters that are right one by one but make no design together.
+    """
+    parameters = validate(name, namespace)
+    design = importlib.import_module(f"warmup_study.chapters.{name.partition('_')[2]}")
+    try:
+        experiments = tuple(design.experiments(parameters))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = "".join(f"{part}: " for part in problem["loc"][:1])
+        raise StudyError(f"{place}{problem['msg'].removeprefix('Value error, ')}") from None
+    return Chapter(name, parameters, experiments, time.perf_counter())

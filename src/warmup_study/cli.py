@@ -1,0 +1,81 @@
+"""The command ``warmup-study``: what make and dodo.py ask of the package."""
+
+import argparse
+import sys
+
+from warmup_study import reproduce, verdicts
+from warmup_study.claims import table
+from warmup_study.paths import PRESETS, Folders, StudyError
+from warmup_study.report import build
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command; an error of the study is one line on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.action(options)
+    except StudyError as error:
+        print(f"warmup-study: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Sub-commands and their options."""
+    parser = argparse.ArgumentParser(prog="warmup-study", description="The warmup study's own commands.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, action, purpose in (
+        ("report", _report, "build the page from the executed notebooks and their results"),
+        ("verdicts", _verdicts, "make verdicts.json anew from the tables of runs alone, and list it"),
+        ("reproduce", _reproduce, "train a part of the results anew, chosen by chance, and compare"),
+    ):
+        command = commands.add_parser(name, help=purpose)
+        command.add_argument("--preset", choices=PRESETS, default="quick")
+        command.add_argument("--output-dir", default="", help="where results lie (default: the project)")
+        command.set_defaults(action=action)
+    command.add_argument(
+        "--share", type=_share, default=0.05, help="how much of it, above 0, at most 1 (default: 0.05)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="chooses the part (default: 0)")
+    claims = commands.add_parser("claims", help="list the claims under test")
+    claims.set_defaults(action=_claims)
+    return parser
+
+
+def _report(options: argparse.Namespace) -> None:
+    """Build the page and print where it is."""
+    print(build(Folders.of(options.output_dir, options.preset)))
+
+
+def _verdicts(options: argparse.Namespace) -> None:
+    """Print a line per verdict made anew: claim, task, verdict."""
+    for row in verdicts.recompute(Folders.of(options.output_dir, options.preset)):
+        print(f"{row.id:20} {row.task:20} {row.verdict}")
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    """Print a line per chapter. Raises StudyError after the last where one was not reproduced."""
+    print(f"{'chapter':26} {'chunks':>6} {'runs':>6} {'equal bits':>10} {'same end':>8} {'deviation':>9}")
+    failed = []
+    for row in reproduce.reproduce(Folders.of(options.output_dir, options.preset), options.share, options.seed):
+        numbers = f"{row.chunks:6} {row.runs:6} {row.equal:10} {row.same_end:8} {row.deviation:9.2g}"
+        print(f"{row.notebook:26} {numbers}", flush=True)
+        failed += [] if row.holds else [row.notebook]
+    if failed:
+        raise StudyError(f"not reproduced: {', '.join(failed)}")
+
+
+def _share(text: str) -> float:
+    if not 0 < (share := float(text)) <= 1:
+        raise ValueError
+    return share
+
+
+def _claims(_: argparse.Namespace) -> None:
+    """Print a line per claim: id, notebook, title."""
+    for row in table():
+        print(f"{row.id:20} {row.notebook:26} {row.title}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures: one function each, one style, files that carry their own words."""

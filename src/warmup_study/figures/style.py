@@ -1,0 +1,51 @@
+"""One look for all figures: colour is the optimiser, line style and marker are the warmup arm, everywhere the same."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+STYLE_FILE = Path(__file__).with_name("study.mplstyle")
+INK = "#1b1b1f"
+INK_ON_DARK = "#e6e4e0"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one optimiser or one warmup arm is drawn, and what it is called."""
+
+    label: str
+    colour: str = INK
+    line: str | tuple[float, tuple[float, ...]] = "-"
+    marker: str = "o"
+
+
+# Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white.
+OPTIMIZERS = {
+    "sgd": Look("SGD", "#0072B2"),
+    "momentum": Look("SGD + momentum", "#56B4E9"),
+    "momentum_tf": Look("SGD + momentum, Sutskever's form", INK),
+    "nesterov": Look("SGD + Nesterov momentum", "#56B4E9"),
+    "rmsprop": Look("RMSProp", "#E69F00"),
+    "adam": Look("Adam", "#D55E00"),
+    "adamw": Look("AdamW", "#CC79A7"),
+    "radam": Look("RAdam", "#009E73"),
+}
+WARMUPS = {
+    "none": Look("no warmup", line="-", marker="o"),
+    "ramp": Look("ramp", line=(0, (5, 2)), marker="^"),
+    "zero": Look("lr = 0, then full", line=(0, (1, 1.5)), marker="s"),
+    "constant": Look("low lr, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),
+}
+ENDPOINTS = {
+    "tuned_loss": ("tuned test loss", "gain, log ratio"),
+    "lr_sensitivity": ("sensitivity to the lr", "gain, share of initial loss"),
+    "max_trainable_lr": ("largest trainable lr", "gain, doublings"),
+}
+"""What an endpoint's gain is called, and its unit."""
+
+
+def study_style() -> AbstractContextManager[None]:
+    """The study's style, for the time of one figure; whatever IPython or the user has set does not leak in."""
+    return plt.style.context(["default", STYLE_FILE])

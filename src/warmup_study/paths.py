@@ -1,0 +1,166 @@
+"""Where things lie: the notebooks' names, the output folders, atomic writing, and the study's own error."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import tomllib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+if sys.platform != "win32":
+    import fcntl
+
+CHAPTERS = (
+    "1_sgd_vs_adam",
+    "2_zero_vs_ramped_warmup",
+    "3_momentum",
+    "4_early_examples",
+    "5_attention_and_decay",
+    "6_mechanism",
+    "7_anchor_warmup",
+)
+"""The notebooks that test claims, in reading order."""
+
+BATCH = (*CHAPTERS, "report")
+"""What a batch run runs, in order: the chapters and the verdicts page."""
+
+NOTEBOOKS = (*BATCH, "lab")
+"""All notebooks: those of the batch run and the interactive one."""
+
+Preset = Literal["smoke", "quick", "full"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+"""Sizes of the study, smallest first. They change sizes only, never rules."""
+
+
+class StudyError(Exception):
+    """An error whose message is one clear line for the reader, shown in notebooks without a traceback."""
+
+    def __str__(self) -> str:
+        """The message on one line, whatever was put into it."""
+        return " ".join(super().__str__().split())
+
+    def _render_traceback_(self) -> list[str]:
+        """Lines that IPython prints in place of a traceback."""
+        return [f"StudyError: {self}"]
+
+
+def project_root() -> Path:
+    """Folder of the project: WARMUP_STUDY_ROOT, else the checkout around this file, else the current one."""
+    named = os.environ.get("WARMUP_STUDY_ROOT")
+    if named:
+        return Path(named).expanduser().resolve()
+    ancestors = Path(__file__).resolve().parents
+    return next((folder for folder in ancestors if _is_checkout(folder)), Path.cwd())
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Tell whether `folder` holds the pyproject.toml of this project (another one may enclose an install)."""
+    try:
+        content = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(content.get("project", {}).get("name") == "warmup-study")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Output folders of one preset under one root. Nothing is created before something is written."""
+
+    root: Path
+    preset: str
+
+    @classmethod
+    def of(cls, output_dir: str, preset: str) -> "Folders":
+        """Folders under `output_dir` ("" = the project). Raises StudyError where nothing can be written."""
+        try:
+            root = Path(output_dir).expanduser().resolve() if output_dir else project_root()
+            _try_writing(root)
+        except (OSError, ValueError, RuntimeError) as error:  # also a null byte and an unknown ~user
+            reason = getattr(error, "strerror", None) or error
+            raise StudyError(f"cannot write to the folder {output_dir or '.'!r}: {reason}") from error
+        return cls(root, preset)
+
+    @property
+    def results(self) -> Path:
+        """Runs (parquet), verdicts.json and provenance.json."""
+        return self.root / "data" / "results" / self.preset
+
+    @property
+    def figures(self) -> Path:
+        """SVG figures and their sidecars; the published (full) ones lie at the top."""
+        top = self.root / "figures"
+        return top if self.preset == "full" else top / self.preset
+
+    @property
+    def report(self) -> Path:
+        """The rendered page (a file)."""
+        return self.root / "report" / ("index.html" if self.preset == "full" else f"{self.preset}.html")
+
+    @property
+    def executed(self) -> Path:
+        """Executed notebooks."""
+        return self.root / "data" / "executed" / self.preset
+
+    @property
+    def cache(self) -> Path:
+        """Finished work that a later run reuses, whatever its preset."""
+        return self.root / "data" / "cache"
+
+
+def _try_writing(folder: Path) -> None:
+    """Raise OSError unless `folder` can be made and written: tried, as permission bits mislead root."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    with tempfile.TemporaryFile(dir=nearest):
+        pass
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made where it is missing, against other processes that lock it; its lock ends with its holder.
+
+    Raises StudyError where the folder cannot be made. Where the system has no such locks, nobody is held up.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StudyError(f"cannot write {folder}: {error.strerror or error}") from error
+    if place is None:
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write `content` (text as UTF-8): whatever happens, `path` holds all of the old or all of the new.
+
+    Makes the parent folders. Raises StudyError where the system refuses.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_synced(part, data)
+        os.replace(part, path)
+    except OSError as error:
+        raise StudyError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already, or never made
+            part.unlink()
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    """Write a new file and push it to the disk, lest a crash leave a full-length file of zeros."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,8 @@
+"""The report: one self-contained page from executed notebooks, and the pieces that its notebook shows too."""
+
+from warmup_study.report.answer import answer, reading
+from warmup_study.report.build import build
+from warmup_study.report.front import task_table, untested_table, verdict_table
+from warmup_study.report.results import Results
+
+__all__ = ["Results", "answer", "build", "reading", "task_table", "untested_table", "verdict_table"]

@@ -1,0 +1,74 @@
+"""The answer in three sentences, composed from the verdicts."""
+
+import tomllib
+from collections import Counter
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from warmup_study import claims
+from warmup_study.inference import Verdict
+from warmup_study.report.results import Results
+from warmup_study.wording import evidence
+
+
+def answer(results: Results) -> str:
+    """Three sentences (Markdown list): whether, when and how long to warm up, with numbers from the verdicts."""
+    used: set[str] = set()
+    lines = []
+    for question in _phrases()["question"]:
+        verdict = _first_tested(results, question["claims"], used)
+        sentence = _sentence(results, verdict) if verdict else _untested(question)
+        lines.append(f"- **{question['name']}.** {sentence}")
+    return "\n".join(lines)
+
+
+def reading(results: Results) -> str:
+    """A paragraph (Markdown) that reads the verdict tables: how many claims fell how, and where tasks differ."""
+    words = Counter(verdict.verdict for claim in results.tested for verdict in results.of_claim(claim.id)[:1])
+    counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
+    lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
+    split = [claim.title for claim in results.tested if len(_words_by_task(results, claim.id)) > 1]
+    lines.append(f"Tasks give different words on: {'; '.join(split)}." if split else "The tasks agree on all of them.")
+    return " ".join(lines)
+
+
+def _words_by_task(results: Results, claim: str) -> set[str]:
+    """The different words that the tasks give on a claim."""
+    return {verdict.verdict for verdict in results.of_claim(claim) if verdict.task != "all"}
+
+
+def _first_tested(results: Results, names: list[str], used: set[str]) -> Verdict | None:
+    """The first verdict among the claims that no earlier sentence used."""
+    for name in names:
+        verdict = results.overall(name)
+        if verdict and name not in used:
+            used.add(name)
+            return verdict
+    return None
+
+
+def _sentence(results: Results, verdict: Verdict) -> str:
+    """What a verdict says, with its evidence and the tasks it stands on."""
+    phrases = _phrases()["phrase"][verdict.id]
+    tasks = results.tasks(verdict.id) or ["all tasks"]
+    numbers = evidence(verdict, phrases.get("evidence", {}))
+    return f"{phrases[verdict.verdict]} ({numbers}; {', '.join(tasks)})."
+
+
+def _untested(question: dict[str, Any]) -> str:
+    """An honest gap, and where it will be filled."""
+    chapters = sorted({chapter_name(claims.claim(name).notebook) for name in question["claims"]})
+    return f"{question['untested']} (run {' and '.join(chapters)})."
+
+
+def chapter_name(notebook: str) -> str:
+    """A notebook's name in a sentence."""
+    chapter = notebook.partition("_")[0]
+    return f"chapter {chapter}" if chapter.isdigit() else f"the {notebook}"
+
+
+@lru_cache(maxsize=1)
+def _phrases() -> dict[str, Any]:
+    """The parsed answers.toml."""
+    return tomllib.loads(files(__package__).joinpath("answers.toml").read_text(encoding="utf-8"))

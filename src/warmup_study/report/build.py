@@ -1,0 +1,67 @@
+"""From executed notebooks and results to one self-contained page."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from bs4 import BeautifulSoup
+
+from warmup_study.paths import Folders, write_atomically
+from warmup_study.report.exporter import PageExporter
+from warmup_study.report.font import font_face
+from warmup_study.report.gates import check_page, check_size
+from warmup_study.report.merging import executed_notebooks, merge
+from warmup_study.report.prose import check_typed_numbers
+from warmup_study.report.results import Results
+from warmup_study.report.tidy import tidy
+
+TITLE = "Does training warmup help?"
+SUBTITLE = "What is said about warming up the learning rate, put to the test claim by claim"
+
+
+def build(folders: Folders) -> Path:
+    """Write the page of a preset from whatever has been run, and return its place.
+
+    Raises StudyError, and leaves an older page as it is, where the results cannot be read or the page fails a gate.
+    """
+    results = Results.read(folders)
+    notebooks = executed_notebooks(folders)
+    check_typed_numbers(notebooks)
+    html, _ = PageExporter().from_notebook_node(merge(results, notebooks), {"page": _page(results)})
+    soup = tidy(html)
+    _embed_font(soup)
+    check_page(soup)
+    page = str(soup)
+    check_size(page)
+    write_atomically(folders.report, page)
+    return folders.report
+
+
+def _embed_font(soup: BeautifulSoup) -> None:
+    """Give the page the font of its formulas, if it has any."""
+    formulas = "".join(formula.get_text() for formula in soup("math"))
+    if formulas and soup.head:
+        style = soup.new_tag("style")
+        style.string = font_face(formulas)
+        soup.head.append(style)
+
+
+def _page(results: Results) -> dict[str, Any]:
+    """What the template needs beside the cells."""
+    style = files(__package__).joinpath("page", "style.css")
+    return {
+        "title": TITLE,
+        "subtitle": SUBTITLE,
+        "notice": _notice(results),
+        "style": style.read_text(encoding="utf-8"),
+        "figures": results.figures,
+        "data": f"../data/results/{results.folders.preset}",
+    }
+
+
+def _notice(results: Results) -> str:
+    """A warning where the page is not the published run."""
+    preset = results.folders.preset
+    if preset == "full":
+        return ""
+    return f"This page shows a {preset} run, which is small: the published verdicts come from the full run."

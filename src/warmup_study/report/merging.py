@@ -1,0 +1,111 @@
+"""Executed notebooks as one notebook: front, verdicts page, chapters, back matter."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from warmup_study.paths import CHAPTERS, Folders, StudyError
+from warmup_study.report.answer import answer
+from warmup_study.report.front import main_figure, untested_table, verdict_table
+from warmup_study.report.provenance import provenance_table
+from warmup_study.report.results import Results
+
+ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
+FRONT_TAG = "front"  # cells of the verdicts notebook that the page's first screen shows already
+
+
+def executed_notebooks(folders: Folders) -> dict[str, NotebookNode]:
+    """The executed notebooks that exist, by name, in reading order. StudyError for one that cannot be read."""
+    paths = {name: folders.executed / f"{name}.ipynb" for name in ORDER}
+    return {name: _read(path) for name, path in paths.items() if path.exists()}
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        notebook: NotebookNode = nbformat.read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise StudyError(f"report: {path.name} is not a notebook: {error}") from error
+    return notebook
+
+
+def merge(results: Results, notebooks: dict[str, NotebookNode]) -> NotebookNode:
+    """One notebook with fresh cell ids; each cell's metadata tell its chapter and where a chapter begins and ends."""
+    cells = _chapter("answer", _front(results))
+    root = str(results.folders.root)
+    for name, notebook in notebooks.items():
+        cells += _chapter(name, _failure(notebook) or _readable(notebook, root))
+    for name, source in _back_matter(results).items():
+        cells += _chapter(name, [new_markdown_cell(source)])
+    kernel = {"language_info": {"name": "python"}}
+    merged: NotebookNode = new_notebook(cells=cells, metadata=kernel)
+    return merged
+
+
+def _chapter(name: str, cells: list[NotebookNode]) -> list[NotebookNode]:
+    """Copies of the cells, marked as one section of the page."""
+    last = len(cells) - 1
+    return [_marked(cell, name, opens=place == 0, closes=place == last) for place, cell in enumerate(cells)]
+
+
+def _marked(cell: NotebookNode, chapter: str, opens: bool, closes: bool) -> NotebookNode:
+    """A fresh cell with the content of `cell`: ids that two notebooks share would clash on one page."""
+    marks = {"chapter": chapter, "opens": opens, "closes": closes, "tags": cell.metadata.get("tags", [])}
+    if cell.cell_type == "code":
+        return _code(cell.source, cell.outputs, marks)
+    text: NotebookNode = new_markdown_cell(cell.source, metadata=marks)
+    return text
+
+
+def _code(source: str, outputs: list[NotebookNode], marks: dict[str, Any]) -> NotebookNode:
+    cell: NotebookNode = new_code_cell(source, outputs=outputs, metadata=marks)
+    return cell
+
+
+def _readable(notebook: NotebookNode, root: str) -> list[NotebookNode]:
+    """The cells that the page shows, without the folder that a run was told to write to."""
+    shown = [cell for cell in notebook.cells if FRONT_TAG not in cell.metadata.get("tags", []) and cell.source.strip()]
+    for cell in shown:
+        cell.source = cell.source.replace(root, "...")
+    return shown
+
+
+def _failure(notebook: NotebookNode) -> list[NotebookNode]:
+    """A visible notice in place of a notebook whose run failed; empty for one that ran through."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    errors = [output for output in outputs if output.output_type == "error"]
+    if not errors:
+        return []
+    title = next((cell.source.splitlines()[0] for cell in notebook.cells if cell.source.startswith("# ")), "# Chapter")
+    notice = f"**This chapter's run failed**, so it shows no results: `{errors[0].ename}: {errors[0].evalue}`"
+    return [new_markdown_cell(f"{title}\n\n{notice}")]
+
+
+def _front(results: Results) -> list[NotebookNode]:
+    """The first screen as cells: the answer, the verdicts, the main figure, what has not been run."""
+    cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}"), _shown("text/html", verdict_table(results))]
+    figure = main_figure(results)
+    if figure:
+        cells.append(_shown("image/svg+xml", results.svg(figure), {"figure": figure.key}))
+    if results.untested:
+        title = new_markdown_cell(f"## Not run ({len(results.untested)} of {len(results.claims)} claims)")
+        cells += [title, _shown("text/html", untested_table(results))]
+    return cells
+
+
+def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> NotebookNode:
+    """A cell that shows one output."""
+    output = new_output("display_data", data={mime: content}, metadata=metadata or {})
+    return _code("", [output], {})
+
+
+def _back_matter(results: Results) -> dict[str, str]:
+    """Section name to Markdown: methods, limits, provenance, glossary, how to cite."""
+    sources = files(__package__).joinpath("back")
+    names = ("methods", "limits", "provenance", "glossary", "cite")
+    texts = {name: sources.joinpath(f"{name}.md").read_text(encoding="utf-8") for name in names}
+    texts["provenance"] += f"\n\n{provenance_table(results)}"
+    return texts

@@ -1,0 +1,102 @@
+"""What a finished run left behind, read once for the page and for the verdicts notebook."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from warmup_study import claims, verdicts
+from warmup_study.claims import Claim
+from warmup_study.inference import Verdict
+from warmup_study.paths import Folders, StudyError
+
+
+class Sidecar(BaseModel):
+    """What stands beside a figure: its words, its maker and where it belongs."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    title: str
+    alt: str
+    caption: str
+    maker: str
+    preset: str
+    notebook: str
+    name: str
+
+    @property
+    def key(self) -> str:
+        """Stem of the figure's file."""
+        return f"{self.notebook}-{self.name}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Verdicts, provenance and figure sidecars of one preset, beside the table of all claims."""
+
+    folders: Folders
+    claims: tuple[Claim, ...]
+    verdicts: tuple[Verdict, ...]
+    provenance: dict[str, Any]
+    figures: dict[str, Sidecar]
+
+    @classmethod
+    def read(cls, folders: Folders) -> "Results":
+        """Read what exists; what does not exist yet is empty. Raises StudyError on a damaged file."""
+        provenance = _json(folders.results / "provenance.json", {})
+        sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*.json"))]
+        figures = {sidecar.key: sidecar for sidecar in sidecars}
+        return cls(folders, claims.table(), tuple(verdicts.read(folders)), provenance, figures)
+
+    def svg(self, figure: Sidecar) -> str:
+        """A figure's drawing. Raises StudyError where its file is gone."""
+        try:
+            return (self.folders.figures / f"{figure.key}.svg").read_text(encoding="utf-8")
+        except OSError as error:
+            raise StudyError(f"report: the figure {figure.key}.svg cannot be read: {error.strerror}") from error
+
+    def of_claim(self, claim: str) -> tuple[Verdict, ...]:
+        """Verdicts on a claim, the one over all tasks first."""
+        mine = [verdict for verdict in self.verdicts if verdict.id == claim]
+        return tuple(sorted(mine, key=lambda verdict: verdict.task != "all"))
+
+    def overall(self, claim: str) -> Verdict | None:
+        """The verdict on a claim over all tasks, None where it was not run."""
+        return next(iter(self.of_claim(claim)), None)
+
+    def tasks(self, claim: str) -> list[str]:
+        """Names of the tasks on which a claim was tested."""
+        return [verdict.task for verdict in self.of_claim(claim) if verdict.task != "all"]
+
+    @property
+    def tested(self) -> Sequence[Claim]:
+        """Claims that have a verdict, in the table's order."""
+        return [claim for claim in self.claims if self.overall(claim.id)]
+
+    @property
+    def untested(self) -> Sequence[Claim]:
+        """Claims without a verdict, in the table's order."""
+        return [claim for claim in self.claims if not self.overall(claim.id)]
+
+
+def _json(path: Path, missing: Any) -> Any:
+    """Content of a JSON file, or `missing` where there is no such file."""
+    if not path.exists():
+        return missing
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise StudyError(f"report: {path.name} cannot be read: {error}") from error
+
+
+def _sidecar(path: Path) -> Sidecar:
+    """A figure's sidecar, checked."""
+    try:
+        return Sidecar.model_validate(_json(path, {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise StudyError(f"report: {path.name} has a wrong entry: {field}: {first['msg']}") from error

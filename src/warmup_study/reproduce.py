@@ -1,0 +1,93 @@
+"""Trains a part of a finished study anew, chosen by chance, and holds it against the stored tables of runs."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from warmup_study import chapters, store, workers
+from warmup_study.experiment import Chunk
+from warmup_study.paths import CHAPTERS, Folders, StudyError
+from warmup_study.store import Cache
+from warmup_study.sweep import available_cores
+
+SAME_END, CLOSE = 0.95, 0.01  # on another kind of machine: share of runs that end alike, median log ratio of losses
+_AFTERWARDS = ["steps_to_target"]  # the column that a chapter adds to what was trained
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One chapter's stored runs beside the same runs trained now.
+
+    ``equal`` runs are equal in every bit; ``same_end`` ended alike (finite, or diverged); ``deviation`` is the median
+    \\|ln(loss now / loss stored)\\| of the test losses that are finite in both.
+    """
+
+    notebook: str
+    chunks: int
+    runs: int
+    equal: int
+    same_end: int
+    deviation: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chapter was reproduced: to the bit, or within what rounding on another machine explains."""
+        return self.equal == self.runs or (self.same_end >= SAME_END * self.runs and self.deviation <= CLOSE)
+
+
+def reproduce(folders: Folders, share: float, seed: int, processes: int | None = None) -> Iterator[Comparison]:
+    """Compare that share of each chapter's chunks, at least one, chosen by ``seed``; chapters not run are left out.
+
+    Raises ``StudyError`` where a table of runs is damaged or of another design than this code's.
+    """
+    present = [name for name in CHAPTERS if (folders.results / f"{name}.parquet").exists()]
+    if not present:
+        raise StudyError(f"reproduce: no chapter of preset {folders.preset} has run in {folders.results}")
+    for name in present:
+        yield _compare(name, folders, share, seed, available_cores() if processes is None else processes)
+
+
+def _compare(name: str, folders: Folders, share: float, seed: int, processes: int) -> Comparison:
+    pairs = _chosen(name, folders, share, seed)
+    stored = pa.concat_tables([rows for _, rows in pairs])
+    trained = _trained([chunk for chunk, _ in pairs], processes)
+    old, new = (store.to_frame(table) for table in (stored, trained))
+    equal = sum(before == now for before, now in zip(_lines(old), _lines(new), strict=True))
+    return Comparison(name, len(pairs), len(old), equal, int((old["status"] == new["status"]).sum()), _gap(old, new))
+
+
+def _chosen(name: str, folders: Folders, share: float, seed: int) -> list[tuple[Chunk, pa.Table]]:
+    """Chunks drawn by chance, each with its rows of the stored table."""
+    table = store.from_frame(store.read_runs(folders.results / f"{name}.parquet"))
+    opened = chapters.open_chapter(name, {"preset": folders.preset})
+    chunks = [chunk for experiment in opened.experiments for chunk in experiment.chunks()]
+    starts = np.cumsum([0, *(len(chunk.cells) for chunk in chunks)])
+    if starts[-1] != len(table):
+        raise StudyError(f"{name}.parquet: has {len(table)} runs, the preset's design {starts[-1]}: it is another's")
+    picked = np.random.default_rng(seed).permutation(len(chunks))[: max(1, round(share * len(chunks)))]
+    return [(chunks[k], table.slice(starts[k], len(chunks[k].cells))) for k in sorted(picked)]
+
+
+def _trained(chunks: list[Chunk], processes: int) -> pa.Table:
+    """The chunks trained now, whatever the study's own cache may hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Cache(Path(folder))
+        for _ in workers.finished(chunks, cache, min(processes, len(chunks))):
+            pass
+        return pa.concat_tables([table for chunk in chunks if (table := cache.get(chunk)) is not None])
+
+
+def _lines(runs: pd.DataFrame) -> list[str]:
+    """Each run as text that tells apart any two floats and holds one nan equal to another."""
+    return [repr(row) for row in store.from_frame(runs).drop_columns(_AFTERWARDS).to_pylist()]
+
+
+def _gap(old: pd.DataFrame, new: pd.DataFrame) -> float:
+    both = ((old["status"] == "ok") & (new["status"] == "ok")).to_numpy()
+    ratios = np.log(new["test_loss"].to_numpy(float)[both] / old["test_loss"].to_numpy(float)[both])
+    return float(np.median(np.abs(ratios))) if both.any() else 0.0
