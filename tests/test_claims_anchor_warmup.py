@@ -1,0 +1,136 @@
+"""The seventh chapter's verdict on small tables of runs with planted truths, and its design."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warmup_study import inference, tasks
+from warmup_study.auxiliary import NO_AUXILIARY
+from warmup_study.chapters import anchor_warmup as design
+from warmup_study.claims import anchor_warmup as tests
+from warmup_study.figures import detection as figures
+from warmup_study.parameters import AnchorWarmup, validate
+from warmup_study.paths import StudyError
+from warmup_study.tasks import detection
+
+LRS, START, LENGTH = (0.01, 0.1, 1.0), 0.2, 4
+VALIDATION = dict(zip(LRS, (1.0, 0.6, 1.4), strict=True))
+CONFIRMATION, SELECTION = range(8), range(100, 103)
+
+
+def rows(loss: float, spread: float, seeds: int, noise: float) -> Iterator[dict[str, Any]]:
+    """Every arm at every rate: the anchor arm's early box loss is `loss` times that of none, its deviation `spread`."""
+    roles = dict.fromkeys(CONFIRMATION[:seeds], "confirmation") | dict.fromkeys(SELECTION, "selection")
+    for optimizer in ("momentum", "adam"):
+        for seed, role in roles.items():
+            own = float(np.random.default_rng(seed).normal()) * 0.1
+            for name in ("none", *tests.COMPARISONS):
+                pulled = name in ("anchor", "both", "keras")
+                jitter = float(np.random.default_rng([seed, len(name), ord(name[0])]).normal()) * noise
+                early = START * (loss if pulled else 1) * np.exp(own * (spread if pulled else 1) + jitter)
+                for lr in LRS:
+                    yield {
+                        "part": "grid", "task": "detection", "arm": f"{optimizer}/{name}", "optimizer": optimizer,
+                        "lr": lr, "seed": seed, "role": role, "status": "ok", "initial_loss": 3.0, "length": 0,
+                        "validation_loss": VALIDATION[lr] + jitter / 100, "test_loss": VALIDATION[lr],
+                        "evaluated_at": [0, 2, 4, 8], "box_curve": [START, early, early, 0.05],
+                        "pull_curve": [1.0, 2.0, 3.0, 4.0], "mean_ap": 0.5 + 0.1 * (name == "ramp") + jitter,
+                        "test_error": 0.3, "auxiliary_updates": LENGTH if pulled else None,
+                    }  # fmt: skip
+
+
+def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float = 0.005) -> pd.DataFrame:
+    return pd.DataFrame(rows(loss, spread, seeds, noise))
+
+
+@pytest.mark.parametrize(
+    ("planted", "word"),
+    [
+        ({"loss": 0.8}, "supported"),
+        ({"spread": 0.2, "loss": 1.1}, "supported"),  # steadier, if worse
+        ({"loss": 1.3, "spread": 3.0}, "contradicted"),
+        ({"loss": 1.3, "spread": 1 / 1.3}, "inconclusive"),  # worse, and as steady
+        ({"noise": 0.1}, "inconclusive"),
+        ({"loss": 0.8, "seeds": 4}, "inconclusive"),
+    ],
+)
+def test_anchor_warmup(planted: dict[str, Any], word: str) -> None:
+    task, over_all = tests.judge(table(**planted))
+    assert (task.task, over_all.task) == ("detection", "all")
+    assert task.verdict == over_all.verdict == word
+    assert over_all.estimate == pytest.approx(np.log(planted.get("loss", 1.0)), abs=0.1)
+
+
+def test_early_is_the_mean_within_warmup_and_a_diverged_run_counts_as_at_initialisation() -> None:
+    runs = table(noise=0)
+    runs["box_curve"] = [[0.2, 0.4, np.nan, np.nan], *runs["box_curve"][1:]]
+    runs.loc[0, ["mean_ap", "test_error"]] = np.nan
+    seen = tests.with_endpoints(runs).loc[0]
+    assert (seen["early"], seen["iou"], seen["mean_ap"]) == (pytest.approx(0.3), 0, 0)
+
+
+def test_the_rate_is_that_of_training_without_warmup() -> None:
+    runs = table()
+    others = runs["arm"] != "adam/none"
+    runs.loc[others, "validation_loss"] = runs.loc[others, "lr"]  # all other arms would pick the lowest rate
+    assert tests.best_rate(runs, "adam") == 0.1
+    assert {rows["lr"].iloc[0] for rows in tests.at_best_rate(runs, "adam").values()} == {0.1}
+
+
+def test_comparisons_hold_an_arm_against_its_own_control() -> None:
+    found = tests.effects(table(loss=0.5))["detection"]
+    for arm in ("anchor", "both", "keras"):
+        assert found["adam", arm, tests.EARLY_LOSS].estimate == pytest.approx(np.log(0.5), abs=0.05)
+    assert found["adam", "ramp", tests.EARLY_LOSS].estimate == pytest.approx(0, abs=0.05)
+    assert found[tests.POOLED, "ramp", tests.PRECISION].estimate == pytest.approx(0.1, abs=0.02)
+    shown = tests.table(table())
+    assert len(shown) == 10 and shown["mean_ap"].between(0.4, 0.7).all()
+
+
+def test_figures_are_drawn_from_the_same_tables() -> None:
+    runs = table()
+    raw = np.zeros((figures.SHOWN, detection.PREDICTORS, detection.OUTPUTS)).ravel()
+    arms = [f"adam/{name}" for name in figures.ARMS]
+    pictures = pd.DataFrame(
+        {"part": "picture", "task": "detection", "arm": arms, "updates": 4, "lr": 0.01, "outputs": [raw] * len(arms)}
+    )
+    made = [
+        figures.anchors(("detection",)),
+        figures.early_boxes(pictures, "detection"),
+        figures.box_loss(runs),
+        figures.effects(tests.effects(runs)),
+        figures.rates(runs),
+    ]
+    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
+def test_design_pairs_every_comparison(preset: str) -> None:
+    experiments = list(design.experiments(AnchorWarmup.model_validate({"preset": preset})))
+    for experiment in experiments:
+        arms = {arm.label.partition("/")[2]: arm for arm in experiment.arms}
+        assert {*arms} == {"none", *tests.COMPARISONS} == {*figures.ARMS}
+        pulls = {arm.auxiliary for arm in arms.values()} - {NO_AUXILIARY}
+        assert {pull.updates for pull in pulls} == {arms["ramp"].schedule.length}
+        assert arms["both"].auxiliary == arms["anchor"].auxiliary and arms["both"].schedule == arms["ramp"].schedule
+        assert all(arm.lr_scale == pytest.approx(1 - (arm.optimizer.momentum or 0)) for arm in arms.values())
+    seeds = {len(experiment.confirmation_seeds) for experiment in experiments if experiment.part == "grid"}
+    assert (min(seeds) >= inference.MIN_SEEDS) == (preset != "smoke") and (preset != "full" or min(seeds) >= 30)
+
+
+def test_parameters_of_the_chapter() -> None:
+    given = validate("7_anchor_warmup", {"weight": "1e-1", "preset": "smoke", "updates": 12, "warmup": 6})
+    assert isinstance(given, AnchorWarmup) and given.weight == 0.1
+    first = next(iter(design.experiments(given)))
+    assert {arm.auxiliary.updates for arm in first.arms} == {0, 6} and first.updates == 12
+    with pytest.raises(StudyError, match="weight: got 0"):
+        validate("7_anchor_warmup", {"weight": 0})
+
+
+def test_a_task_without_boxes_is_one_line() -> None:
+    assert not tasks.load("digits-mlp").measures
+    with pytest.raises(StudyError, match="task: got 'digits-mlp'; this chapter takes detection tasks"):
+        list(design.experiments(AnchorWarmup.model_validate({"task": "digits-mlp", "preset": "smoke"})))

@@ -1,0 +1,227 @@
+"""The fifth chapter's verdicts on small tables of runs with planted truths, its figures and its design."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warmup_study import inference
+from warmup_study.chapters import attention_and_decay as design
+from warmup_study.claims import attention_and_decay as tests
+from warmup_study.figures import attention as figures
+from warmup_study.inference import Verdict
+from warmup_study.parameters import AttentionAndDecay, validate
+from warmup_study.paths import PRESETS, StudyError
+from warmup_study.tasks import text
+
+LRS, START = (0.01, 0.1, 1.0), 2.3
+CONFIRMATION, SELECTION = range(8), range(100, 104)
+GOOD, FAIR, BAD = (0.5, 0.3, 0.4), (0.5, 0.3, 1.4), (0.5, 0.3, 2.3)  # the more trains at the highest rate, the better
+NETS = (*design.TOKEN_NETS, *design.MLPS)
+
+
+def rows(
+    part: str, task: str, arm: str, losses: tuple[float, ...], seeds: int, noise: float = 0.01, selected: bool = False
+) -> Iterator[dict[str, Any]]:
+    """One arm: a loss for each learning rate, a little different for every seed."""
+    roles = {seed: "confirmation" for seed in CONFIRMATION[:seeds]}
+    roles |= {seed: "selection" for seed in SELECTION} if selected else {}
+    optimizer, warmup = arm.split("/")[:2]
+    for seed, role in roles.items():
+        jitter = np.random.default_rng([seed, sum(map(ord, task + arm))]).normal(0, noise, len(losses))
+        for lr, loss in zip(LRS, losses + jitter, strict=False):
+            yield {
+                "part": part, "task": task, "arm": arm, "optimizer": optimizer, "lr": lr, "seed": seed, "role": role,
+                "warmup": "none" if warmup == "none" else "ramp", "length": 0 if warmup == "none" else 4, "updates": 20,
+                "status": "ok", "initial_loss": START, "validation_loss": loss, "test_loss": loss, "beta2": 0.98,
+            }  # fmt: skip
+
+
+def grid(ramped: Mapping[str, tuple[float, ...]], seeds: int = 8, data: str = "digits", noise: float = 0.01) -> Any:
+    """Every net without warmup BAD, and with either ramp as planted (BAD where nothing is planted)."""
+    for net in NETS:
+        for arm in ("none", "ramp", "short"):
+            losses = BAD if arm == "none" else ramped.get(net, BAD)
+            yield from rows("grid", f"{data}-{net}", f"adam/{arm}", losses, seeds, noise)
+
+
+def sgd_grid() -> Iterator[dict[str, Any]]:
+    """Plain SGD on the nets on tokens, without a short ramp."""
+    for net in design.TOKEN_NETS:
+        for arm, losses in (("none", BAD), ("ramp", GOOD)):
+            yield from rows("grid", f"digits-{net}", f"sgd/{arm}", losses, 8)
+
+
+def decay(gains: Mapping[str, float], seeds: int = 8, noise: float = 0.01, optimizer: str = "adam") -> Any:
+    """Under each decay the ramp's loss is lower by the planted log ratio at every rate."""
+    for name in tests.DECAYS:
+        for warmup, gain in (("none", 0.0), ("ramp", gains.get(name, 0.0))):
+            a, b, c = (float(loss) for loss in np.array(BAD) * np.exp(-gain))
+            yield from rows("decay", "digits-he8", f"{optimizer}/{warmup}/{name}", (a, b, c), seeds, noise, True)
+
+
+def watch() -> Iterator[dict[str, Any]]:
+    """Two watched nets, whose attention loses its evenness without warmup alone."""
+    for task in ("digits-transformer", "digits-transformer-pre"):
+        for arm, last in (("adam/none", 0.2), ("adam/ramp", 0.9)):
+            for row in rows("watch", task, arm, (1.0,), 8):
+                yield row | {
+                    "probed_at": [1, 2, 3], "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
+                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures._LAYERS)},
+                }  # fmt: skip
+
+
+def paper() -> Iterator[dict[str, Any]]:
+    """The paper's schedule at two lengths; the ramp halves the loss at the shorter."""
+    for n, ramped in ((5, 0.5), (20, 1.0)):
+        for warmup, loss in (("none", 1.0), ("ramp", ramped)):
+            yield from rows("paper", "digits-transformer", f"adam/{warmup}/{n}", (loss,), 8, 0.001)
+
+
+def verdict_on(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
+    verdicts = {row.task: row for row in tests.judge(pd.DataFrame([row for part in parts for row in part]))
+                if row.id == name}  # fmt: skip
+    task = "digits-he8" if name == "decay-after" else "digits"
+    assert set(verdicts) == {task, "all"}
+    assert verdicts[task].model_dump(exclude={"task"}) == verdicts["all"].model_dump(exclude={"task"})
+    return verdicts[task]
+
+
+ATTENDED = {"transformer": GOOD, "transformer-pre": GOOD}
+
+
+@pytest.mark.parametrize(
+    ("ramped", "options", "word"),
+    [
+        (ATTENDED, {}, "supported"),
+        (ATTENDED | {"mixer": FAIR, "mixer-pre": FAIR}, {}, "supported"),
+        ({"mixer": GOOD, "mixer-pre": GOOD}, {}, "contradicted"),
+        ({"transformer": GOOD, "mixer-pre": GOOD}, {}, "mixed"),
+        ({"transformer": GOOD}, {"noise": 0.1}, "inconclusive"),  # pre-LN: no difference
+        (ATTENDED, {"seeds": 4}, "inconclusive"),
+    ],
+)
+def test_attention(ramped: dict[str, tuple[float, ...]], options: dict[str, Any], word: str) -> None:
+    verdict = verdict_on("attention", grid(ramped, **options))
+    assert verdict.verdict == word and verdict.unit == "initial losses"
+
+
+def test_the_difference_is_of_gains_in_initial_losses() -> None:
+    verdict = verdict_on("attention", grid(ATTENDED | {"mixer": FAIR}))
+    parts = {part.name: part.estimate or 0.0 for part in verdict.parts}
+    assert parts["difference, post-LN"] == pytest.approx((1.4 - 0.4) / 3 / START, abs=0.02)
+    assert parts["difference, pre-LN"] == pytest.approx((2.3 - 0.4) / 3 / START, abs=0.02)
+    assert verdict.estimate == pytest.approx((parts["difference, post-LN"] + parts["difference, pre-LN"]) / 2)
+    assert parts["gain, mixer-pre"] == pytest.approx(0, abs=0.01) and "difference, pre-LN, short ramp" in parts
+
+
+@pytest.mark.parametrize(
+    ("ramped", "options", "word"),
+    [
+        ({"transformer": GOOD, "he8": GOOD}, {}, "supported"),
+        ({net: GOOD for net in NETS}, {}, "contradicted"),
+        ({"transformer": GOOD, "he8-norm": GOOD}, {}, "mixed"),
+        ({}, {}, "inconclusive"),  # nothing gains: the norms are not what makes warmup needless
+        ({"transformer": GOOD, "he8": GOOD}, {"seeds": 4}, "inconclusive"),
+    ],
+)
+def test_normalisation(ramped: dict[str, tuple[float, ...]], options: dict[str, Any], word: str) -> None:
+    assert verdict_on("normalisation", grid(ramped, **options)).verdict == word
+
+
+@pytest.mark.parametrize(
+    ("gains", "options", "word"),
+    [
+        ({"constant": 0.2, "cosine": 0.1, "inverse_sqrt": 0.3}, {}, "supported"),
+        ({"constant": 0.2, "cosine": -0.2, "inverse_sqrt": 0.3}, {}, "contradicted"),
+        ({"constant": -0.2, "cosine": -0.2, "inverse_sqrt": -0.3}, {}, "contradicted"),
+        ({"constant": 0.2, "cosine": 0.0, "inverse_sqrt": 0.3}, {"noise": 0.03}, "inconclusive"),
+        ({"constant": 0.2, "cosine": 0.1, "inverse_sqrt": 0.3}, {"seeds": 4}, "inconclusive"),
+    ],
+)
+def test_decay_after(gains: dict[str, float], options: dict[str, Any], word: str) -> None:
+    verdict = verdict_on("decay-after", decay(gains, **options))
+    assert verdict.verdict == word
+    assert verdict.parts[0].estimate == pytest.approx(gains["constant"], abs=0.05)
+
+
+def test_a_data_set_without_all_nets_has_no_row() -> None:
+    runs = pd.DataFrame([*grid(ATTENDED), *grid(ATTENDED, data="text")])
+    runs = runs[~runs["task"].isin(["text-he8", "text-he8-norm"])]
+    found = [(row.id, row.task) for row in tests.judge(runs)]
+    assert found == [
+        ("attention", "digits"), ("attention", "text"), ("attention", "all"),
+        ("normalisation", "digits"), ("normalisation", "all"), ("decay-after", "all"),
+    ]  # fmt: skip
+    (unknown,) = (row for row in tests.judge(runs) if row.id == "decay-after")
+    assert unknown.verdict == "inconclusive" and unknown.estimate is None
+
+
+def test_sgd_has_no_say() -> None:
+    assert verdict_on("attention", grid(ATTENDED)) == verdict_on("attention", grid(ATTENDED), sgd_grid())
+    verdict = verdict_on("decay-after", decay({name: 0.2 for name in tests.DECAYS}),
+                         decay({name: -0.2 for name in tests.DECAYS}, optimizer="sgd"))  # fmt: skip
+    assert verdict.verdict == "supported"
+
+
+def test_the_papers_schedule_and_early_attention_are_measured() -> None:
+    runs = pd.DataFrame([*paper(), *watch()])
+    gains = tests.paper_gains(runs)
+    assert list(gains) == [5, 20] and gains[5].estimate == pytest.approx(np.log(2), abs=0.01)
+    seen = tests.early_attention(runs)["digits-transformer"]
+    assert (seen["none"].estimate, seen["ramp"].estimate) == pytest.approx((0.2035, 0.9035))
+
+
+def test_figures_are_drawn_from_the_same_tables() -> None:
+    runs = pd.DataFrame([*grid(ATTENDED), *sgd_grid(), *decay({"cosine": 0.1}), *watch(), *paper()])
+    gains = {optimizer: tests.gains(runs, optimizer) for optimizer in ("adam", "sgd")}
+    decayed = {optimizer: tests.decay_gains(runs, optimizer) for optimizer in ("adam", "sgd")}
+    made = [
+        figures.lr_curves(runs),
+        figures.attention_gains(gains),
+        figures.early_attention(runs),
+        figures.norms(gains["adam"]),
+        figures.decays(decayed, 4),
+        figures.paper(runs, tests.paper_gains(runs)),
+    ]
+    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_design_gives_every_net_of_a_comparison_the_same(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "missing", lambda: "no text here")
+    experiments = list(design.experiments(AttentionAndDecay.model_validate({"preset": preset})))
+    assert not [e for e in experiments if e.task.startswith("text")]
+    adam = {e.task: e for e in experiments if e.part == "grid" and e.arms[0].optimizer.name == "adam"}
+    for nets in (design.TOKEN_NETS, design.MLPS):
+        same = [adam[f"digits-{net}"].model_dump(exclude={"task"}) for net in nets]
+        assert all(one == same[0] for one in same)
+    for experiment in experiments:
+        assert (len(experiment.confirmation_seeds) >= inference.MIN_SEEDS) == (preset != "smoke")
+        assert (len(experiment.selection_seeds) > 0) == (experiment.part == "decay")
+    decayed = next(e for e in experiments if e.part == "decay")
+    assert {arm.schedule.decay_from or arm.schedule.length for arm in decayed.arms} == {design.lengths_of(
+        decayed.task, AttentionAndDecay.model_validate({"preset": preset}))[1]}  # fmt: skip
+
+
+def test_missing_text_is_said_where_the_preset_calls_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "missing", lambda: "no text here")
+    said = {preset: design.not_run(AttentionAndDecay.model_validate({"preset": preset})) for preset in PRESETS}
+    assert said == {"smoke": "", "quick": "", "full": "no text here"}
+
+
+def test_a_task_asked_for_meets_the_decays_with_both_optimisers() -> None:
+    experiments = list(design.experiments(AttentionAndDecay(preset="smoke", task="digits-mlp")))
+    found = [(e.task, e.arms[0].optimizer.name) for e in experiments if e.part == "decay"]
+    assert found == [("digits-mlp", "adam"), ("digits-mlp", "sgd")]
+    with pytest.raises(StudyError, match="warmup: got 50; takes at most the number of updates, 6"):
+        list(design.experiments(AttentionAndDecay(preset="smoke", warmup=50)))
+
+
+def test_parameters_of_the_chapter() -> None:
+    parameters = validate("5_attention_and_decay", {"lrs": "1e-2,1e-1", "preset": "smoke"})
+    assert isinstance(parameters, AttentionAndDecay) and parameters.lrs == (0.01, 0.1)
+    with pytest.raises(StudyError, match="beta2: no such parameter"):
+        validate("5_attention_and_decay", {"beta2": 0.9})

@@ -1,0 +1,278 @@
+"""The sixth chapter's verdicts on small tables of runs with planted truths, its design, figures and practical table."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warmup_study import inference, practice, theory, verdicts
+from warmup_study.chapters import mechanism as design
+from warmup_study.claims import mechanism as tests
+from warmup_study.figures import disguises, mechanism
+from warmup_study.inference import Verdict
+from warmup_study.parameters import Mechanism, validate
+from warmup_study.paths import Folders
+from warmup_study.schedules import Schedule
+
+LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
+CONFIRMATION, SELECTION = range(8), range(100, 104)
+PROBED = (1, 3, 5, 9)
+SETTINGS = {
+    "optimizer": "adam",
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "updates": 10,
+    "initial_loss": START,
+    "status": "ok",
+    "momentum": None,
+}
+GOOD, BAD, WORSE = (0.5, 0.3, 0.4), (0.5, 0.3, 2.3), (0.5, 2.3, 2.3)  # trained at three, two and one of the rates
+
+
+def rows(part: str, arm: str, losses: tuple[float, ...], noise: float = 0.01, **more: Any) -> Iterator[dict[str, Any]]:
+    """One arm of one part: a loss for each learning rate, a little different for every seed."""
+    roles = {seed: "confirmation" for seed in CONFIRMATION} | {seed: "selection" for seed in SELECTION}
+    for seed, role in roles.items():
+        jitter = np.random.default_rng([seed, sum(map(ord, arm))]).normal(0, noise, len(losses))
+        for lr, loss in zip(LRS, losses + jitter, strict=False):
+            ramp = arm.rpartition("/")[2]
+            yield SETTINGS | {
+                "part": part, "task": "t", "arm": arm, "seed": seed, "role": role, "lr": lr, "test_loss": loss,
+                "validation_loss": loss, "warmup": ramp if ramp in ("zero", "constant", "ramp") else "none",
+                "length": 0 if ramp == "none" else LENGTH, "dead_share": [0.1, 0.1],
+            } | more  # fmt: skip
+
+
+def followed(peak: float, noise: float = 0.05) -> Iterator[dict[str, Any]]:
+    """Tracked runs: under the ramp, the sharpness at its end is ``peak`` times that at the start."""
+    for warmup in ("none", "zero", "constant", "ramp"):
+        for seed in CONFIRMATION:
+            chance = np.random.default_rng([seed, len(warmup)])
+            ratio = peak if warmup == "ramp" else 1.0
+            path = np.array([1, ratio, ratio, 1]) * np.exp(noise * chance.standard_normal(4))
+            values = {name: list(10 * path) for name in mechanism.TRACKED} | {"dead_share": [0.0, 0.1, 0.2, 0.2]}
+            yield SETTINGS | values | {
+                "part": "track", "task": "t", "arm": f"adam/{warmup}", "warmup": warmup, "seed": seed, "lr": 0.1,
+                "role": "confirmation", "probed_at": list(PROBED), "length": 0 if warmup == "none" else LENGTH,
+            }  # fmt: skip
+
+
+def curvature(ramp: tuple[float, ...], peak: float, noise: float = 0.01) -> pd.DataFrame:
+    """Runs in which the ramp ends with these losses, and no other warmup does anything."""
+    found = [*followed(peak, 5 * noise)]
+    for warmup in ("none", "zero", "constant", "ramp"):
+        found += rows("grid", f"adam/{warmup}", ramp if warmup == "ramp" else WORSE, noise)
+    return pd.DataFrame(found)
+
+
+def disguised(ratios: dict[str, float], noise: float = 0.01) -> pd.DataFrame:
+    """Runs in which each fix's replay ends at its loss times a factor."""
+    found = [*rows("disguise", "adam/none", GOOD, noise), *rows("disguise", "adam/ramp", GOOD, noise)]
+    for name, fix in theory.FIXES.items():
+        implied = theory.implied_schedule(fix).warmup != "none"
+        found += rows("disguise", f"fix/{name}", GOOD if implied else _times(GOOD, 1 / ratios.get(name, 1)), noise)
+        if implied:
+            found += rows("disguise", f"replay/{name}", _times(GOOD, ratios.get(name, 1)), noise)
+    return pd.DataFrame(found)
+
+
+def searched(excess: dict[float, float], noise: float = 0.01) -> pd.DataFrame:
+    """Runs in which the default length ends, for each β2, at the best length's loss times a factor."""
+    found: list[dict[str, Any]] = []
+    for beta2, factor in excess.items():
+        default = Schedule(warmup="untuned", beta2=beta2).warmup_length
+        for length, times in {0: 1.3, 7: 1.0, default: factor}.items():
+            more = {"beta2": beta2, "length": length}
+            found += rows("lengths", f"{beta2}/{length}", _times(GOOD, times), noise, **more)
+    return pd.DataFrame(found)
+
+
+def dying(spared: float, leaky: tuple[float, ...], ramp: tuple[float, ...] = GOOD, noise: float = 0.01) -> pd.DataFrame:
+    """Runs in which the ramp spares a share of units, and ends with these losses with ReLUs and with leaky ones."""
+    found: list[dict[str, Any]] = []
+    for task, losses in (("t", ramp), ("t+leaky", leaky)):
+        for warmup in ("none", "ramp"):
+            for row in rows("dead", f"adam/{warmup}", losses if warmup == "ramp" else BAD, noise, task=task):
+                share = 0.4 - spared * (warmup == "ramp") + noise * (row["seed"] % 3)
+                found.append(row | {"dead_share": [0.0, share]})
+    return pd.DataFrame(found)
+
+
+def _times(losses: tuple[float, ...], factor: float) -> tuple[float, ...]:
+    return tuple(loss * factor for loss in losses)
+
+
+def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
+    found = tests.judge_claim(name, runs)
+    assert [row.task for row in found] == ["t", "all"]
+    assert found[0].model_dump(exclude={"task"}) == found[1].model_dump(exclude={"task"})
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("ramp", "peak", "noise", "word"),
+    [
+        (GOOD, 0.3, 0.01, "supported"),
+        (WORSE, 3.0, 0.01, "inconclusive"),  # the grid is too coarse to tell no gain from a doubling
+        (GOOD, 3.0, 0.01, "mixed"),
+        (GOOD, 0.9, 0.5, "inconclusive"),
+        ((2.3, 2.3, 2.3), 3.0, 0.01, "contradicted"),
+    ],
+)
+def test_curvature(ramp: tuple[float, ...], peak: float, noise: float, word: str) -> None:
+    assert verdict_on("curvature", curvature(ramp, peak, noise)).verdict == word
+
+
+def test_sharpness_at_the_peak_is_that_after_the_last_update_of_warmup() -> None:
+    effects = tests.curvatures(curvature(GOOD, 0.3, noise=0.0))["t"]
+    assert effects is not None
+    assert effects["ramp, sharpness"].estimate == pytest.approx(np.log(0.3))
+    assert effects["zero, sharpness"].estimate == pytest.approx(0)
+
+
+def test_runs_without_any_sharpness_offer_no_case() -> None:
+    runs = curvature(GOOD, 0.3)
+    runs["sharpness"] = pd.Series([[np.nan] * 4] * len(runs), index=runs.index)
+    row = verdict_on("curvature", runs)
+    assert (row.verdict, row.estimate, row.n) == ("inconclusive", None, 8)
+
+
+NAMES = list(theory.FIXES)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "noise", "word"),
+    [
+        ({}, 0.01, "supported"),
+        (dict.fromkeys(NAMES, 1.5), 0.01, "contradicted"),
+        (dict.fromkeys(NAMES, 0.6), 0.01, "contradicted"),
+        ({NAMES[0]: 1.5}, 0.01, "mixed"),
+        ({NAMES[2]: 1.5}, 0.01, "mixed"),  # replayed by plain Adam without warmup
+        ({}, 0.2, "inconclusive"),
+    ],
+)
+def test_hidden_warmups(ratios: dict[str, float], noise: float, word: str) -> None:
+    row = verdict_on("hidden-warmups", disguised(ratios, noise))
+    assert row.verdict == word and [part.name for part in row.parts] == NAMES
+    if ratios and noise < 0.1:
+        assert row.estimate == pytest.approx(np.log(max(ratios.values(), key=lambda r: abs(np.log(r)))), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("excess", "noise", "word"),
+    [
+        ({0.9: 1.0, 0.98: 1.02}, 0.01, "supported"),
+        ({0.9: 1.4, 0.98: 1.5}, 0.01, "contradicted"),
+        ({0.9: 1.0, 0.98: 1.5}, 0.01, "mixed"),
+        ({0.9: 1.1, 0.98: 1.1}, 0.1, "inconclusive"),
+    ],
+)
+def test_untuned(excess: dict[float, float], noise: float, word: str) -> None:
+    row = verdict_on("untuned", searched(excess, noise))
+    assert row.verdict == word and [part.name for part in row.parts] == ["β2 = 0.9", "β2 = 0.98"]
+
+
+def test_a_default_length_that_is_the_best_costs_nothing() -> None:
+    effects = tests.excesses(searched({0.9: 0.8}))["t"]
+    assert effects is not None and effects["β2 = 0.9"].estimate == 0
+
+
+@pytest.mark.parametrize(
+    ("spared", "leaky", "ramp", "noise", "word"),
+    [
+        (0.2, BAD, GOOD, 0.01, "supported"),
+        (-0.2, GOOD, BAD, 0.01, "contradicted"),
+        (0.2, GOOD, BAD, 0.01, "mixed"),
+        (0.2, GOOD, GOOD, 0.05, "inconclusive"),
+    ],
+)
+def test_dead_units(spared: float, leaky: tuple[float, ...], ramp: tuple[float, ...], noise: float, word: str) -> None:
+    row = verdict_on("dead-units", dying(spared, leaky, ramp, noise))
+    assert row.verdict == word and row.estimate == pytest.approx(spared)
+
+
+def test_pairs_with_a_diverged_run_say_nothing_of_dead_units() -> None:
+    runs = dying(0.2, BAD)
+    lost = (runs["lr"] == LRS[-1]) & (runs["arm"] == "adam/none")
+    runs.loc[lost, "dead_share"] = runs.loc[lost, "dead_share"].map(lambda shares: [shares[0], np.nan])
+    assert verdict_on("dead-units", runs).estimate == pytest.approx(0.2)
+    everything = runs.assign(dead_share=pd.Series([[np.nan, np.nan]] * len(runs), index=runs.index))
+    assert verdict_on("dead-units", everything).estimate is None
+
+
+def edge(shares: tuple[float, ...]) -> pd.DataFrame:
+    """Whole-batch runs of Adam whose preconditioned sharpness is these shares of its limit, 38/η."""
+    values = [38 / 0.01 * share for share in shares]
+    row = SETTINGS | {"part": "edge", "arm": "adam", "lr": 0.01, "role": "confirmation", "task": "t"}
+    more = {"preconditioned_sharpness": values, "probed_at": [2, 4, 6, 8, 10], "momentum": None}
+    return pd.DataFrame([row | more | {"seed": seed} for seed in range(3)])
+
+
+def test_edges_are_shares_of_the_limit() -> None:
+    assert tests.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9)))["settled over limit"].item() == pytest.approx(1.0)
+
+
+def test_figures_are_drawn_from_the_same_tables(tmp_path: Any) -> None:
+    tracked, dead = curvature(GOOD, 0.3), dying(0.2, BAD)
+    steps = pd.DataFrame([
+        row | {"part": "first_steps", "update_size": [1.0, 0.5], "probed_at": [1, 2]}
+        for arm in ("adam/none", *(f"fix/{name}" for name in NAMES))
+        for row in rows("disguise", arm, GOOD)
+    ])  # fmt: skip
+    made = [
+        mechanism.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9))),
+        mechanism.curvature(tracked),
+        mechanism.signs(tracked),
+        mechanism.trainable(tracked),
+        mechanism.dead(dead),
+        disguises.disguises(pd.concat([disguised({}), steps])),
+        disguises.lengths(searched({0.9: 1.0, 0.98: 1.5})),
+    ]
+    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
+    captions = [figure.words.caption for figure in made]
+    assert [f"n = {n}" in text for n, text in zip((3, 8, 8, 12, 12, 8, 8), captions, strict=True)] == [True] * 7
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
+def test_design(preset: str) -> None:
+    experiments = list(design.experiments(Mechanism.model_validate({"preset": preset})))
+    parts = {experiment.part for experiment in experiments}
+    assert parts == {"edge", "grid", "track", "disguise", "first_steps", "dead", "lengths"}
+    for experiment in (e for e in experiments if e.part == "track"):
+        assert {1, 1 + experiment.arms[-1].schedule.length} <= set(experiment.probed)
+    for experiment in (e for e in experiments if e.part == "lengths"):
+        beta2 = experiment.arms[0].optimizer.beta2
+        lengths = [arm.schedule.warmup_length for arm in experiment.arms]
+        assert round(2 / (1 - (beta2 or 0))) in lengths and max(lengths) <= experiment.updates
+    seeds = len(next(e for e in experiments if e.part == "grid").confirmation_seeds)
+    assert (seeds >= inference.MIN_SEEDS) == (preset != "smoke")
+    if preset == "full":
+        assert {e.task.partition("+")[0] for e in experiments if e.part == "dead"} > {"digits-mlp", "mnist1d-conv"}
+
+
+def test_parameters_of_the_chapter() -> None:
+    parameters = validate("6_mechanism", {"preset": "smoke", "lrs": "1e-2,1", "updates": "30", "warmup": 9})
+    assert isinstance(parameters, Mechanism)
+    (grid,) = [e for e in design.experiments(parameters) if e.part == "grid"]
+    assert (grid.lrs, grid.updates, grid.arms[-1].schedule.length) == ((0.01, 1.0), 30, 9)
+
+
+def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
+    folders = Folders(tmp_path, "quick")
+    empty = practice.table(folders)
+    assert (empty["then"] == "–").all() and empty["evidence"].str.endswith(": not run").all()
+    verdicts.enter(folders, "6_mechanism", tests.judge_claim("curvature", curvature(GOOD, 0.3)))
+    table = practice.table(folders).set_index("evidence")
+    row = table.loc["curvature: supported"]
+    assert row["then"].startswith("a ramp lets you go higher") and row["n"] == "12" and " to " in row["95 % interval"]
+    assert len(table) == len(empty) >= 12
+
+
+def test_every_piece_of_advice_has_its_claim_and_all_words() -> None:
+    words = {"supported", "contradicted", "mixed", "inconclusive"}
+    from warmup_study.claims import claim
+
+    for entry in practice._entries():
+        assert claim(entry["claim"]) and words < set(entry)

@@ -1,0 +1,170 @@
+"""The first chapter's verdicts on tables of runs whose truth is known."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.typing import ArrayLike
+from synthetic_runs import OPTIMIZERS, Planted, audit, grid, probe, table
+
+from warmup_study import schedules, store
+from warmup_study.chapters import sgd_vs_adam as design
+from warmup_study.claims import sgd_vs_adam as tests
+from warmup_study.inference import Verdict, with_holm
+from warmup_study.parameters import SgdVsAdam
+from warmup_study.schedules import Floats, Schedule
+from warmup_study.trainer import train_chunk
+
+FURTHER, BETTER, BOTH = Planted(more_rates=2), Planted(log_loss=0.5), Planted(more_rates=2, log_loss=0.5)
+
+
+def words(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    return {verdict.task: verdict.verdict for verdict in verdicts}
+
+
+def adaptive_only(**planted: Planted) -> dict[str, str]:
+    return words(tests.adaptive_only(tests.gains(table(grid(planted)))))
+
+
+@pytest.mark.parametrize(
+    ("planted", "word"),
+    [
+        ({"adam": BOTH}, "supported"),
+        ({"adam": BOTH, "sgd": BOTH}, "contradicted"),
+        ({"sgd": BETTER}, "contradicted"),
+        ({"adam": Planted(more_rates=-2)}, "contradicted"),
+        ({}, "contradicted"),  # Adam's gain lies within the margin
+        ({"rmsprop": BOTH, "momentum": BOTH}, "contradicted"),  # they have no say
+        ({"adam": FURTHER}, "mixed"),  # more rates to train at, and the best of them no better
+        ({"adam": BOTH, "sgd": FURTHER}, "mixed"),
+    ],
+)
+def test_adaptive_only_finds_what_was_planted(planted: dict[str, Planted], word: str) -> None:
+    assert adaptive_only(**planted) == {"digits-mlp": word, "all": word}
+
+
+def test_adaptive_only_decides_nothing_on_few_seeds_or_in_noise() -> None:
+    few = tests.gains(table(grid({"adam": BOTH}, seeds=4)))
+    assert set(words(tests.adaptive_only(few)).values()) == {"inconclusive"}
+    noisy = tests.gains(table(grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)))
+    assert set(words(tests.adaptive_only(noisy)).values()) == {"inconclusive"}
+
+
+def test_tasks_that_disagree_make_the_claim_mixed() -> None:
+    one = grid({"adam": BOTH}, task="digits-mlp")
+    two = grid({"adam": Planted(more_rates=-3)}, task="digits-deep")
+    verdicts = with_holm(tests.adaptive_only(tests.gains(table(one, two))))
+    assert words(verdicts) == {"digits-mlp": "supported", "digits-deep": "contradicted", "all": "mixed"}
+
+
+def test_gains_have_the_planted_size() -> None:
+    planted = {"adam": FURTHER, "sgd": BETTER, "rmsprop": Planted(more_rates=-1, log_loss=-0.2)}
+    (gains,) = tests.gains(table(grid(planted))).values()
+    doublings = {name: gains[name, "max_trainable_lr"].estimate for name in OPTIMIZERS}
+    step = np.log2(10) / 2
+    assert doublings == pytest.approx({"sgd": 0, "momentum": 0, "rmsprop": -step, "adam": 2 * step}, abs=1e-4)
+    tuned = {name: gains[name, "tuned_loss"].estimate for name in OPTIMIZERS}
+    assert tuned == pytest.approx({"sgd": 0.5, "momentum": 0, "rmsprop": -0.2, "adam": 0}, abs=0.03)
+    assert gains["adam", "lr_sensitivity"].low > 0 > gains["rmsprop", "lr_sensitivity"].high
+
+
+def swapped(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table with the names of both arms exchanged."""
+    other = {"none": "ramp", "ramp": "none"}
+    warmup = runs["warmup"].map(other)
+    return runs.assign(warmup=warmup, arm=runs["optimizer"] + "/" + warmup)
+
+
+def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
+    runs = table(grid({"adam": FURTHER, "sgd": BETTER, "momentum": Planted(more_rates=-1)}, noise=0.1))
+    (gains,), (turned,) = (tests.gains(rows).values() for rows in (runs, swapped(runs)))
+    assert set(gains) == set(turned) and len(gains) == len(OPTIMIZERS) * 3
+    for key, effect in gains.items():
+        assert turned[key].estimate == pytest.approx(-effect.estimate, abs=1e-12)
+        tolerance = 0.1 if key[1] == "max_trainable_lr" else 1e-9  # what the grid hides is drawn at random
+        assert [turned[key].low, turned[key].high] == pytest.approx([-effect.high, -effect.low], abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "better", "word"),
+    [
+        (10, -0.3, "supported"),
+        (1, 0.3, "contradicted"),
+        (10, 0.3, "mixed"),
+        (1, -0.3, "mixed"),
+        (3, -0.3, "inconclusive"),
+        (10, 0, "inconclusive"),
+    ],
+)
+def test_first_update_finds_what_was_planted(ratio: float, better: float, word: str) -> None:
+    verdicts = tests.first_update(tests.first_updates(table(probe(ratio, better))))
+    assert words(verdicts) == {"digits-mlp": word, "all": word}
+    assert verdicts[0].estimate == pytest.approx(ratio, rel=0.05) and verdicts[0].n == 12
+    assert verdicts[0].parts[1].estimate == pytest.approx(better, abs=0.04)
+
+
+def test_first_update_looks_at_rmsprop_without_warmup_alone() -> None:
+    runs = table(probe(10, -0.3))
+    others = runs[runs["arm"] != "rmsprop/none"].assign(update_size=pd.Series([np.ones(100)] * 96))
+    mixed = pd.concat([others, runs[runs["arm"] == "rmsprop/none"]])
+    assert tests.first_update(tests.first_updates(mixed)) == tests.first_update(tests.first_updates(runs))
+
+
+@pytest.mark.parametrize(
+    ("deviation", "seeds", "word"),
+    [(0.0, 5, "supported"), (1e-12, 5, "contradicted"), (np.nan, 5, "contradicted"), (0.0, 4, "inconclusive")],
+)
+def test_definition_allows_no_deviation(deviation: float, seeds: int, word: str) -> None:
+    assert words(tests.definition(table(audit(deviation, seeds=seeds)))) == {"digits-mlp": word, "all": word}
+
+
+def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
+    runs = table(grid({"adam": BOTH}), probe(10, -0.3), audit())
+    verdicts = with_holm(tests.judge(runs))
+    assert {verdict.id for verdict in verdicts} == {"definition", "adaptive-only", "first-update"}
+    assert {verdict.verdict for verdict in verdicts} == {"supported"}
+    assert {verdict.task for verdict in verdicts} == {"digits-mlp", "all"}
+    for verdict in verdicts:
+        assert verdict.notebook == tests.NOTEBOOK and verdict.figure.startswith(f"{tests.NOTEBOOK}-")
+        assert verdict.rule and verdict.claim and verdict.source and verdict.n >= 5
+        assert verdict.ci_low is None or verdict.estimate is None or verdict.ci_low <= verdict.estimate
+
+
+def test_verdicts_do_not_depend_on_the_order_of_rows() -> None:
+    runs = table(grid({"adam": FURTHER}, noise=0.2), probe(10, -0.3), audit())
+    shuffled = runs.sample(frac=1, random_state=0)
+    first, again = ({(v.id, v.task): v.model_dump() for v in tests.judge(rows)} for rows in (runs, shuffled))
+    for key, verdict in first.items():
+        numbers = {name: value for name, value in verdict.items() if name in ("estimate", "n", "verdict")}
+        assert {name: again[key][name] for name in numbers} == pytest.approx(numbers)
+
+
+def audited() -> pd.DataFrame:
+    """The audit part of the smallest design, trained here."""
+    parameters = SgdVsAdam(preset="smoke", seeds=5, device="cpu")
+    chunks = [chunk for e in design.experiments(parameters) if e.part == "audit" for chunk in e.chunks()]
+    return store.to_frame(pa.concat_tables([train_chunk(chunk) for chunk in chunks]))
+
+
+def test_the_engine_passes_the_audit() -> None:
+    runs = audited()
+    assert runs.groupby(["warmup", "decay"]).ngroups == 21 and (runs["lr_audit"] == 0).all()
+    assert set(words(tests.definition(runs)).values()) == {"supported"}
+
+
+def test_a_ramp_that_is_one_update_late_fails_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = schedules.learning_rates
+
+    def late(plans: Sequence[Schedule], peaks: ArrayLike, total: int) -> Floats:
+        rates = right(plans, peaks, total)
+        ramps = [plan.warmup == "ramp" for plan in plans]
+        rates[1:, ramps] = rates[:-1, ramps].copy()
+        return rates
+
+    monkeypatch.setattr(schedules, "learning_rates", late)
+    runs = audited()
+    deviant = runs["lr_audit"] > 0
+    assert set(runs.loc[deviant, "warmup"]) == {"ramp"} and deviant.sum() == 3 * 5
+    assert set(words(tests.definition(runs)).values()) == {"contradicted"}

@@ -1,0 +1,51 @@
+"""The controls pass on the study as it is, and each fails on a study that is broken in its way."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warmup_study import controls, ensemble, streams, theory
+from warmup_study.paths import StudyError
+
+
+def test_controls_pass_and_leave_their_training_in_the_cache(tmp_path: Path) -> None:
+    controls.check(tmp_path, "cpu")
+    trained = sorted(tmp_path.glob("*.parquet"))
+    assert trained
+    stamps = [path.stat().st_mtime_ns for path in trained]
+    controls.check(tmp_path, "cpu")
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.parquet"))] == stamps
+
+
+def test_seeds_without_effect_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    same, orders = ensemble.initial_weights, streams.batch_order
+    monkeypatch.setattr(ensemble, "initial_weights", lambda task, seeds, dtype: same(task, [0] * len(seeds), dtype))
+    monkeypatch.setattr(streams, "batch_order", lambda _, *sizes: orders(0, *sizes))
+    with pytest.raises(StudyError, match="different seeds gave equal"):
+        controls.check(tmp_path, "cpu")
+
+
+def test_chance_that_no_seed_fixes_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = streams.batch_order
+    chance = np.random.default_rng()
+    monkeypatch.setattr(streams, "batch_order", lambda seed, *sizes: order(int(chance.integers(2**31)), *sizes))
+    with pytest.raises(StudyError, match="same seeds trained twice"):
+        controls.check(tmp_path, "cpu")
+
+
+def test_a_wrong_first_update_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(theory, "first_update_size", lambda _: 1.0)
+    with pytest.raises(StudyError, match="RMSProp's first update is 10 x lr; theory says 1"):
+        controls.check(tmp_path, "cpu")
+
+
+def test_arms_that_differ_at_a_small_rate_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ramp_is_worse(*_: object, **__: object) -> pd.DataFrame:
+        arms = {"sgd/none": 0.1, "sgd/ramp": 0.2}
+        return pd.DataFrame([{"seed": s, "arm": a, "test_loss": loss} for s in range(8) for a, loss in arms.items()])
+
+    monkeypatch.setattr(controls, "sweep", ramp_is_worse)
+    with pytest.raises(StudyError, match="sgd/ramp differs"):
+        controls.check(tmp_path, "cpu")

@@ -1,0 +1,220 @@
+"""Figures as files: the same bytes for the same data, words for who cannot see them, a theme, and odd tables."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from synthetic_runs import Planted, audit, grid, probe, table
+
+from warmup_study import store
+from warmup_study.claims import sgd_vs_adam as tests
+from warmup_study.figures import curves
+from warmup_study.figures.canvas import StudyFigure, Words, figure_maker
+from warmup_study.figures.compact import compact
+from warmup_study.figures.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
+from warmup_study.paths import Folders
+
+MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
+    "lr_curves": curves.lr_curves,
+    "gains": lambda runs: curves.gains(tests.gains(runs), seeds=runs["seed"].nunique()),
+    "first_updates": lambda runs: curves.first_updates(runs, str(runs["task"].iloc[0])),
+    "realised_lr": curves.realised_lr,
+}
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def runs_on(*tasks: str, **planted: Planted) -> pd.DataFrame:
+    """Tables of runs with all three parts."""
+    return table(*[part for task in tasks for part in (grid(planted, task), probe(10, -0.3, task), audit(task=task))])
+
+
+@pytest.fixture(scope="module")
+def runs() -> pd.DataFrame:
+    return runs_on("digits-mlp", adam=Planted(more_rates=2))
+
+
+@pytest.fixture(scope="module")
+def figures(runs: pd.DataFrame) -> dict[str, StudyFigure]:
+    return {name: maker(runs) for name, maker in MAKERS.items()}
+
+
+@pytest.fixture(params=MAKERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+DRAW = """
+import sys
+from pathlib import Path
+sys.path.append({tests!r})
+import test_figures
+from warmup_study import store
+from warmup_study.paths import Folders
+
+runs = store.read_runs(Path({runs!r}))
+for name, maker in test_figures.MAKERS.items():
+    maker(runs).save(Folders(Path({out!r}), "quick"), "1_sgd_vs_adam", name)
+"""
+
+
+def drawn(runs: Path, out: Path, seed: str) -> dict[str, bytes]:
+    """Files that a process of its own draws, in a folder whose matplotlibrc would spoil them."""
+    out.mkdir()
+    (out / "matplotlibrc").write_text("font.size: 33\naxes.facecolor: red\nsvg.hashsalt: other\nsvg.fonttype: path\n")
+    code = DRAW.format(tests=str(Path(__file__).parent), runs=str(runs), out=str(out))
+    environment = os.environ | {"PYTHONHASHSEED": seed, "SOURCE_DATE_EPOCH": seed}
+    subprocess.run([sys.executable, "-c", code], cwd=out, env=environment, check=True, capture_output=True)
+    return {path.name: path.read_bytes() for path in (out / "figures" / "quick").iterdir()}
+
+
+def test_the_same_data_give_the_same_bytes_in_any_process(
+    runs: pd.DataFrame, figures: dict[str, StudyFigure], tmp_path: Path
+) -> None:
+    store.write_runs(tmp_path / "runs.parquet", store.from_frame(runs))
+    first = drawn(tmp_path / "runs.parquet", tmp_path / "one", "1")
+    assert first == drawn(tmp_path / "runs.parquet", tmp_path / "two", "2")
+    assert set(first) == {f"1_sgd_vs_adam-{name}.{kind}" for name in MAKERS for kind in ("svg", "json")}
+    for name, figure in figures.items():
+        assert figure.svg.encode() == first[f"1_sgd_vs_adam-{name}.svg"], name
+
+
+def test_nothing_set_outside_leaks_in_or_out(runs: pd.DataFrame, figures: dict[str, StudyFigure], name: str) -> None:
+    plain = figures[name]
+    with mpl.rc_context({"font.size": 30, "text.color": "red", "axes.facecolor": "red", "svg.fonttype": "path"}):
+        before = dict(mpl.rcParams)
+        assert MAKERS[name](runs) == plain
+        assert dict(mpl.rcParams) == before
+    assert not plt.get_fignums()
+
+
+def test_svg_has_a_theme_and_neither_date_nor_outside_reference(figures: dict[str, StudyFigure], name: str) -> None:
+    svg = figures[name].svg
+    root = ElementTree.fromstring(svg)
+    assert root.tag.endswith("svg") and "viewBox" in root.attrib
+    assert "currentColor" in svg and INK not in svg.replace(f"svg{{color:{INK}}}", "", 1)
+    assert f"@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}}}" in svg
+    assert not re.search(r"\d{4}-\d\d-\d\d|dc:date|dc:creator|matplotlib v|/home|/tmp", svg)
+    links = re.findall(r'(?:href|src)="([^"]*)"|url\(([^)]*)\)', svg)
+    assert all((href or url).startswith("#") for href, url in links)
+    assert not re.search(r"<(script|image|foreignObject)", svg)
+    ids = re.findall(r'\bid="([^"]+)"', svg)
+    assert len(ids) == len(set(ids))
+    assert not re.search(r"fill: ?(#ffffff|white)", svg), "the background must be transparent"
+
+
+def points(path: str) -> list[list[tuple[float, float]]]:
+    """The corners of each of a path's straight lines, whether it gives places or steps."""
+    lines = []
+    for line in path.split("M")[1:]:
+        steps, places = "l" in line, [float(number) for number in re.findall(r"-?[\d.]+", line)]
+        pairs = np.array(places).reshape(-1, 2)
+        lines.append([tuple(pair) for pair in (pairs.cumsum(0) if steps else pairs)])
+    return lines
+
+
+def test_a_compact_drawing_shows_the_same_lines() -> None:
+    chance = np.random.default_rng(0).normal(scale=300, size=(2, 40, 2))
+    corners = [[f"{x:.6f} {y:.6f}" for x, y in line] for line in chance]
+    drawing = (
+        f'<svg width="9"><path d="M {" L ".join(corners[0])} M {" L ".join(corners[1])}" style="fill: none"/></svg>'
+    )
+    small = compact(drawing)
+    path = re.search(r' d="([^"]*)"', small)
+    assert path and len(path[1]) < 0.6 * len(drawing)
+    np.testing.assert_allclose(points(path[1]), chance, atol=0.051)
+
+
+def test_what_a_compact_drawing_says_of_style_holds_in_it_alone() -> None:
+    drawings = [
+        compact(f'<svg width="9"><g style="fill: {colour}"/><g style="fill: {colour}"/></svg>') for colour in "ab"
+    ]
+    scopes = [re.findall(r'id="(\w+)"', drawing) for drawing in drawings]
+    assert len(scopes[0]) == len(scopes[1]) == 1 and scopes[0] != scopes[1]
+    for drawing, (scope,), colour in zip(drawings, scopes, "ab", strict=True):
+        assert f"<style>#{scope} .s0{{fill: {colour}}}</style>" in drawing and drawing.count('class="s0"') == 2
+
+
+def test_curved_paths_keep_their_curves() -> None:
+    assert 'd="M1 2C0.5 1 3 4 5 6z"' in compact('<svg w="1"><path d="M 1.04 2.01 \nC 0.52 1.0 3 4 5.0 6 z"/></svg>')
+
+
+def test_sidecar_says_all_there_is_to_say(figures: dict[str, StudyFigure], name: str, tmp_path: Path) -> None:
+    folders = Folders(tmp_path, "full")
+    shown = figures[name].save(folders, "1_sgd_vs_adam", name)
+    sidecar = json.loads((tmp_path / "figures" / f"1_sgd_vs_adam-{name}.json").read_text())
+    assert set(sidecar) == {"title", "alt", "caption", "maker", "preset", "notebook", "name"}
+    assert all(isinstance(value, str) and value.strip() == value and value for value in sidecar.values())
+    assert (sidecar["preset"], sidecar["notebook"], sidecar["name"]) == ("full", "1_sgd_vs_adam", name)
+    assert sidecar["maker"] == f"warmup_study.figures.curves.{name}"
+    assert len(sidecar["alt"]) > 60 and sidecar["alt"] != sidecar["caption"] != sidecar["title"]
+    data, metadata = shown._repr_mimebundle_()
+    assert metadata == {"figure": f"1_sgd_vs_adam-{name}"} and data["text/plain"] == sidecar["alt"]
+    assert data["image/svg+xml"] == (tmp_path / "figures" / f"1_sgd_vs_adam-{name}.svg").read_text()
+
+
+def test_captions_count_the_seeds(figures: dict[str, StudyFigure]) -> None:
+    few = table(grid({}, seeds=6), probe(10, -0.3, seeds=6), audit())
+    for name in ("lr_curves", "gains", "first_updates"):
+        assert "n = 12 " in figures[name].words.caption and "n = 6 " in MAKERS[name](few).words.caption
+
+
+def texts_and_paths(svg: str) -> int:
+    return svg.count("<path") + svg.count("<use")
+
+
+def test_more_tasks_make_more_panels() -> None:
+    one, three = runs_on("digits-mlp"), runs_on("digits-mlp", "digits-deep", "mnist1d-mlp")
+    for name in ("lr_curves", "gains"):
+        small, large = (MAKERS[name](rows).svg for rows in (one, three))
+        heights = [float(ElementTree.fromstring(svg).attrib["viewBox"].split()[3]) for svg in (small, large)]
+        assert heights[1] > 1.5 * heights[0] and texts_and_paths(large) > 1.5 * texts_and_paths(small)
+    for name in ("first_updates", "realised_lr"):
+        assert MAKERS[name](three).svg
+
+
+def test_arms_that_diverged_throughout_are_drawn(name: str) -> None:
+    runs = runs_on("digits-mlp", adam=Planted(more_rates=-4), sgd=Planted(more_rates=-4))
+    lost = pd.Series([np.full(100, np.nan)] * len(runs))
+    everything = runs.assign(status="diverged", test_loss=np.nan, validation_loss=np.nan, update_size=lost)
+    assert "nan" not in NUMBER.sub("", MAKERS[name](runs).svg).lower().split('d="')[-1]
+    assert MAKERS[name](everything).svg
+
+
+@pytest.mark.parametrize("rates", [1, 2])
+def test_a_grid_of_few_rates_is_drawn(runs: pd.DataFrame, rates: int) -> None:
+    few = sorted(runs["lr"].unique())[:rates]
+    assert curves.lr_curves(runs[runs["lr"].isin(few)]).svg
+
+
+def test_what_is_drawn_depends_on_the_data(figures: dict[str, StudyFigure], name: str) -> None:
+    other = table(grid({}, noise=0.3), probe(2, 0.1), audit())
+    falling = pd.Series([np.linspace(0.1, 0, 11)] * len(other))
+    assert MAKERS[name](other.assign(realised_lr=falling)).svg != figures[name].svg
+
+
+def test_colours_and_arms_are_told_apart() -> None:
+    shown = [OPTIMIZERS[name] for name in ("sgd", "momentum", "rmsprop", "adam", "adamw", "radam")]
+    assert len({look.colour for look in shown}) == len(shown) and INK not in {look.colour for look in shown}
+    assert len({look.line for look in WARMUPS.values()}) == len({look.marker for look in WARMUPS.values()}) == 4
+
+
+def test_a_maker_names_itself_and_closes_its_figure_even_if_it_fails() -> None:
+    @figure_maker
+    def broken() -> tuple[Figure, Words]:
+        plt.figure()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert not plt.get_fignums()

@@ -1,0 +1,65 @@
+"""The published results: small, clean, and the figures and verdicts follow from the tables of runs."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import pytest
+
+from warmup_study import chapters, store, verdicts
+from warmup_study.inference import Verdict
+from warmup_study.paths import CHAPTERS, Folders, project_root
+
+ROOT = project_root()
+PUBLISHED = Folders(ROOT, "full")
+PRESENT = [name for name in CHAPTERS if (PUBLISHED.results / f"{name}.parquet").exists()]
+LARGEST_REPOSITORY, LARGEST_TABLE = 25 * 2**20, 3 * 2**20
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
+    return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_the_repository_stays_small() -> None:
+    assert sum(path.stat().st_size for path in tracked()) < LARGEST_REPOSITORY
+    assert all((PUBLISHED.results / f"{name}.parquet").stat().st_size < LARGEST_TABLE for name in PRESENT)
+
+
+def test_results_come_from_a_clean_commit() -> None:
+    provenance = json.loads((PUBLISHED.results / "provenance.json").read_text(encoding="utf-8"))
+    assert set(PRESENT) <= set(provenance["notebooks"])
+    for name in PRESENT:
+        assert provenance["notebooks"][name]["dirty"] is False, name
+
+
+@pytest.mark.parametrize("name", PRESENT)
+def test_figures_drawn_anew_from_the_tables_have_the_same_bytes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored_runs(chapter: chapters.Chapter) -> pd.DataFrame:
+        return store.read_runs(PUBLISHED.results / f"{chapter.name}.parquet")
+
+    def stored_verdicts(chapter: chapters.Chapter, runs: pd.DataFrame) -> list[Verdict]:
+        return [row for row in verdicts.read(PUBLISHED) if row.notebook == chapter.name]
+
+    monkeypatch.setattr(chapters.Chapter, "run", stored_runs)
+    monkeypatch.setattr(chapters.Chapter, "judge", stored_verdicts)
+    run_cells(name, {"preset": "full", "output_dir": str(tmp_path)})
+    drawn = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    kept = {path.name: path.read_bytes() for path in PUBLISHED.figures.glob(f"{name}-*")}
+    assert sorted(drawn) == sorted(kept) and drawn
+    assert [file for file in drawn if drawn[file] != kept[file]] == []
+
+
+def run_cells(name: str, parameters: dict[str, Any]) -> None:
+    """The notebook's code in this process, with other parameters, as a kernel would run it."""
+    namespace: dict[str, Any] = {"In": []}
+    for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, name, "exec"), namespace)
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace |= parameters

@@ -1,0 +1,443 @@
+"""The report: what the page holds, what its gates refuse, and how it does in a browser."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from report_fixtures import CHAPTER, chapter, figure_output, finished_run, part, verdict, write_figure, write_notebook
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+
+from warmup_study import report
+from warmup_study.paths import Folders, StudyError
+from warmup_study.report import gates
+from warmup_study.report.font import font_face
+from warmup_study.report.formulas import mathml
+from warmup_study.report.prose import typed_results
+from warmup_study.report.tidy import tidy
+from warmup_study.wording import number
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+IN_CHAPTER = f'[id="{CHAPTER}"]'
+BACK = Path(report.__file__).parent / "back"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return finished_run(tmp_path)
+
+
+def built(folders: Folders) -> BeautifulSoup:
+    return BeautifulSoup(report.build(folders).read_text(encoding="utf-8"), "html.parser")
+
+
+def texts(page: BeautifulSoup, selector: str) -> list[str]:
+    return [" ".join(tag.get_text(" ").split()) for tag in page.select(selector)]
+
+
+# ------------------------------------------------------------------------------------------------ what the page holds
+
+
+def test_page_has_its_parts_in_order(folders: Folders) -> None:
+    page = built(folders)
+    names = [str(section["id"]) for section in page.select("main > section")]
+    assert names == ["answer", "report", CHAPTER, "methods", "limits", "provenance", "glossary", "cite"]
+    assert texts(page, "nav a") == texts(page, "main h2")
+    assert len(texts(page, "h1")) == 1
+
+
+def test_answer_takes_its_numbers_from_the_verdicts(folders: Folders) -> None:
+    whether, when, how_long = texts(built(folders), "#answer > ul li")
+    assert "Warm up Adam" in whether
+    assert "−0.004" in whether and "0.13 to 0.17" in whether and "n = 20" in whether and "digits, mnist1d" in whether
+    assert "do not settle" in when and "0.8 to 4.4" in when
+    assert "was not part of this run (run chapter 4 and chapter 6)" in how_long
+
+
+def test_no_results_at_all_make_an_honest_page(tmp_path: Path) -> None:
+    page = built(Folders.of(str(tmp_path), "quick"))
+    assert all("was not part of this run" in sentence for sentence in texts(page, "#answer > ul li"))
+    assert "No claim has been tested by this run." in page.get_text()
+    assert len(page.select(".untested tbody tr")) == len(report.Results.read(Folders.of(str(tmp_path), "quick")).claims)
+
+
+def test_every_claim_stands_on_the_page_with_its_word(folders: Folders) -> None:
+    page = built(folders)
+    results = report.Results.read(folders)
+    assert texts(page, ".verdicts:not(.untested) .word") == [
+        "supported", "supported", "inconclusive", "contradicted", "mixed",
+    ]  # fmt: skip
+    assert set(texts(page, ".untested .word")) == {"not run"}
+    assert len(page.select(".verdicts tbody tr")) == len(results.claims)
+    assert len(page.select(".verdicts .mark")) == len(results.claims)
+
+
+def test_forest_rows_share_their_zero_and_show_the_interval(folders: Folders) -> None:
+    drawings = built(folders).select("svg.forest")
+    assert len(drawings) == 4  # the exact audit has no interval to draw
+    assert {str(drawing.select("path")[0]["d"]) for drawing in drawings} == {"M80.0 0V22"}
+
+
+def test_code_is_folded_and_not_removed(folders: Folders) -> None:
+    page = built(folders)
+    folds = page.select(f"{IN_CHAPTER} details")
+    assert "run(3)" in "".join(fold.get_text() for fold in folds)
+    assert not any(fold.has_attr("open") for fold in folds)
+    assert [fold.summary.get_text() for fold in folds if fold.summary][:2] == ["Parameters", "Code"]
+    hidden = page.find(string="hidden")
+    assert hidden and hidden.find_parent("details")
+
+
+def test_front_cells_of_the_verdicts_notebook_are_not_repeated(folders: Folders) -> None:
+    assert "shown at the front" not in built(folders).get_text()
+
+
+def test_formulas_are_mathml_with_the_font_they_need(folders: Folders) -> None:
+    page = built(folders)
+    assert page.select(f"{IN_CHAPTER} math[display=block] mfrac")
+    assert "$" not in page.select_one(f"{IN_CHAPTER} p").get_text()  # type: ignore[union-attr]
+    assert "data:font/woff;base64," in "".join(style.get_text() for style in page("style"))
+
+
+def test_figure_has_words_maker_and_data(folders: Folders) -> None:
+    figure = built(folders).select(f"{IN_CHAPTER} figure")[0]
+    image = figure.select_one("img")
+    assert image and unquote(str(image["src"]).partition(",")[2]).startswith("<svg")
+    assert "two bowls" in str(image["alt"])
+    assert "warmup_study.figures.curves.lr_curves" in figure.get_text()
+    assert figure.select_one(f'a[href="../data/results/quick/{CHAPTER}.parquet"]')
+
+
+def test_four_setups_come_before_the_first_chapters_curves(folders: Folders) -> None:
+    write_figure(folders, "four_setups", alt="Four setups side by side, with a gain in one of them")
+    image = built(folders).select_one("#answer img")
+    assert image and "Four setups" in str(image["alt"])
+
+
+def test_tables_are_named_scrollable_and_have_scoped_headers(folders: Folders) -> None:
+    page = built(folders)
+    assert all(head.has_attr("scope") and head.get_text(strip=True) for head in page("th"))
+    assert texts(page, f"{IN_CHAPTER} table:first-of-type thead th")[:3] == ["arm", "test loss", "step"]
+    for table in page("table"):
+        box = table.parent
+        assert box and box["tabindex"] == "0" and box["aria-label"]
+
+
+def test_links_between_notebooks_lead_within_the_page(folders: Folders) -> None:
+    page = built(folders)
+    targets = {link.get_text(): link["href"] for link in page.select("main section a")}
+    assert targets["the verdicts"] == "#report"
+    assert targets["Next"] == "#claim-adaptive-only"
+    assert "the next chapter" not in targets and "the next chapter" in page.get_text()
+
+
+def test_a_failed_chapter_is_shown_as_failed(folders: Folders) -> None:
+    error = new_output("error", ename="StudyError", evalue="lrs: got 'x'", traceback=["..."])
+    cells = [new_markdown_cell("# SGD against Adam"), new_code_cell("run()", outputs=[error])]
+    write_notebook(folders, CHAPTER, new_notebook(cells=cells))
+    [section] = built(folders).select(IN_CHAPTER)
+    assert "run failed" in section.get_text() and "lrs: got 'x'" in section.get_text()
+
+
+def test_notebook_ids_and_folders_do_not_reach_the_page(folders: Folders) -> None:
+    notebook = chapter()
+    notebook.cells[1].source = f'output_dir = "{folders.root}"'
+    write_notebook(folders, CHAPTER, notebook)
+    assert str(folders.root) not in report.build(folders).read_text(encoding="utf-8")
+
+
+def test_chance_ids_and_messages_stay_out(folders: Folders) -> None:
+    styled = new_output("display_data", {"text/html": '<table id="T_1"><tr><td id="T_1_row0">1</td></tr></table>'})
+    message = new_output("stream", name="stderr", text="/home/someone/lib: a warning")
+    with_cell(folders, "show()", [styled, message])
+    page = report.build(folders).read_text(encoding="utf-8")
+    assert "T_1" not in page and "someone" not in page
+
+
+def test_same_results_make_the_same_bytes(folders: Folders) -> None:
+    assert report.build(folders).read_bytes() == report.build(folders).read_bytes()
+
+
+def test_presets_never_write_over_each_other(tmp_path: Path) -> None:
+    quick, full = report.build(finished_run(tmp_path)), report.build(finished_run(tmp_path, "full"))
+    assert (quick.name, full.name) == ("quick.html", "index.html")
+    assert "quick run" in quick.read_text() and 'class="notice"' not in full.read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.1234, "0.12"), (-3.0, "−3"), (99.6, "100"), (3902.4, "3902"), (0.0, "0"), (None, "–"), (2.3e-6, "2.3 × 10⁻⁶")],
+)
+def test_numbers_for_prose(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_every_phrase_of_the_answer_exists(folders: Folders) -> None:
+    names = (
+        "better-results",
+        "adaptive-only",
+        "attention",
+        "momentum-adaptive",
+        "first-update",
+        "epoch-length",
+        "untuned",
+    )
+    for word in ("supported", "contradicted", "mixed", "inconclusive"):
+        for name in names:
+            entry = json.dumps([verdict(name, word, n=7, parts=[part("other", 0.1, "above")])])
+            (folders.results / "verdicts.json").write_text(entry, encoding="utf-8")
+            sentences = report.answer(report.Results.read(folders)).replace("\N{NO-BREAK SPACE}", " ")
+            assert "0.15" in sentences and "n = 7" in sentences and len(sentences.splitlines()) == 3
+
+
+def test_reading_counts_verdicts_and_names_tasks_that_differ(folders: Folders) -> None:
+    rows = [
+        verdict("jump", "mixed"),
+        verdict("jump", "supported", "digits"),
+        verdict("jump", "contradicted", "mnist1d"),
+    ]
+    (folders.results / "verdicts.json").write_text(json.dumps(rows), encoding="utf-8")
+    results = report.Results.read(folders)
+    assert "1 have been tested: **1** mixed" in report.reading(results)
+    assert results.overall("jump").verdict == "mixed"  # type: ignore[union-attr]
+    assert "different words on" in report.reading(results)
+    assert list(report.task_table(results)["verdict"]) == ["supported", "contradicted"]
+
+
+# ------------------------------------------------------------------------------------------------- what gates refuse
+
+
+def with_cell(folders: Folders, source: str, outputs: list[Any] | None = None) -> None:
+    """Put one more cell at the end of the chapter: Markdown, or code where there are outputs."""
+    notebook = chapter()
+    notebook.cells.append(new_code_cell(source, outputs=outputs) if outputs else new_markdown_cell(source))
+    write_notebook(folders, CHAPTER, notebook)
+
+
+def refused(folders: Folders, reason: str) -> None:
+    """The build raises one line with the reason and writes nothing."""
+    with pytest.raises(StudyError, match=reason) as caught:
+        report.build(folders)
+    assert "\n" not in str(caught.value)
+    assert not folders.report.exists()
+
+
+def html(content: str) -> list[Any]:
+    return [new_output("display_data", {"text/html": content})]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('<img src="https://example.org/a.png" alt="a curve that goes down">', "would fetch 'https://example.org"),
+        ('<img src="local.png" alt="a curve that goes down">', "would fetch 'local.png'"),
+        ('<link rel="stylesheet" href="//example.org/a.css">', "would fetch '//example.org"),
+        ('<p style="background: url(http://example.org/a.png)">x</p>', "style would fetch 'url"),
+        ('<svg><image href="https://example.org/a.png"/></svg>', "would fetch 'https://example.org"),
+        ("<script>1</script>", "holds a <script>"),
+        ('<p onclick="a()">x</p>', "event handler"),
+        ('<img src="data:,"/>', f"image in {CHAPTER} has no alt text"),
+        ('<img src="data:," alt="figure">', "no alt text"),
+        ('<img src="data:," alt="No description has been provided for this image">', "no alt text"),
+        (r"<math><mi>\label</mi></math>", "LaTeX left in the formula"),
+        ('<p id="methods">x</p>', "id 'methods' stands 2 times"),
+        ('<a href="#nowhere">x</a>', "'#nowhere' leads nowhere"),
+        ("<h6>deep</h6>", "'deep' skips a level"),
+        ("<h1>second</h1>", "2 titles"),
+    ],
+)
+def test_gate_on_the_page(folders: Folders, content: str, reason: str) -> None:
+    with_cell(folders, "show()", html(content))
+    refused(folders, reason)
+
+
+def test_gate_on_a_figure_without_words(folders: Folders) -> None:
+    with_cell(folders, "show()", [figure_output("1_sgd_vs_adam-unknown")])
+    refused(folders, "no alt text")
+
+
+def test_gate_on_size(folders: Folders) -> None:
+    with_cell(folders, "show()", html(f"<p>{'x' * gates.LARGEST_PAGE}</p>"))
+    refused(folders, "has 5.. MB, more than 5")
+
+
+@pytest.mark.parametrize(
+    "formula", [r"x \label{a}", r"\operatorname*{min} x", r"\nosuchcommand{x}", r"\begin{aligned} a &= b \end{aligned}",
+                r"x_1_2", r"\left( x"],
+)  # fmt: skip
+def test_gate_on_formulas(folders: Folders, formula: str) -> None:
+    with_cell(folders, f"The formula $${formula}$$ fails.")
+    refused(folders, "formula")
+
+
+@pytest.mark.parametrize(
+    "formula", [r"\eta_i = \eta \min(1, i/n)", r"\hat m_t / (\sqrt{\hat v_t} + \epsilon)", r"\lVert g \rVert",
+                r"\begin{cases} 0 & i \le n \\ 1 & i > n \end{cases}", r"\mathbb{E}[g^2]", r"\Delta\theta"],
+)  # fmt: skip
+def test_formulas_that_the_study_needs(formula: str) -> None:
+    element = BeautifulSoup(mathml(formula), "html.parser")
+    assert element.math and "\\" not in element.get_text()
+    assert font_face(element.get_text())
+
+
+def test_gate_on_a_character_that_the_font_lacks() -> None:
+    with pytest.raises(StudyError, match="U\\+6F22"):
+        font_face("漢")
+
+
+@pytest.mark.parametrize(
+    "text", ["Adam gains 0.148.", "It fell by 12 %.", "by 12%", "with n = 37 seeds", "3.7× faster", "a 4-fold gain",
+             "−0.31 in all", "a rate of 3e-3", "won 7 times"],
+)  # fmt: skip
+def test_gate_on_typed_numbers(folders: Folders, text: str) -> None:
+    with_cell(folders, text)
+    refused(folders, f"{CHAPTER} types the number")
+
+
+def test_gate_on_numbers_typed_into_code(folders: Folders) -> None:
+    with_cell(folders, 'say(f"Adam gains 0.148 with {n} seeds")', html("<p>said</p>"))
+    refused(folders, "types the number '0.148'")
+
+
+@pytest.mark.parametrize(
+    "text", ["$x = 0.148$ and `0.148`", "[Goyal](https://arxiv.org/abs/1706.02677), arXiv:1706.02677", "Python 3.11",
+             "with $\\beta_2$ at 0.999", "a 95 % interval", "version 2.13.0", "section 2.1", "in 2017", "update 1",
+             "10 classes", "```\n0.148\n```", "<https://example.org/0.148>"],
+)  # fmt: skip
+def test_numbers_that_may_be_typed(text: str) -> None:
+    assert typed_results(text) == []
+
+
+def test_numbers_written_before_any_run_may_be_typed(folders: Folders) -> None:
+    with_cell(folders, "Adam's loss is to be 10 % lower, the rule says.")
+    assert report.build(folders).exists()
+
+
+@pytest.mark.parametrize("text", sorted(BACK.glob("*.md")), ids=lambda path: path.stem)
+def test_the_pages_own_texts_type_no_results(text: Path) -> None:
+    assert typed_results(text.read_text(encoding="utf-8")) == []
+
+
+def test_damaged_results_are_named(folders: Folders) -> None:
+    (folders.results / "verdicts.json").write_text("[{", encoding="utf-8")
+    refused(folders, "verdicts.json")
+
+
+def test_damaged_sidecar_is_named(folders: Folders) -> None:
+    (folders.figures / f"{CHAPTER}-lr_curves.json").write_text("{}", encoding="utf-8")
+    refused(folders, f"{CHAPTER}-lr_curves.json has a wrong entry: title")
+
+
+def test_damaged_notebook_is_named(folders: Folders) -> None:
+    (folders.executed / f"{CHAPTER}.ipynb").write_text("{", encoding="utf-8")
+    refused(folders, f"{CHAPTER}.ipynb is not a notebook")
+
+
+def test_a_refused_page_leaves_the_old_one(folders: Folders) -> None:
+    before = report.build(folders).read_bytes()
+    with_cell(folders, "Adam gains 0.148.")
+    with pytest.raises(StudyError):
+        report.build(folders)
+    assert folders.report.read_bytes() == before
+
+
+def test_stored_verdicts_notebook_passes_the_gate_on_numbers() -> None:
+    notebook = nbformat.read(NOTEBOOKS / "report.ipynb", as_version=4)
+    assert not any(typed_results(cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+# ------------------------------------------------------------------------------------------------------ in a browser
+
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    for flag in FLAGS:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    yield driver
+    driver.quit()
+
+
+def opened(browser: webdriver.Chrome, page: Path, width: int, scheme: str) -> None:
+    """Open the page offline at a width and in a colour scheme, every fold unfolded."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    screen = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get(page.as_uri())
+    browser.execute_script("for (const fold of document.querySelectorAll('details')) fold.open = true")
+
+
+def requested(browser: webdriver.Chrome) -> list[str]:
+    """Addresses that the browser asked for since the last call."""
+    entries = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    messages = [json.loads(entry["message"])["message"] for entry in entries]
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_page_in_a_browser(browser: webdriver.Chrome, folders: Folders, width: int, scheme: str) -> None:
+    opened(browser, report.build(folders), width, scheme)
+    asked = requested(browser)
+    assert asked and all(address.startswith(("file:", "data:")) for address in asked)
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert violations(browser) == []
+
+
+def violations(browser: webdriver.Chrome) -> list[str]:
+    """What axe-core finds, one line each."""
+    place = find_spec("axe_playwright_python")
+    assert place and place.origin, "the test extra installs axe-playwright-python, of which only axe.min.js is used"
+    browser.execute_script(Path(place.origin).with_name("axe.min.js").read_text(encoding="utf-8"))
+    found = browser.execute_async_script("axe.run().then(arguments[0])")
+    return [f"{rule['id']}: {rule['nodes'][0]['html'][:120]}" for rule in found["violations"]]
+
+
+def test_axe_would_find_a_fault(browser: webdriver.Chrome, folders: Folders) -> None:
+    opened(browser, report.build(folders), 1280, "light")
+    browser.execute_script("document.querySelector('img').removeAttribute('alt')")
+    assert any(line.startswith("image-alt") for line in violations(browser))
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_only_wide_content_scrolls_and_only_in_its_own_box(
+    browser: webdriver.Chrome, folders: Folders, width: int
+) -> None:
+    opened(browser, report.build(folders), width, "light")
+    wide = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth)"
+    assert browser.execute_script(f"return {wide}.length") >= 1
+    assert not browser.execute_script(f"return {wide}.some(box => box.querySelector('.verdicts'))")
+
+
+def test_formulas_use_the_embedded_font(browser: webdriver.Chrome, folders: Folders) -> None:
+    opened(browser, report.build(folders), 1280, "light")
+    script = "document.fonts.ready.then(() => arguments[0]([...document.fonts].map(f => f.status)))"
+    assert browser.execute_async_script(script) == ["loaded"]
+
+
+def test_a_claim_shown_by_two_chapters_has_one_place(folders: Folders) -> None:
+    shown = '<div class="claim" id="claim-jump">one</div><main><div class="claim" id="claim-jump">two</div></main>'
+    kept = tidy(shown).select("[id=claim-jump]")
+    assert [place.get_text() for place in kept] == ["one"]

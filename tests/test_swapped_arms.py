@@ -1,0 +1,64 @@
+"""A mutation that every chapter must notice: with two arms exchanged, each of their effects changes its sign.
+
+On runs that each chapter trained itself, at the smallest size; what compares other arms keeps its sign and is left out.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from warmup_study import endpoints, sweep
+from warmup_study.chapters import TARGET, open_chapter
+from warmup_study.claims import (
+    anchor_warmup,
+    attention_and_decay,
+    mechanism,
+    momentum,
+    sgd_vs_adam,
+    skew,
+    zero_vs_ramped_warmup,
+)
+from warmup_study.inference import Effect
+
+Found = Mapping[str, Mapping[Any, Effect] | None]
+SWAPS: dict[str, tuple[Callable[[pd.DataFrame], Found], tuple[str, str], Callable[[Any], bool]]] = {
+    "1_sgd_vs_adam": (sgd_vs_adam.gains, ("none", "ramp"), lambda key: True),
+    "2_zero_vs_ramped_warmup": (
+        zero_vs_ramped_warmup.constant_gains,
+        ("none", "short"),
+        lambda key: key.endswith("constant"),
+    ),
+    "3_momentum": (momentum.batch_gains, ("none", "ramp"), lambda key: True),
+    "4_early_examples": (skew.gap_differences, ("none", "ramp"), lambda key: not key.endswith("constant")),
+    "5_attention_and_decay": (lambda runs: attention_and_decay.decay_gains(runs, "adam"), ("none", "ramp"), bool),
+    "6_mechanism": (mechanism.deaths, ("none", "ramp"), lambda key: True),
+    "7_anchor_warmup": (anchor_warmup.effects, ("ramp", "both"), lambda key: key[1] == "both"),
+}
+
+
+def exchanged(runs: pd.DataFrame, pair: tuple[str, str]) -> pd.DataFrame:
+    """The same table with the names of two arms exchanged."""
+    names = dict(zip(pair, pair[::-1], strict=True))
+    arms = ["/".join(names.get(part, part) for part in arm.split("/")) for arm in runs["arm"]]
+    return runs.assign(arm=arms, warmup=runs["warmup"].map(lambda name: names.get(name, name)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SWAPS)
+def test_exchanged_arms_change_the_sign_of_their_effects(name: str, tmp_path: Path) -> None:
+    measure, pair, concerned = SWAPS[name]
+    runs = sweep.sweep(open_chapter(name, {"preset": "smoke"}).experiments, tmp_path, processes=0)
+    runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
+    before, after = measure(runs), measure(exchanged(runs, pair))
+    assert set(before) == set(after)
+    compared = 0
+    for task, effects in before.items():
+        others = after[task] or {}
+        for key, effect in (effects or {}).items():
+            if concerned(key):
+                assert others[key].estimate == pytest.approx(-effect.estimate, abs=1e-9), (task, key)
+                compared += effect.estimate != 0
+    assert compared, "no effect with a sign was compared"
