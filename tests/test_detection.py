@@ -98,7 +98,7 @@ def test_losses_by_hand() -> None:
     assert ignored == 1 and LOSSES.total(outputs, DIGIT).item() == pytest.approx(share * (told + named + quiet))
     outputs[0, WHERE, 2] = 1.0  # e times too wide
     assert LOSSES.box(outputs, DIGIT).item() == pytest.approx(share * (2 - 0.25 * 0.5) / 2)
-    assert LOSSES.misplaced(outputs, DIGIT).item() == pytest.approx(1 - 1 / np.e)
+    assert LOSSES.misplaced(outputs, DIGIT).item() == pytest.approx(1 - np.exp(-1))
     assert LOSSES.pull(outputs, DIGIT).item() == 0, "the pull leaves the digit's predictor alone"
     outputs[0, 0, 3] = 2.0
     assert LOSSES.pull(outputs, DIGIT).item() == pytest.approx(share * 2**2 / 2)
