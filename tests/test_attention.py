@@ -183,8 +183,3 @@ def test_windows_are_followed_by_their_next_character() -> None:
     assert made.inputs.shape == made.targets.shape == (7, text.WINDOW)
     assert (made.targets == made.inputs + 1).all() and made.inputs[0, 0] == 0
     assert made.targets[-1, -1] == 999
-
-
-def test_loss_of_the_next_character_is_a_mean_over_all() -> None:
-    logits, codes = torch.zeros(2, 3, 5), torch.tensor([[0, 1, 2], [3, 4, 0]])
-    assert text.next_character(logits, codes).item() == pytest.approx(math.log(5))

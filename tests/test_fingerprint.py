@@ -27,6 +27,7 @@ TRAINING = {
     "streams.py": ("default_rng([seed, 1])", "default_rng([seed, 2])"),
     "watch.py": ("1 - self.inside", "2 - self.inside"),
     "history.py": ("finite.argmin(0), 1", "finite.argmin(0), 2"),
+    "native.py": ("_FEW = 16", "_FEW = 8"),
     "ensemble.py": ("COMPILED_MULTIPLE = 32", "COMPILED_MULTIPLE = 16"),
     "experiment.py": ("self.lr * arm.lr_scale", "self.lr"),
     "trainer.py": ('seen["validation_loss"][-1]', 'seen["validation_loss"][-2]'),

@@ -301,8 +301,8 @@ class Page:
         return value
 
     def click(self, selector: str, text: str) -> None:
-        """Click the first such element."""
-        self.until(lambda: self.found(selector, text)).click()
+        """Click the first such element that is ready to be clicked."""
+        self.until(lambda: self.found(f"{selector}:not([disabled])", text)).click()
 
     def run_all(self) -> None:
         """Run ▸ Run All Cells."""

@@ -110,6 +110,11 @@ def test_unknown_name_hints_at_the_nearest() -> None:
     assert line.startswith("sedes: no such parameter, did you mean seeds?; takes preset, task, seeds")
 
 
+def test_a_mapping_that_is_no_kernels_is_taken_at_its_word() -> None:
+    assert refusal(In=[0.0]).startswith("In: no such parameter")
+    assert refusal(_ih=[None]).startswith("_ih: no such parameter")
+
+
 def test_unknown_notebook() -> None:
     with pytest.raises(StudyError, match="notebook: got 'zzz'; takes one of 1_sgd_vs_adam"):
         validate("zzz", {})

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,9 @@ from pathlib import Path
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
 import pytest
-import torch
 from small_experiments import ARMS, arm, hear_interrupts, small
-from torch._dynamo import config
 
-from warmup_study import store, workers
+from warmup_study import store
 from warmup_study.experiment import Chunk, Experiment
 from warmup_study.paths import StudyError
 from warmup_study.store import Cache
@@ -253,18 +251,3 @@ def test_the_cache_names_chunks_by_their_id(tmp_path: Path) -> None:
     assert Cache(tmp_path).path(chunk) == tmp_path / f"{chunk.id}.parquet"
     assert Cache(tmp_path).get(chunk) is None
     assert len({chunk.id for chunk in CHUNKS}) == len(CHUNKS) and CHUNKS[0].arms == ARMS
-
-
-def test_one_process_may_compile_a_step_for_each_of_many_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of different tasks are one function to torch, which by itself gives up at the ninth."""
-    for name in ("recompile_limit", "accumulated_recompile_limit"):
-        monkeypatch.setattr(config, name, getattr(config, name))  # put back afterwards
-
-    def step_of(task: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        def step(weights: torch.Tensor) -> torch.Tensor:
-            return weights + task
-
-        return torch.compile(step, fullgraph=True, dynamic=False, backend="eager")
-
-    workers._allow_many_graphs()
-    assert [step_of(task)(torch.zeros(1)).item() for task in range(20)] == list(range(20))

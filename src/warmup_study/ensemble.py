@@ -12,10 +12,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch._inductor.cpp_builder import get_cpp_compiler
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from warmup_study import auxiliary, optimizers, schedules, streams, tasks
+from warmup_study import auxiliary, native, optimizers, schedules, streams, tasks
 from warmup_study.history import History, Plan, Run, twins
 from warmup_study.landscape import Landscape
 from warmup_study.optimizers import Kernel
@@ -28,6 +27,7 @@ from warmup_study.watch import Watch
 Stacks = dict[str, Tensor]
 
 COMPILED_MULTIPLE = 32  # sizes of compiled stacks, so that few different ones are ever compiled
+OFTEN = 10  # evaluations of one stack from which on their compilation is repaid, too
 
 
 def initial_weights(task: Task, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Stacks:
@@ -76,7 +76,7 @@ class _Ensemble:
         drawn = [(run.stream, run.seed) for run in runs]
         self._draw_ahead(runs, device, dtype)
         self._lay_out_batches(task, drawn, device)
-        self.step = _step(task_name, kernel, self.names, plan.compiled)
+        self.step = self._built_step(kernel)
         self.measure = _measure(task_name)
         self.landscape = Landscape(_objective(task_name), task.model(), self.examples, plan.batch)
         self.watch = Watch(task, drawn, twins(runs), self.test)
@@ -97,6 +97,14 @@ class _Ensemble:
         self.orders = torch.as_tensor(np.stack(orders, axis=1), device=device)
         self.which = torch.as_tensor([places[pair] for pair in drawn], device=device)
 
+    def _built_step(self, kernel: Kernel) -> Callable[..., Tensor]:
+        step = _step(self.task_name, kernel, self.names)
+        return native.compiled(step, *self._step_arguments(1)) if self.plan.compiled else step
+
+    def _step_arguments(self, update: int) -> tuple[object, ...]:
+        row, picked = self.rows[update - 1], self.orders[update - 1][self.which]
+        return self.params, self.state, self.examples.inputs, self.examples.targets, picked, row
+
     def train(self, scored: int) -> History:
         """Train, and put what was seen into a history; the first ``scored`` runs are worth scoring."""
         self._evaluate(0)
@@ -115,10 +123,8 @@ class _Ensemble:
         return self.history
 
     def _update(self, update: int) -> None:
-        row, picked = self.rows[update - 1], self.orders[update - 1][self.which]
-        losses = self.step(self.params, self.state, self.examples.inputs, self.examples.targets, picked, row)
-        self.history.train_loss[update - 1] = losses
-        self.history.realised_lr[update - 1] = row[self.names.index("lr")]
+        self.history.train_loss[update - 1] = self.step(*self._step_arguments(update))
+        self.history.realised_lr[update - 1] = self.rows[update - 1, self.names.index("lr")]
 
     def _probed_update(self, update: int) -> None:
         before = {name: stack.clone() for name, stack in self.params.items()}
@@ -139,7 +145,10 @@ class _Ensemble:
         return losses.isfinite()
 
     def _losses(self, split: Split) -> tuple[Tensor, ...]:
-        return self.measure(self.params, split.inputs, split.targets)
+        arguments = self.params, split.inputs, split.targets
+        often = self.plan.compiled and len(self.plan.evaluated) >= OFTEN
+        measure = native.compiled(self.measure, *arguments) if often else self.measure
+        return measure(*arguments)
 
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""
@@ -204,7 +213,7 @@ def _assisted_objective(task_name: str) -> Callable[[Stacks, Tensor, Tensor, Ten
 
 
 @lru_cache
-def _step(task_name: str, kernel: Kernel, names: tuple[str, ...], compiled: bool) -> Callable[..., Tensor]:
+def _step(task_name: str, kernel: Kernel, names: tuple[str, ...]) -> Callable[..., Tensor]:
     """One update of all runs, in place; returns the batch losses [R]."""
     assisted = "auxiliary" in names
     objective: Callable[..., Tensor] = _assisted_objective(task_name) if assisted else _objective(task_name)
@@ -220,16 +229,7 @@ def _step(task_name: str, kernel: Kernel, names: tuple[str, ...], compiled: bool
         optimizers.apply(kernel, params, grads, state, coefficients)
         return losses
 
-    return _compiled(step) if compiled else step
-
-
-def _compiled(step: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The step as native code, or as it is on a machine without a C++ compiler: slower, and equal to rounding."""
-    try:
-        get_cpp_compiler()
-    except RuntimeError:
-        return step
-    return torch.compile(step, fullgraph=True, dynamic=False)
+    return step
 
 
 @lru_cache

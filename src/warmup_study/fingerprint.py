@@ -20,6 +20,7 @@ _TRAINING_ROOMS = (
     "watch.py",
     "probes/*.py",
     "history.py",
+    "native.py",
     "ensemble.py",
     "experiment.py",
     "trainer.py",

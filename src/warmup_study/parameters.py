@@ -265,8 +265,7 @@ def validate(notebook: str, namespace: Mapping[str, Any]) -> Parameters | Lab:
     if notebook not in NOTEBOOKS:
         raise StudyError(f"notebook: got {notebook!r}; takes one of {', '.join(NOTEBOOKS)}")
     model: type[Parameters | Lab] = Lab if notebook == "lab" else _MODELS.get(notebook, Parameters)
-    history = namespace.get("_ih", namespace.get("In"))
-    _refuse_unknown(_injected_names(history) if isinstance(history, list) else namespace, list(model.model_fields))
+    _refuse_unknown(_given_names(namespace), list(model.model_fields))
     values = {name: namespace[name] for name in model.model_fields if name in namespace}
     takes_scheduler = "scheduler" in model.model_fields
     borrowed = os.environ.get(_SCHEDULER, "") if takes_scheduler and values.get("scheduler", "") == "" else ""
@@ -302,6 +301,13 @@ def _load_task(name: str) -> None:
         raise ValueError(str(error).removeprefix("task: ")) from error
     except (Exception, SystemExit) as error:  # the user's module may do anything when it is imported
         raise ValueError(f"{name} failed with {type(error).__name__}: {error}") from error
+
+
+def _given_names(namespace: Mapping[str, Any]) -> Iterable[str]:
+    """Names that somebody gave: in a kernel's namespace those of papermill's cells, in a plain mapping all."""
+    history = namespace.get("_ih", namespace.get("In"))
+    in_kernel = isinstance(history, list) and all(isinstance(cell, str) for cell in history)
+    return _injected_names(history or ()) if in_kernel else namespace
 
 
 def _injected_names(history: Iterable[str]) -> list[str]:

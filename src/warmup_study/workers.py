@@ -99,17 +99,8 @@ def train_and_store(chunk: Chunk, cache: Cache) -> None:
 def train_safely(chunk: Chunk) -> pa.Table:
     """The chunk's runs; whatever goes wrong, in a user's own task too, is a ``StudyError`` that names the task."""
     try:
-        if chunk.compiled:
-            _allow_many_graphs()
         return train_chunk(chunk)
     except StudyError:
         raise
     except (Exception, SystemExit) as problem:
         raise StudyError(f"task {chunk.task!r} cannot be trained: {type(problem).__name__}: {problem}") from problem
-
-
-def _allow_many_graphs() -> None:
-    """Let one process compile as many steps as a chapter has tasks and sizes of stacks: torch gives up after eight."""
-    from torch._dynamo import config  # takes a second to import, which runs that are not compiled are spared
-
-    config.recompile_limit = config.accumulated_recompile_limit = 1024

@@ -79,7 +79,7 @@ def tokens(norm: Placement, mixing: Mixing = "attention") -> Callable[[], Task]:
         sgd_lrs=(1e-2, 1e1),
         adaptive_lrs=(1e-4, 1e0),
         batch=32,
-        stack=64,
+        stack=32,
         worth_compiling=40_000,
     )
 

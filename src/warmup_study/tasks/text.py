@@ -10,7 +10,6 @@ import numpy as np
 import pooch
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from warmup_study.models import Mixing, Placement, Transformer
 from warmup_study.paths import StudyError, project_root
@@ -74,11 +73,6 @@ def splits() -> Splits:
     return Splits(*(_windows(codes[start:end], count) for start, end, count in parts))
 
 
-def next_character(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy over all characters: logits [B, T, C], codes [B, T]."""
-    return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
-
-
 def language_model(norm: Placement, mixing: Mixing = "attention") -> Callable[[], Task]:
     """Makers of two causal Transformer blocks of width 16 on windows of 16 characters.
 
@@ -90,11 +84,10 @@ def language_model(norm: Placement, mixing: Mixing = "attention") -> Callable[[]
         f"Tiny Shakespeare by characters, causal {title}",
         lambda: Transformer(WINDOW, CHARACTERS, CHARACTERS, norm=norm, mixing=mixing, causal=True),
         splits(),
-        loss=next_character,
         sgd_lrs=(1e-2, 1e1),
         adaptive_lrs=(1e-4, 1e0),
         batch=32,
-        stack=64,
+        stack=32,
         worth_compiling=40_000,
     )
 
