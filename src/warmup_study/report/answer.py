@@ -17,7 +17,7 @@ def answer(results: Results) -> str:
     used: set[str] = set()
     lines = []
     for question in _phrases()["question"]:
-        verdict = _first_tested(results, question["claims"], used)
+        verdict = _most_telling(results, question["claims"], used)
         sentence = _sentence(results, verdict) if verdict else _untested(question)
         lines.append(f"- **{question['name']}.** {sentence}")
     return "\n".join(lines)
@@ -38,14 +38,29 @@ def _words_by_task(results: Results, claim: str) -> set[str]:
     return {verdict.verdict for verdict in results.of_claim(claim) if verdict.task != "all"}
 
 
-def _first_tested(results: Results, names: list[str], used: set[str]) -> Verdict | None:
-    """The first verdict among the claims that no earlier sentence used."""
-    for name in names:
-        verdict = results.overall(name)
-        if verdict and name not in used:
-            used.add(name)
-            return verdict
-    return None
+def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict | None:
+    """The first verdict that says something among the claims that no earlier sentence used, else the first at all."""
+    tested = [verdict for name in names if name not in used and (verdict := results.overall(name))]
+    chosen = next((verdict for verdict in tested if _reading(verdict) != "inconclusive"), next(iter(tested), None))
+    used.update([chosen.id] if chosen else [])
+    return chosen
+
+
+def _reading(verdict: Verdict) -> str:
+    """The verdict's word, or "nil": undecided by its rule, yet what its sentence shows lies within the margins."""
+    phrases = _phrases()["phrase"][verdict.id]
+    nil = verdict.verdict == "inconclusive" and "nil" in phrases and _within_margins(verdict, phrases)
+    return "nil" if nil else verdict.verdict
+
+
+def _within_margins(verdict: Verdict, phrases: dict[str, Any]) -> bool:
+    parts = {part.name: part.decision == "inside" for part in verdict.parts}
+    parts["estimate"] = _inside(verdict.ci_low, verdict.ci_high, claims.margin(verdict.endpoint).value)
+    return all(parts.get(name, False) for name in phrases.get("evidence", {"estimate": ""}))
+
+
+def _inside(low: float | None, high: float | None, margin: float) -> bool:
+    return low is not None and high is not None and -margin < low <= high < margin
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
@@ -53,7 +68,7 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     phrases = _phrases()["phrase"][verdict.id]
     tasks = results.tasks(verdict.id) or ["all tasks"]
     numbers = evidence(verdict, phrases.get("evidence", {}))
-    return f"{phrases[verdict.verdict]} ({numbers}; {', '.join(tasks)})."
+    return f"{phrases[_reading(verdict)]} ({numbers}; {', '.join(tasks)})."
 
 
 def _untested(question: dict[str, Any]) -> str:
