@@ -9,7 +9,7 @@ from report_fixtures import part, verdict
 
 from warmup_study import report
 from warmup_study.paths import Folders
-from warmup_study.report import answer
+from warmup_study.report.answer import _phrases
 
 WIDE, NARROW = {"ci_low": -0.3, "ci_high": 0.4}, {"ci_low": -0.02, "ci_high": 0.03}
 
@@ -52,7 +52,7 @@ def test_nil_takes_all_that_the_sentence_shows(tmp_path: Path, adam: str, nil: b
 
 
 @pytest.mark.parametrize("word", ["supported", "contradicted", "mixed", "inconclusive"])
-@pytest.mark.parametrize("name", answer._phrases()["phrase"])
+@pytest.mark.parametrize("name", _phrases()["phrase"])
 def test_every_phrase_exists(tmp_path: Path, name: str, word: str) -> None:
     lines = sentences(tmp_path, verdict(name, word, n=7, parts=[part("other", 0.1, "above")]))
     assert len(lines) == 3
@@ -61,5 +61,5 @@ def test_every_phrase_exists(tmp_path: Path, name: str, word: str) -> None:
 
 
 def test_every_claim_that_a_question_names_has_words() -> None:
-    content = answer._phrases()
+    content = _phrases()
     assert {name for question in content["question"] for name in question["claims"]} == set(content["phrase"])
