@@ -11,6 +11,8 @@ from warmup_study import report
 from warmup_study.paths import Folders
 from warmup_study.report.answer import _phrases
 
+WIDE: dict[str, Any]
+NARROW: dict[str, Any]
 WIDE, NARROW = {"ci_low": -0.3, "ci_high": 0.4}, {"ci_low": -0.02, "ci_high": 0.03}
 
 
@@ -37,7 +39,7 @@ def test_no_two_sentences_tell_the_same_verdict(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("interval", "nil"), [(NARROW, True), (WIDE, False)])
 def test_an_undecided_sign_within_the_margin_is_told_as_nil(
-    tmp_path: Path, interval: dict[str, float], nil: bool
+    tmp_path: Path, interval: dict[str, Any], nil: bool
 ) -> None:
     whether = sentences(tmp_path, verdict("better-results", "inconclusive", **interval))[0]
     assert ("does as well without warmup" in whether) == nil

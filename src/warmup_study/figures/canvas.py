@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -38,15 +39,16 @@ class StudyFigure:
     def save(self, folders: Folders, notebook: str, name: str) -> "ShownFigure":
         """Write ``<notebook>-<name>.svg`` and its ``.json`` sidecar; the same data give the same bytes."""
         stem = f"{notebook}-{name}"
-        sidecar = asdict(self.words) | {
-            "maker": self.maker,
-            "preset": folders.preset,
-            "notebook": notebook,
-            "name": name,
-        }
-        write_atomically(folders.figures / f"{stem}.svg", self.svg)
-        write_atomically(folders.figures / f"{stem}.json", json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n")
+        self.write(folders.figures / stem, preset=folders.preset, notebook=notebook, name=name)
         return ShownFigure(self, stem)
+
+    def write(self, place: Path, **origin: str) -> None:
+        """Write the figure and its sidecar beside each other, under the name of ``place`` with two endings."""
+        sidecar = asdict(self.words) | {"maker": self.maker} | origin
+        write_atomically(place.with_name(f"{place.name}.svg"), self.svg)
+        write_atomically(
+            place.with_name(f"{place.name}.json"), json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""``make bench``: measure, print the table, and keep it in data/results/bench.json and figures/bench.svg."""
+
+import json
+import os
+import statistics
+import tempfile
+from typing import Any
+
+from warmup_study import provenance
+from warmup_study.bench import floor
+from warmup_study.bench.contenders import JAX, LOOPS, OURS, Team, contenders, one_per_core
+from warmup_study.bench.scaling import devices, scaling
+from warmup_study.bench.workloads import BATCH, WORKLOADS, Workload
+from warmup_study.figures.bench import speed
+from warmup_study.paths import project_root, write_atomically
+
+ROUNDS = 7
+PRODUCTS = "batched products"
+
+
+def main() -> None:
+    """Measure all and write it down."""
+    teams = contenders() | {PRODUCTS: one_per_core(floor.product_operations)}
+    table = [_row(workload, measure(teams, workload)) for workload in WORKLOADS]
+    for team in teams.values():
+        team.dismiss()
+    content = {
+        "machine": provenance.machine(),
+        "batch": BATCH,
+        "rounds": ROUNDS,
+        "table": table,
+        "compile_seconds": [compile_times(workload) for workload in WORKLOADS],
+        "scaling": {device: _told(device, scaling(device)) for device in devices()},
+    }
+    write_atomically(project_root() / "data" / "results" / "bench.json", json.dumps(content, indent=1) + "\n")
+    speed(content).write(project_root() / "figures" / "bench")
+
+
+def measure(teams: dict[str, Team], workload: Workload) -> dict[str, float]:
+    """Median rate of each team over interleaved rounds, after one that warms up and compiles."""
+    for team in teams.values():
+        team.rate(workload)
+    rounds = [{name: team.rate(workload) for name, team in teams.items()} for _ in range(ROUNDS)]
+    return {name: statistics.median(row[name] for row in rounds) for name in teams}
+
+
+def _row(workload: Workload, rates: dict[str, float]) -> dict[str, Any]:
+    """Ratios of the ensemble to its peers and to the floor, printed as they come."""
+    operations, products = floor.operations(workload), rates.pop(PRODUCTS)
+    rivals = [rate for name, rate in rates.items() if name.startswith(JAX)]
+    row = {
+        "workload": workload.title,
+        "over_loops": rates[OURS] / rates[LOOPS],
+        "over_jax": rates[OURS] / max(rivals) if rivals else None,
+        "of_floor": rates[OURS] * operations / products,
+        "operations": operations,
+        "bytes_moved": floor.bytes_moved(workload),
+        "products_per_second": products,
+        "updates_per_second": rates,
+    }
+    beside_jax = f"{row['over_jax']:.2f} × JAX" if rivals else "no JAX here"
+    print(f"{workload.title}: {row['over_loops']:.1f} × loops, {beside_jax}, {row['of_floor']:.0%} of the floor's rate")
+    return row
+
+
+def compile_times(workload: Workload) -> dict[str, Any]:
+    """What compiling adds to a process's first call, without and with what an earlier process left in the cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # inherited by the processes
+        try:
+            cold, warm = (_alone(workload) for _ in range(2))
+        finally:
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
+            os.environ.update({"TORCHINDUCTOR_CACHE_DIR": kept} if kept else {})
+    print(f"{workload.title}: compiling takes {cold:.1f} s, {warm:.1f} s with a warm cache")
+    return {"workload": workload.title, "cold": cold, "warm": warm}
+
+
+def _alone(workload: Workload) -> float:
+    team = Team(floor.compile_seconds, [{0}])  # type: ignore[arg-type]  # seconds, not a count
+    seconds = team.members[0].submit(floor.compile_seconds, workload).result()
+    team.dismiss()
+    return seconds
+
+
+def _told(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for row in rows:
+        print(
+            f"{row['runs']:>6,} runs on {device}: {row['runs_per_minute']:,.0f} a minute, largest process "
+            f"{row['largest_process_mb']:,.0f} MB"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The least time that an update could take: its multiplications at the machine's best rate for batched products."""
+
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from warmup_study import tasks
+from warmup_study.bench.workloads import BATCH, Workload
+
+SIDE, STACK, PRODUCTS = 64, 32, 400  # a product that MKL does well, in a stack that fits the cache
+MOVED = 7 * 4  # bytes for each weight that Adam must move: weight, gradient, both moments in; weight and moments out
+
+
+def operations(workload: Workload) -> int:
+    """Floating-point operations in the products and convolutions of one update of one run, forwards and backwards."""
+    task = tasks.load(workload.task)
+    model, train = task.model(), task.splits.train
+    with FlopCounterMode(display=False) as counter:
+        task.loss(model(train.inputs[:BATCH]), train.targets[:BATCH]).backward()  # type: ignore[no-untyped-call]
+    return int(counter.get_total_flops())
+
+
+def bytes_moved(workload: Workload) -> int:
+    """Bytes that Adam must read and write for one update of one run."""
+    return MOVED * sum(weights.numel() for weights in tasks.load(workload.task).model().parameters())
+
+
+def product_operations(workload: Workload) -> int:
+    """Do batched products and nothing else, whatever the workload; returns their floating-point operations."""
+    left, right, out = (torch.ones(STACK, SIDE, SIDE) for _ in range(3))
+    for _ in range(PRODUCTS):
+        torch.bmm(left, right, out=out)
+    return PRODUCTS * STACK * 2 * SIDE**3
+
+
+def compile_seconds(workload: Workload) -> float:
+    """From a fresh process to compiled code that has run: the first call's time less that of the second."""
+    from warmup_study.bench.contenders import ensemble_updates
+
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        ensemble_updates(workload)
+        times.append(time.perf_counter() - started)
+    return times[0] - times[1]
