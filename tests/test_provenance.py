@@ -1,6 +1,8 @@
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,26 @@ def content(folders: Folders) -> dict[str, object]:
     return found
 
 
+def record(folders: Folders, notebook: str, seeds: Iterable[int], wall: float = 1.0, training: float = 0.5) -> None:
+    provenance.record(folders, notebook, seeds, wall_seconds=wall, training_seconds=training)
+
+
+def test_a_run_that_trains_nothing_keeps_the_seconds_of_the_one_that_did(folders: Folders) -> None:
+    def seconds() -> list[float]:
+        notebooks: Any = content(folders)["notebooks"]
+        return [notebooks["report"][name] for name in ("wall_seconds", "training_seconds")]
+
+    record(folders, "report", [1, 2], wall=90.0, training=80.0)
+    record(folders, "report", [2, 1], wall=9.0, training=0.0)
+    assert seconds() == [90.0, 80.0]
+    record(folders, "report", [2, 3], wall=8.0, training=0.0)
+    assert seconds() == [8.0, 0.0], "other seeds are another run"
+
+
 def test_runs_are_merged(folders: Folders) -> None:
-    provenance.record(folders, "1_sgd_vs_adam", 3.21, [2, 1, 2])
-    provenance.record(folders, "3_momentum", 1.0, range(2))
-    provenance.record(folders, "1_sgd_vs_adam", 4.56, [7])
+    record(folders, "1_sgd_vs_adam", [2, 1, 2], wall=3.21)
+    record(folders, "3_momentum", range(2))
+    record(folders, "1_sgd_vs_adam", [7], wall=4.56)
     found = content(folders)["notebooks"]
     assert isinstance(found, dict) and list(found) == ["1_sgd_vs_adam", "3_momentum"]
     assert (found["1_sgd_vs_adam"]["wall_seconds"], found["1_sgd_vs_adam"]["seeds"]) == (4.6, [7])
@@ -30,7 +48,7 @@ def test_runs_are_merged(folders: Folders) -> None:
 
 
 def test_machine_is_named_and_nobody_else(folders: Folders) -> None:
-    provenance.record(folders, "report", 1.0, [])
+    record(folders, "report", [])
     found = content(folders)
     assert set(found) >= {"commit", "dirty", "versions", "python", "machine", "threads", "preset", "notebooks"}
     text = json.dumps(found)
@@ -47,10 +65,10 @@ def test_a_changed_source_is_dirty_and_a_changed_result_is_not(tmp_path: Path, m
         subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
     folders = Folders.of("", "smoke")
     (tmp_path / "data" / "file").write_text("new")
-    provenance.record(folders, "report", 1.0, [])
+    record(folders, "report", [])
     assert content(folders)["dirty"] is False and len(str(content(folders)["commit"])) == 40
     (tmp_path / "src" / "file").write_text("new")
-    provenance.record(folders, "report", 1.0, [])
+    record(folders, "report", [])
     assert content(folders)["dirty"] is True
 
 
@@ -58,4 +76,4 @@ def test_a_broken_file_is_one_line(folders: Folders) -> None:
     folders.results.mkdir(parents=True)
     (folders.results / "provenance.json").write_text("{")
     with pytest.raises(StudyError, match="remove it to start afresh"):
-        provenance.record(folders, "report", 1.0, [])
+        record(folders, "report", [])

@@ -17,18 +17,25 @@ _PACKAGES = ("warmup-study", "torch", "numpy", "scipy", "statsmodels", "pandas",
 _SOURCES = ("src", "notebooks", "pyproject.toml", "requirements.lock")  # results are written, so always "dirty"
 
 
-def record(folders: Folders, notebook: str, wall_seconds: float, seeds: Iterable[int]) -> None:
+def record(
+    folders: Folders, notebook: str, seeds: Iterable[int], *, wall_seconds: float, training_seconds: float
+) -> None:
     """Merge this run of `notebook` into provenance.json.
 
-    Commit, versions and machine at the top are the last run's; each notebook's entry names its own commit.
-    Raises StudyError where the file can't be written, or is there and can't be read.
+    Commit, versions and machine at the top are the last run's; each notebook's entry names its own commit. The seconds
+    are those until the results were stored, and of training among them. A run that found everything trained keeps the
+    seconds of the one before. Raises StudyError where the file can't be written, or is there and can't be read.
     """
     path = folders.results / "provenance.json"
     origin = _origin()
-    entry = {"wall_seconds": round(wall_seconds, 1), "seeds": sorted(set(seeds)), "commit": origin["commit"]}
+    taken = {"wall_seconds": round(wall_seconds, 1), "training_seconds": round(training_seconds, 1)}
+    entry = {"seeds": sorted(set(seeds)), "commit": origin["commit"], "dirty": origin["dirty"]}
     with locked(folders.results):
-        notebooks = {**_read(path).get("notebooks", {}), notebook: {**entry, "dirty": origin["dirty"]}}
-        content = {**origin, "preset": folders.preset, "notebooks": notebooks}
+        known = _read(path).get("notebooks", {})
+        before = known.get(notebook, {})
+        if not training_seconds and before.get("seeds") == entry["seeds"]:
+            taken = {name: before[name] for name in taken if name in before}
+        content = {**origin, "preset": folders.preset, "notebooks": {**known, notebook: entry | taken}}
         write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 

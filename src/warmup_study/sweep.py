@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -20,10 +21,24 @@ from warmup_study.paths import StudyError
 from warmup_study.store import Cache
 
 
+class Swept(NamedTuple):
+    """The runs, one row each, and the seconds that training took now: 0 where all were stored already."""
+
+    runs: pd.DataFrame
+    seconds: float
+
+
 def sweep(
     experiments: Sequence[Experiment], folder: Path, processes: int | None = None, scheduler: str = ""
 ) -> pd.DataFrame:
-    """Every run of the experiments, one row each, trained now where ``folder`` does not hold it yet.
+    """Every run of the experiments: :func:`timed_sweep` for those who need no time."""
+    return timed_sweep(experiments, folder, processes, scheduler).runs
+
+
+def timed_sweep(
+    experiments: Sequence[Experiment], folder: Path, processes: int | None = None, scheduler: str = ""
+) -> Swept:
+    """Every run of the experiments, trained now where ``folder`` does not hold it yet.
 
     ``processes`` train side by side (default: one per core available; 0: none but this one), or the workers of the Dask
     ``scheduler`` at that address; the result depends on neither. Raises ``StudyError`` in one line where a chunk cannot
@@ -32,10 +47,10 @@ def sweep(
     cache = Cache(folder)
     chunks = [chunk for experiment in experiments for chunk in experiment.chunks()]
     missing = [chunk for chunk in chunks if cache.get(chunk) is None]
-    if missing:
-        _train(missing, cache, available_cores() if processes is None else processes, scheduler)
+    processes = available_cores() if processes is None else processes
+    seconds = _train(missing, cache, processes, scheduler) if missing else 0.0
     tables = [_stored(cache, chunk) for chunk in chunks]
-    return store.to_frame(pa.concat_tables(tables))
+    return Swept(store.to_frame(pa.concat_tables(tables)), seconds)
 
 
 def available_cores() -> int:
@@ -43,8 +58,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> None:
-    """Train and store the chunks, dearest first, and say in one line what was done."""
+def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> float:
+    """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took."""
     started = time.perf_counter()
     ordered = sorted(chunks, key=lambda chunk: -len(chunk.cells) * chunk.updates)
     bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)
@@ -52,7 +67,9 @@ def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str
         for _ in _finished(ordered, cache, processes, scheduler):
             bar.update()
     runs = sum(len(chunk.cells) for chunk in ordered)
-    print(f"trained {runs:,} runs in {time.perf_counter() - started:.0f} s")
+    seconds = time.perf_counter() - started
+    print(f"trained {runs:,} runs in {seconds:.0f} s")
+    return seconds
 
 
 def _finished(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> Iterator[None]:

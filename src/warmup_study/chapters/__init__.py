@@ -43,17 +43,16 @@ class Chapter:
         The controls come first: raises ``StudyError`` where one of them fails.
         """
         controls.check(self.folders.cache, device_of(self.parameters))
-        runs = sweep.sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
+        runs, seconds = sweep.timed_sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
         runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
         store.write_runs(self.folders.results / f"{self.name}.parquet", store.from_frame(runs))
+        wall, seeds = time.perf_counter() - self.started, map(int, runs["seed"].unique())
+        provenance.record(self.folders, self.name, seeds, wall_seconds=wall, training_seconds=seconds)
         return runs
 
     def judge(self, runs: pd.DataFrame) -> list[Verdict]:
         """The chapter's verdicts, adjusted for all claims tested so far and entered in verdicts.json."""
-        adjusted = verdicts.enter(self.folders, self.name, verdicts.judge(self.name, runs))
-        seeds = sorted(int(seed) for seed in runs["seed"].unique())
-        provenance.record(self.folders, self.name, time.perf_counter() - self.started, seeds)
-        return adjusted
+        return verdicts.enter(self.folders, self.name, verdicts.judge(self.name, runs))
 
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
