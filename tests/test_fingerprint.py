@@ -32,7 +32,14 @@ TRAINING = {
     "experiment.py": ("self.lr * arm.lr_scale", "self.lr"),
     "trainer.py": ('seen["validation_loss"][-1]', 'seen["validation_loss"][-2]'),
 }
-NO_TRAINING = ("endpoints.py", "inference.py", "wording.py", "figures/curves.py", "claims/sgd_vs_adam.py", "paths.py")
+NO_TRAINING = (
+    "endpoints.py",
+    "inference/effects.py",
+    "wording.py",
+    "figures/curves.py",
+    "claims/sgd_vs_adam.py",
+    "paths.py",
+)
 SCRIPT = """
 import importlib, json, sys
 from pathlib import Path

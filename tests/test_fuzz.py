@@ -18,7 +18,7 @@ from papermill.cli import papermill
 from warmup_study import sweep, tasks, trainer
 from warmup_study.chapters import open_chapter
 from warmup_study.cli import main
-from warmup_study.parameters import _MODELS, Lab, Parameters, validate
+from warmup_study.parameters import MODELS, Lab, Parameters, validate
 from warmup_study.paths import CHAPTERS, NOTEBOOKS, PRESETS, StudyError, project_root
 
 ROOT = project_root()
@@ -71,7 +71,7 @@ def check_line(error: StudyError, names: list[str]) -> None:
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(NOTEBOOKS))
 def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) -> None:
-    fields = sorted((Lab if name == "lab" else _MODELS.get(name, Parameters)).model_fields)
+    fields = sorted((Lab if name == "lab" else MODELS.get(name, Parameters)).model_fields)
     names = st.one_of(st.sampled_from(fields), st.sampled_from(fields), st.text(min_size=1, max_size=10))
     given_ = data.draw(st.dictionaries(names, ODD, min_size=1, max_size=3))
     try:
@@ -85,7 +85,7 @@ def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(PRESENT))
 def test_what_is_valid_makes_a_design_or_one_line(data: st.DataObject, name: str) -> None:
-    fields = sorted(set(_MODELS[name].model_fields) & set(RIGHT))
+    fields = sorted(set(MODELS[name].model_fields) & set(RIGHT))
     given_ = {field: data.draw(RIGHT[field]) for field in data.draw(st.sets(st.sampled_from(fields), max_size=4))}
     try:
         chapter = open_chapter(name, given_)

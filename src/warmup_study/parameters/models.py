@@ -1,37 +1,19 @@
-"""The parameters of every notebook: read from its namespace and checked before any training.
+"""What each notebook takes, field by field; a field's description tells the user."""
 
-Values may arrive as text (papermill reads ``1e-3`` in a YAML file as text); text that spells a number is taken as
-that number. Whatever is wrong ends in one :class:`StudyError` line: the parameter's name, what it got, what it takes.
-"""
-
-import ast
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar, get_args, overload
+from typing import Annotated, Literal, TypeVar, get_args
 
 import torch
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from warmup_study import optimizers, tasks
-from warmup_study.paths import NOTEBOOKS, Folders, Preset, StudyError
+from warmup_study.paths import Folders, Preset, StudyError
 from warmup_study.probes import PROBES
 
 Number = TypeVar("Number", int, float)
-Model = TypeVar("Model", bound=BaseModel)
 
-_SCHEDULER = "WARMUP_STUDY_SCHEDULER"  # the environment variable that stands in for an empty `scheduler`
-_INJECTED = "# Parameters\n"  # first line of the cell that papermill adds after the notebook's own
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
 
 
@@ -237,53 +219,8 @@ class Lab(Setup):
     def _is_probe(cls, value: str) -> str:
         """Refuse a probe that nobody wrote."""
         if value and value not in PROBES:
-            raise ValueError(f"no probe is called {value!r}{_nearest(value, PROBES)}")
+            raise ValueError(f"no probe is called {value!r}{nearest(value, PROBES)}")
         return value
-
-
-_MODELS: dict[str, type[Parameters]] = {
-    "1_sgd_vs_adam": SgdVsAdam,
-    "2_zero_vs_ramped_warmup": ZeroVsRamped,
-    "3_momentum": Momentum,
-    "6_mechanism": Mechanism,
-    "4_early_examples": EarlyExamples,
-    "5_attention_and_decay": AttentionAndDecay,
-    "7_anchor_warmup": AnchorWarmup,
-}
-
-
-@overload
-def validate(notebook: Literal["lab"], namespace: Mapping[str, Any]) -> Lab: ...  # type: ignore[overload-overlap]
-@overload
-def validate(notebook: str, namespace: Mapping[str, Any]) -> Parameters: ...
-def validate(notebook: str, namespace: Mapping[str, Any]) -> Parameters | Lab:
-    """Check the parameters of `notebook`, found in its `namespace` (``globals()``), before anything runs.
-
-    In a notebook, the names given are those that papermill's own cell assigns; in a plain mapping every key is.
-    Raises StudyError for an unknown name, and for a value of the wrong type or out of range.
-    """
-    if notebook not in NOTEBOOKS:
-        raise StudyError(f"notebook: got {notebook!r}; takes one of {', '.join(NOTEBOOKS)}")
-    model: type[Parameters | Lab] = Lab if notebook == "lab" else _MODELS.get(notebook, Parameters)
-    _refuse_unknown(_given_names(namespace), list(model.model_fields))
-    values = {name: namespace[name] for name in model.model_fields if name in namespace}
-    takes_scheduler = "scheduler" in model.model_fields
-    borrowed = os.environ.get(_SCHEDULER, "") if takes_scheduler and values.get("scheduler", "") == "" else ""
-    values |= {"scheduler": borrowed} if borrowed else {}
-    try:
-        return checked(model, values)
-    except StudyError as error:
-        line = str(error)
-        named = borrowed and line.startswith("scheduler: ")
-        raise StudyError(_SCHEDULER + line.removeprefix("scheduler") if named else line) from None
-
-
-def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """The model of these values. Raises StudyError for the first that is of the wrong type or out of range."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise StudyError(_one_line(error, model, values)) from None
 
 
 def split_tasks(names: str) -> tuple[str, ...]:
@@ -294,7 +231,7 @@ def split_tasks(names: str) -> tuple[str, ...]:
 def _load_task(name: str) -> None:
     """Load one task; whatever the user's own module raises becomes a reason."""
     if ":" not in name and name not in tasks.names():
-        raise ValueError(f"no task is called {name!r}{_nearest(name, tasks.names())}")
+        raise ValueError(f"no task is called {name!r}{nearest(name, tasks.names())}")
     try:
         tasks.load(name)
     except StudyError as error:
@@ -303,47 +240,7 @@ def _load_task(name: str) -> None:
         raise ValueError(f"{name} failed with {type(error).__name__}: {error}") from error
 
 
-def _given_names(namespace: Mapping[str, Any]) -> Iterable[str]:
-    """Names that somebody gave: in a kernel's namespace those of papermill's cells, in a plain mapping all."""
-    history = namespace.get("_ih", namespace.get("In"))
-    in_kernel = isinstance(history, list) and all(isinstance(cell, str) for cell in history)
-    return _injected_names(history or ()) if in_kernel else namespace
-
-
-def _injected_names(history: Iterable[str]) -> list[str]:
-    """Names that papermill's cells assign, from the kernel's input history (whatever ran, in whatever order)."""
-    nodes = (node for cell in history if cell.startswith(_INJECTED) for node in ast.walk(_parsed(cell)))
-    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-
-
-def _parsed(cell: str) -> ast.AST:
-    """Parse a cell; one that is no Python (a magic, a typo) assigns nothing here."""
-    try:
-        return ast.parse(cell)
-    except SyntaxError:
-        return ast.Module([], [])
-
-
-def _refuse_unknown(given: Iterable[str], known: list[str]) -> None:
-    """Raise StudyError for the first name that is no parameter."""
-    for name in given:
-        if name not in known:
-            shown = name if name.isidentifier() else repr(name)
-            raise StudyError(f"{shown}: no such parameter{_nearest(name, known)}; takes {', '.join(known)}")
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that was probably meant, or nothing."""
     match = get_close_matches(name, list(known), n=1)
     return f", did you mean {match[0]}?" if match else ""
-
-
-def _one_line(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> str:
-    """The first problem as "name: got ...; takes ...", with the reason where a check of ours gave one."""
-    problem = error.errors(include_url=False)[0]
-    name = str(problem["loc"][0])
-    got = repr(values[name])
-    shown = got if len(got) <= 80 else f"{got[:77]}..."
-    reason = str(problem.get("ctx", {}).get("error", ""))
-    line = f"{name}: got {shown}; takes {model.model_fields[name].description}"
-    return f"{line} ({reason})" if reason else line
