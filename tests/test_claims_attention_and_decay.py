@@ -11,6 +11,7 @@ from warmup_study import inference
 from warmup_study.chapters import attention_and_decay as design
 from warmup_study.claims import attention_and_decay as tests
 from warmup_study.figures import attention as figures
+from warmup_study.figures import decay as decay_figures
 from warmup_study.inference import Verdict
 from warmup_study.parameters import AttentionAndDecay, validate
 from warmup_study.paths import PRESETS, StudyError
@@ -183,8 +184,8 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.attention_gains(gains),
         figures.early_attention(runs),
         figures.norms(gains["adam"]),
-        figures.decays(decayed, 4),
-        figures.paper(runs, tests.paper_gains(runs)),
+        decay_figures.decays(decayed, 4),
+        decay_figures.paper(runs, tests.paper_gains(runs)),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
 
