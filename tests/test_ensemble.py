@@ -88,6 +88,15 @@ def test_compiled_training_equals_eager_training_to_rounding() -> None:
     torch.testing.assert_close(eager.train_loss, compiled.train_loss[:, : len(runs)], rtol=1e-6, atol=0)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device that torch can use")
+@pytest.mark.parametrize("compiled", [False, True], ids=["Python", "native"])
+def test_a_gpu_trains_what_the_processor_trains(compiled: bool) -> None:
+    runs, plan = adam_runs((1, 2, 3)), Plan(UPDATES, BATCH, 20, compiled=compiled)
+    here, there = (ensemble.train("digits-mlp", runs, plan, device, torch.float64) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(there.train_loss.cpu(), here.train_loss, rtol=1e-6, atol=0)
+    torch.testing.assert_close(there.test_loss.cpu(), here.test_loss, rtol=1e-6, atol=0)
+
+
 def test_divergence_is_recorded_with_its_update_and_spares_the_others() -> None:
     runs = [Run(Optimizer(name="sgd"), Schedule(), lr, 1) for lr in (0.1, 1e30)]
     history = ensemble.train("digits-mlp", runs, Plan(30, BATCH, 10))
