@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from warmup_study import endpoints
@@ -107,6 +107,7 @@ def gain_panel(axes: Axes, effects: Sequence[tuple[str, Effect]], least: float) 
     """Gains one below the other, in the colour of their optimisers, the margin ±``least`` shaded."""
     axes.axvspan(-least, least, color="0.5", alpha=0.18, lw=0)
     axes.axvline(0, lw=0.8, color="0.5")
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # labels of small numbers are wide
     for row, (optimizer, effect) in enumerate(effects):
         colour = OPTIMIZERS[optimizer].colour
         axes.plot([effect.low, effect.high], [row, row], color=colour, lw=2.5, solid_capstyle="butt")
