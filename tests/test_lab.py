@@ -292,7 +292,7 @@ class Page:
         element: WebElement | None = self.browser.execute_script(script, selector, text)
         return element
 
-    def until(self, found: Callable[[], Any], seconds: float = 90) -> Any:
+    def until(self, found: Callable[[], Any], seconds: float = 180) -> Any:
         """Wait for it."""
         end = time.monotonic() + seconds
         while not (value := found()):

@@ -7,6 +7,7 @@ from warmup_study import reproduce, verdicts
 from warmup_study.claims import table
 from warmup_study.paths import PRESETS, Folders, StudyError
 from warmup_study.report import build
+from warmup_study.report.readme import refresh
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="chooses the part (default: 0)")
     claims = commands.add_parser("claims", help="list the claims under test")
     claims.set_defaults(action=_claims)
+    readme = commands.add_parser("readme", help="write what README says of the published results anew")
+    readme.add_argument("--output-dir", default="", help="where README and the results lie (default: the project)")
+    readme.set_defaults(action=_readme)
     return parser
 
 
@@ -75,6 +79,11 @@ def _claims(_: argparse.Namespace) -> None:
     """Print a line per claim: id, notebook, title."""
     for row in table():
         print(f"{row.id:20} {row.notebook:26} {row.title}")
+
+
+def _readme(options: argparse.Namespace) -> None:
+    """Write README's generated stretches and print where it is."""
+    print(refresh(Folders.of(options.output_dir, "full").root))
 
 
 if __name__ == "__main__":

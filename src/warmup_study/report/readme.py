@@ -1,0 +1,122 @@
+"""README's generated stretches, from the published results: the answer, the verdicts, the notebooks and the speed."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from warmup_study.inference import LEVEL
+from warmup_study.paths import NOTEBOOKS, Folders, StudyError, write_atomically
+from warmup_study.report.answer import answer
+from warmup_study.report.front import main_figure, verdict_rows
+from warmup_study.report.results import Results, read_json
+from warmup_study.report.speed import measured
+from warmup_study.wording import interval, number, percent
+
+PAGE = "report/index.html"
+LAB = "Try it yourself"
+SHOWN = {
+    "1_sgd_vs_adam": "lr_curves",
+    "2_zero_vs_ramped_warmup": "four_setups",
+    "3_momentum": "velocity",
+    "4_early_examples": "unlearning",
+    "5_attention_and_decay": "attention_gains",
+    "6_mechanism": "disguises",
+    "7_anchor_warmup": "effects",
+    "report": "pooled",
+}
+"""The figure of each notebook that README links to."""
+
+
+def refresh(root: Path) -> Path:
+    """Write README's generated stretches anew from the published results under `root`; returns where it lies.
+
+    Raises StudyError where README or a result cannot be read, or a stretch has lost its markers.
+    """
+    path = root / "README.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}") from error
+    write_atomically(path, filled(text, Results.read(Folders(root, "full"))))
+    return path
+
+
+def filled(text: str, results: Results) -> str:
+    """A README's text with every generated stretch as these results make it; all else stays as it is."""
+    for name, lines in (("answer", _answer), ("verdicts", _verdicts), ("notebooks", _notebooks), ("bench", _speed)):
+        text = _replaced(text, name, "\n".join(lines(results)))
+    return text
+
+
+def _replaced(text: str, name: str, content: str) -> str:
+    """The text with other content between the markers of that name."""
+    opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
+    head, _, rest = text.partition(opening)
+    _, found, tail = rest.partition(closing)
+    if not found or text.count(opening) + text.count(closing) > 2:
+        raise StudyError(f"README.md: takes {opening} and then {closing}, once each")
+    return f"{head}{opening}\n\n{content}\n\n{closing}{tail}"
+
+
+def _answer(results: Results) -> Iterator[str]:
+    """The three sentences, and the main figure under its own words."""
+    yield answer(results)
+    figure = main_figure(results)
+    if figure:
+        yield from ("", f"![{figure.alt}](figures/{figure.key}.svg)")
+
+
+def _verdicts(results: Results) -> Iterator[str]:
+    """A row for each claim that was tested, decided ones first."""
+    yield f"| claim | verdict | estimate ({percent(LEVEL)} interval) | n | tasks |"
+    yield "|---|---|---|--:|---|"
+    for row in verdict_rows(results):
+        claim, verdict = row["claim"], row["verdict"]
+        span = f" ({interval(verdict)})" if interval(verdict) else ""
+        size = f"{number(verdict.estimate)}{span} {verdict.unit}"
+        tasks = ", ".join(row["tasks"]) or "all tasks"
+        yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {verdict.verdict} | {size} | {verdict.n} | {tasks} |"
+
+
+def _notebooks(results: Results) -> Iterator[str]:
+    """A row for each notebook: its question, how long the published run took, its main figure."""
+    asked = _questions(results) | {"lab": LAB}
+    cores = results.provenance.get("machine", {}).get("cores", "?")
+    yield from (f"| notebook | question | `full` on {cores} cores | figure |", "|---|---|--:|---|")
+    for name in NOTEBOOKS:
+        question = f"[{asked.get(name, name)}](notebooks/{name}.ipynb)"
+        yield f"| `{name}` | {question} | {_time(results, name)} | {_figure(results, name)} |"
+
+
+def _questions(results: Results) -> dict[str, str]:
+    """What each notebook asks, as the lab lists it."""
+    cells = read_json(results.folders.root / "notebooks" / "lab.ipynb", {}).get("cells", [])
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    return dict(re.findall(r"^\| \[(\w+)\]\(\1\.ipynb\) \| (.+?) \|$", text, re.MULTILINE))
+
+
+def _time(results: Results, name: str) -> str:
+    """How long the notebook took in the published run; a dash where no time was kept, as of the report's own."""
+    seconds = results.provenance.get("notebooks", {}).get(name, {}).get("wall_seconds")
+    if seconds is None:
+        return "–"
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _figure(results: Results, name: str) -> str:
+    """A link to the notebook's main figure; a dash where it has none."""
+    figure = results.figures.get(f"{name}-{SHOWN.get(name, '')}")
+    return f"[{figure.title}](figures/{figure.key}.svg)" if figure else "–"
+
+
+def _speed(results: Results) -> Iterator[str]:
+    """The engine's speed as ratios, or a line that says there is no measurement."""
+    bench = measured(results)
+    if not bench.table:
+        yield "`data/results/bench.json` holds no such measurement yet; `make bench` makes one."
+        return
+    yield f"Updates a second beside those of its peers, all on {bench.place}. The floor is what the matrix products"
+    yield from ("alone would allow.", "", "| network | × ordinary loops | × JAX | share of the floor's rate |")
+    yield "|---|--:|--:|--:|"
+    for row in bench.table:
+        yield f"| {row.workload} | {number(row.over_loops)} | {number(row.over_jax)} | {number(row.of_floor)} |"

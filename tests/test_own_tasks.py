@@ -1,0 +1,92 @@
+"""Networks that nobody wrote for the study: the engine trains them as torch would, and every chapter takes them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_experiments import small
+
+from warmup_study import ensemble, streams, tasks
+from warmup_study.chapters import open_chapter
+from warmup_study.history import Plan, Run
+from warmup_study.optimizers import Optimizer
+from warmup_study.parameters import validate
+from warmup_study.paths import CHAPTERS, StudyError
+from warmup_study.schedules import Schedule
+from warmup_study.sweep import sweep
+from warmup_study.tasks import Task
+
+OWN = ("users_networks:resnet", "users_networks:lstm", "users_networks:cancer")
+CHANCE = {"users_networks:cancer": 0.5}  # all others tell ten classes apart
+
+
+def runs(optimizer: str, lr: float, seeds: int = 3) -> list[Run]:
+    return [Run(Optimizer.model_validate({"name": optimizer}), Schedule(), lr, seed) for seed in range(seeds)]
+
+
+def trained_alone(task: Task, seed: int, plan: Plan, lr: float) -> float:
+    """Test loss of one network after an ordinary loop."""
+    torch.manual_seed(seed)
+    model = task.model()
+    optimizer = torch.optim.SGD(model.parameters(), lr)
+    for picked in torch.as_tensor(streams.batch_order(seed, len(task.splits.train), plan.batch, plan.updates)):
+        optimizer.zero_grad()
+        task.loss(model(task.splits.train.inputs[picked]), task.splits.train.targets[picked]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    with torch.no_grad():
+        return task.loss(model(task.splits.test.inputs), task.splits.test.targets).item()
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_stack_trains_as_each_network_would_alone(name: str) -> None:
+    plan = Plan(5, 16, 5)
+    together = ensemble.train(name, runs("sgd", 0.1), plan).test_loss
+    alone = [trained_alone(tasks.load(name), seed, plan, 0.1) for seed in range(3)]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    assert len(set(alone)) == 3, "the seeds make no difference"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_it_learns(name: str) -> None:
+    history = ensemble.train(name, runs("adam", 0.01, seeds=2), Plan(100, 32, 100))
+    first, last = history.validation_loss
+    assert (last < 0.6 * first).all() and (history.diverged_at == 0).all()
+    assert (history.test_error < 0.6 * CHANCE.get(name, 0.9)).all()
+
+
+def test_compiled_it_does_the_same() -> None:
+    plain, native = (ensemble.train(OWN[-1], runs("adam", 0.01), Plan(6, 16, 6, compiled=way)) for way in (False, True))
+    np.testing.assert_allclose(native.test_loss[:3], plain.test_loss, rtol=1e-4)
+    np.testing.assert_allclose(native.train_loss[:, :3], plain.train_loss, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_sweep_stores_its_runs_under_its_name(name: str, tmp_path: Path) -> None:
+    planned = small(task=name, lrs=(0.01,), updates=4, probed=(1,))
+    table = sweep([planned], tmp_path, processes=0)
+    assert set(table["task"]) == {name} and set(table["status"]) == {"ok"} and len(table) == 10
+    assert table["test_loss"].notna().all() and (table["lr_audit"] == 0).all()
+    again = sweep([planned], tmp_path, processes=0)
+    assert again["test_loss"].equals(table["test_loss"]) and len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+@pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name != "7_anchor_warmup"])
+def test_every_chapter_of_classes_takes_them(chapter: str) -> None:
+    given = {"preset": "smoke", "task": ", ".join(OWN)}
+    assert validate(chapter, given).task_names == OWN
+    planned = {experiment.task.partition("+")[0] for experiment in open_chapter(chapter, given).experiments}
+    assert planned >= set(OWN)
+
+
+def test_the_chapter_of_detectors_says_that_it_takes_none() -> None:
+    with pytest.raises(StudyError, match="this chapter takes detection tasks, such as detection"):
+        open_chapter("7_anchor_warmup", {"preset": "smoke", "task": OWN[0]})
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("name", ["torchs_lstm", "torchs_gru", "dropout", "batch_norm"])
+def test_what_cannot_be_stacked_is_one_line_that_names_the_task(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=f"users_networks:{name}") as caught:
+        sweep([small(task=f"users_networks:{name}", lrs=(0.01,), updates=3)], tmp_path, processes=0)
+    assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.glob("*.parquet"))

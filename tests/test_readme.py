@@ -1,0 +1,336 @@
+"""README: its stretches are what the code makes of the published results, and every command in it does what it says."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from click.testing import CliRunner
+from papermill.cli import papermill
+from report_fixtures import finished_run
+
+from warmup_study import capacity, store, verdicts
+from warmup_study.cli import main
+from warmup_study.parameters import validate
+from warmup_study.paths import Folders, StudyError, project_root
+from warmup_study.report import Results
+from warmup_study.report.readme import SHOWN, filled
+
+ROOT = project_root()
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PUBLISHED = Folders(ROOT, "full")
+STRETCHES = ("answer", "verdicts", "notebooks", "bench")
+BARE = "\n".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->" for name in STRETCHES)
+CHEAP = "7_anchor_warmup"  # the chapter whose verdicts are made anew soonest
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------------------------ generated stretches
+
+
+def test_the_stretches_are_what_the_published_results_make() -> None:
+    assert filled(TEXT, Results.read(PUBLISHED)) == TEXT, "run .venv/bin/warmup-study readme"
+
+
+def test_other_results_make_other_stretches(tmp_path: Path) -> None:
+    text = filled(BARE, Results.read(finished_run(tmp_path, "full")))
+    assert "\nold\n" not in text and filled(text, Results.read(Folders(tmp_path, "full"))) == text
+    size = "0.15 (0.061 to 0.24) initial losses | 20 | digits, mnist1d |"
+    assert f"(report/index.html#claim-adaptive-only) | supported | {size}" in text
+    assert "(report/index.html#claim-definition) | supported | 0 largest deviation" in text  # a fact has no interval
+    words = [row.split("|")[2].strip() for row in text.splitlines() if "#claim-" in row]
+    assert words == ["supported", "supported", "contradicted", "mixed", "inconclusive"]
+    assert "- **Whether.** " in text and "](figures/1_sgd_vs_adam-lr_curves.svg)" in text
+
+
+def test_times_are_those_of_the_run(tmp_path: Path) -> None:
+    folders = finished_run(tmp_path, "full")
+    taken = {"1_sgd_vs_adam": {"wall_seconds": 61.7}, "3_momentum": {"wall_seconds": 414.0}}
+    provenance = {"machine": {"cores": 6}, "notebooks": taken}
+    (folders.results / "provenance.json").write_text(json.dumps(provenance))
+    text = filled(BARE, Results.read(folders))
+    assert "`full` on 6 cores" in text
+    times = {row.split("`")[1]: row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `")}
+    assert [times[name] for name in ("1_sgd_vs_adam", "3_momentum", "4_early_examples")] == ["62 s", "7 min", "–"]
+
+
+def test_speed_is_told_where_it_was_measured(tmp_path: Path) -> None:
+    folders = finished_run(tmp_path, "full")
+    assert "`make bench` makes one" in filled(BARE, Results.read(folders))
+    row = {"workload": "an MLP", "over_loops": 14.4817, "over_jax": None, "of_floor": 0.62}
+    content = {"machine": {"cpu": "a processor", "cores": 2, "system": "Linux"}, "table": [row]}
+    (folders.results.parent / "bench.json").write_text(json.dumps(content))
+    text = filled(BARE, Results.read(folders))
+    assert "all on a processor, 2 cores, Linux." in text and "| an MLP | 14 | – | 0.62 |" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BARE.replace("<!-- bench -->", ""),
+        BARE.replace("<!-- /bench -->", ""),
+        f"{BARE}\n<!-- bench -->",
+        BARE.replace("<!-- bench -->", "").replace("<!-- /bench -->", "<!-- /bench --> <!-- bench -->"),
+    ],
+    ids=["no beginning", "no end", "two beginnings", "the wrong way round"],
+)
+def test_a_lost_marker_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(StudyError, match="takes <!-- bench --> and then <!-- /bench -->, once each"):
+        filled(text, Results.read(finished_run(tmp_path, "full")))
+
+
+def test_no_readme_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["readme", "--output-dir", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warmup-study: ") and line.endswith("README.md cannot be read: No such file or directory")
+
+
+def test_links_lead_somewhere() -> None:
+    page = (ROOT / "report" / "index.html").read_text(encoding="utf-8")
+    for anchor in re.findall(r"\(report/index\.html#([^)]+)\)", TEXT):
+        assert f'id="{anchor}"' in page, anchor
+    figures = Results.read(PUBLISHED).figures
+    assert {f"{notebook}-{name}" for notebook, name in SHOWN.items()} <= set(figures)
+    assert f"(figures/{'2_zero_vs_ramped_warmup-four_setups'}.svg)" in TEXT
+
+
+def test_readme_names_no_folder_of_anybody() -> None:
+    assert not re.findall(r"(?<![\w.~$])/(?:home|root|tmp|work|Users|mnt)\b[^\s)`]*", TEXT)
+
+
+# ------------------------------------------------------------------------------------------------------ every command
+
+Check = Callable[[str, Path], None]
+
+
+def commands() -> list[str]:
+    """Every command line of README: those of its shell blocks, and code spans that begin like one."""
+    lines = "".join(blocks("sh")).splitlines()
+    spans = re.findall(
+        r"`((?:make|conda|pip|\.venv/bin/\S+) [^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+    )
+    bare = [re.sub(r"\s+#.*|^#.*", "", line).strip() for line in [*lines, *spans]]
+    return list(dict.fromkeys(filter(None, bare)))
+
+
+def make(recipe: str) -> Check:
+    """Make knows the target and would call this: the targets themselves take minutes."""
+
+    def check(command: str, _: Path) -> None:
+        done = subprocess.run(["bash", "-c", f"{command} -n"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0 and recipe in done.stdout, done.stdout + done.stderr
+
+    return check
+
+
+def covered(file: str, test: str) -> Check:
+    """Another test runs it."""
+
+    def check(_: str, __: Path) -> None:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")
+
+    return check
+
+
+def parameters(**expected: Any) -> Check:
+    """Papermill takes the line, and what it passes to the notebook is valid and means this."""
+
+    def check(command: str, folder: Path) -> None:
+        (folder / "settings.yaml").write_text("".join(blocks("yaml")))
+        (folder / "my_task.py").write_text(own_task())
+        namespace: dict[str, Any] = {}
+        for cell in prepared(command, folder):
+            exec(cell, namespace)
+        namespace = {name: value for name, value in namespace.items() if not name.startswith("__")}
+        checked = validate(notebook_of(command), namespace).model_dump()
+        assert {name: checked[name] for name in expected} == expected
+
+    return check
+
+
+def notebook_of(command: str) -> str:
+    (name,) = re.findall(r"notebooks/(\w+)\.ipynb", command)
+    return str(name)
+
+
+def prepared(command: str, folder: Path) -> list[str]:
+    """The notebook's own parameters and those that the command injects after them."""
+    call = [*shlex.split(command)[1:], "--prepare-only", "--no-progress-bar"]
+    ran = CliRunner().invoke(papermill, call)
+    assert ran.exit_code == 0, ran.output
+    cells = nbformat.read(folder / "out.ipynb", as_version=4).cells
+    tagged = [cell for cell in cells if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))]
+    assert len(tagged) == 2
+    return [cell.source for cell in tagged]
+
+
+def help_of_notebook(command: str, _: Path) -> None:
+    ran = CliRunner().invoke(papermill, shlex.split(command)[1:])
+    assert ran.exit_code == 0 and re.search(r'preset: str \(default "quick"\)\s+smoke, quick or full', ran.output)
+
+
+def list_of_claims(command: str, _: Path) -> None:
+    assert main(shlex.split(command)[1:]) == 0
+
+
+def verdicts_anew(command: str, folder: Path) -> None:
+    here = Folders(folder, "full")
+    here.results.mkdir(parents=True)
+    shutil.copy(PUBLISHED.results / f"{CHEAP}.parquet", here.results)
+    assert main(shlex.split(command)[1:]) == 0
+    made, kept = ({(row.id, row.task): row for row in verdicts.read(place)} for place in (here, PUBLISHED))
+    of_chapter = [key for key, row in kept.items() if row.notebook == CHEAP]
+    assert of_chapter
+    for key in of_chapter:
+        assert (made[key].estimate, made[key].ci_low, made[key].n) == (
+            kept[key].estimate,
+            kept[key].ci_low,
+            kept[key].n,
+        )
+
+
+def readme_anew(command: str, folder: Path) -> None:
+    (folder / "data").symlink_to(ROOT / "data")
+    (folder / "figures").symlink_to(ROOT / "figures")
+    emptied = re.sub(r"(<!-- (\w+) -->).*?(<!-- /\2 -->)", r"\1\3", TEXT, flags=re.DOTALL)
+    (folder / "README.md").write_text(emptied, encoding="utf-8")
+    assert main(shlex.split(command)[1:]) == 0 and emptied != TEXT
+    assert (folder / "README.md").read_text(encoding="utf-8") == filled(TEXT, Results.read(PUBLISHED))
+
+
+def measured_capacity(command: str, _: Path) -> None:
+    assert f"-m {capacity.__name__} " in command
+    assert capacity.main(shlex.split(command)[-1:]) == 1  # the line's own address is none
+
+
+def dask(*tests: str) -> Check:
+    """Dask has the command with these options; the tests of the cluster run it."""
+
+    def check(command: str, folder: Path) -> None:
+        pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+        _, name, *rest = shlex.split(command)
+        (entry,) = [entry for entry in entry_points(group="dask_cli") if entry.name == name]
+        known = {option for parameter in entry.load().params for option in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known
+        for test in tests:
+            covered("test_cluster.py", test)(command, folder)
+
+    return check
+
+
+FIRST = ".venv/bin/papermill notebooks/1_sgd_vs_adam.ipynb out.ipynb"
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "make report": (make("dodo.py quick"),),
+    "make test": (make("-m pytest"),),
+    "make help": (covered("test_project.py", "test_make_lists_the_commands_of_the_readme"),),
+    "make full": (make("dodo.py full"),),
+    "make lab": (make("-m jupyter lab notebooks/lab.ipynb"),),
+    "make bench": (make("-m warmup_study.bench"),),
+    "make reproduce": (
+        make("warmup-study reproduce --preset full"),
+        covered("test_reproduce.py", "test_the_command_prints_a_table"),
+    ),
+    "conda env create -f environment.yml": (covered("test_project.py", "test_conda_has_the_versions_of_the_lock"),),
+    f"{FIRST} -p preset smoke": (
+        parameters(preset="smoke", task="", seeds=0),
+        covered("test_notebooks.py", "test_notebook_runs_to_its_end"),
+    ),
+    f"{FIRST} -p seeds 10 -p task digits-mlp,mnist1d-mlp": (parameters(seeds=10, task="digits-mlp,mnist1d-mlp"),),
+    f'{FIRST} -y "{{updates: 200, lrs: [1e-3, 1e-2, 1e-1]}}"': (
+        parameters(updates=200, lrs=(1e-3, 1e-2, 1e-1), preset="quick"),
+    ),
+    f"{FIRST} -f settings.yaml": (parameters(preset="quick", task="digits-deep", lrs=(1e-3, 1e-2, 1e-1)),),
+    ".venv/bin/papermill --help-notebook notebooks/1_sgd_vs_adam.ipynb": (help_of_notebook,),
+    f"{FIRST} -p task my_task:wine": (
+        parameters(task="my_task:wine"),
+        covered(Path(__file__).name, "test_the_example_of_an_own_task_runs_as_it_stands"),
+    ),
+    f"{FIRST} -p scheduler tcp://10.0.0.1:8786": (
+        parameters(scheduler="tcp://10.0.0.1:8786"),
+        covered("test_cluster.py", "test_the_cluster_gives_the_same_rows_and_stores_them_here"),
+    ),
+    "WARMUP_STUDY_SCHEDULER=tcp://10.0.0.1:8786 make report": (
+        make("dodo.py quick"),
+        covered("test_cluster.py", "test_a_variable_stands_in_for_an_empty_parameter"),
+    ),
+    ".venv/bin/dask scheduler --port 8786": (dask("test_a_killed_scheduler_is_one_line_and_what_is_finished_is_kept"),),
+    ".venv/bin/dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1": (
+        dask("test_a_worker_killed_in_the_middle_changes_nothing"),
+    ),
+    '.venv/bin/dask ssh --nworkers 16 --nthreads 1 --remote-python "$PWD/.venv/bin/python" node1 node2 node3': (
+        dask("test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks"),
+    ),
+    ".venv/bin/python -m warmup_study.capacity tcp://host:port": (measured_capacity,),
+    ".venv/bin/warmup-study claims": (list_of_claims,),
+    ".venv/bin/warmup-study readme": (readme_anew,),
+    ".venv/bin/warmup-study verdicts --preset full": (verdicts_anew,),
+}
+"""Each command of README and how it is checked."""
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_of_readme_is_checked(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command in CHECKS, "README has a command that this test knows no check for"
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_task", raising=False)
+    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
+    for check in CHECKS[command]:
+        check(command, tmp_path)
+
+
+def test_no_check_is_left_over() -> None:
+    assert set(CHECKS) <= set(commands())
+
+
+def test_the_typing_error_ends_in_the_line_that_readme_shows() -> None:
+    (shown,) = blocks("text")
+    given = re.findall(r"`-p (\w+) (\d+)` ends in:", TEXT)
+    with pytest.raises(StudyError) as caught:
+        validate("1_sgd_vs_adam", dict(given))
+    assert shown.strip() == f"StudyError: {caught.value}"
+
+
+def test_python_blocks_are_python() -> None:
+    assert len([compile(block, "README.md", "exec") for block in blocks("python")]) == 2
+
+
+# ------------------------------------------------------------------------------------------------ a task of one's own
+
+
+def own_task() -> str:
+    (block,) = [block for block in blocks("python") if "-> Task:" in block]
+    return block
+
+
+def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:
+    assert len(own_task().splitlines()) <= 20 and "as `my_task.py`:" in TEXT
+    (tmp_path / "my_task.py").write_text(own_task())
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    (command,) = [line for line in commands() if "my_task:wine" in line]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WARMUP_STUDY")}
+    environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "WARMUP_STUDY_ROOT": str(tmp_path)}
+    call = ["bash", "-c", f"{command} -p preset smoke --no-progress-bar"]
+    ran = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    results = Folders(tmp_path, "smoke")
+    assert set(store.read_runs(results.results / "1_sgd_vs_adam.parquet")["task"]) == {"my_task:wine"}
+    assert {row.task for row in verdicts.read(results)} == {"all", "my_task:wine"}
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    said = [output for cell in cells for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
+    assert any("runs on my_task:wine: " in output.data["text/markdown"] for output in said)
