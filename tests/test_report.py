@@ -1,5 +1,7 @@
 """The report: what the page holds, what its gates refuse, and how it does in a browser."""
 
+import base64
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,15 +12,26 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
+from fontTools.ttLib import TTFont
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from report_fixtures import CHAPTER, chapter, figure_output, finished_run, part, verdict, write_figure, write_notebook
+from report_fixtures import (
+    CHAPTER,
+    SVG,
+    chapter,
+    figure_output,
+    finished_run,
+    part,
+    verdict,
+    write_figure,
+    write_notebook,
+)
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from warmup_study import report
+from warmup_study import claims, report
 from warmup_study.paths import Folders, StudyError
-from warmup_study.report import gates
+from warmup_study.report import gates, literature
 from warmup_study.report.font import font_face
 from warmup_study.report.formulas import mathml
 from warmup_study.report.prose import typed_results
@@ -40,7 +53,7 @@ def built(folders: Folders) -> BeautifulSoup:
     return BeautifulSoup(report.build(folders).read_text(encoding="utf-8"), "html.parser")
 
 
-def texts(page: BeautifulSoup, selector: str) -> list[str]:
+def texts(page: Tag, selector: str) -> list[str]:
     return [" ".join(tag.get_text(" ").split()) for tag in page.select(selector)]
 
 
@@ -50,7 +63,8 @@ def texts(page: BeautifulSoup, selector: str) -> list[str]:
 def test_page_has_its_parts_in_order(folders: Folders) -> None:
     page = built(folders)
     names = [str(section["id"]) for section in page.select("main > section")]
-    assert names == ["answer", "report", CHAPTER, "methods", "limits", "provenance", "glossary", "cite"]
+    back = ["methods", "limits", "literature", "provenance", "glossary", "cite"]
+    assert names == ["answer", "practice", "report", CHAPTER, *back]
     assert texts(page, "nav a") == texts(page, "main h2")
     assert len(texts(page, "h1")) == 1
 
@@ -70,21 +84,124 @@ def test_no_results_at_all_make_an_honest_page(tmp_path: Path) -> None:
     assert len(page.select(".untested tbody tr")) == len(report.Results.read(Folders.of(str(tmp_path), "quick")).claims)
 
 
-def test_every_claim_stands_on_the_page_with_its_word(folders: Folders) -> None:
+def test_every_claim_stands_on_the_page_with_its_word_the_decided_first(folders: Folders) -> None:
     page = built(folders)
     results = report.Results.read(folders)
-    assert texts(page, ".verdicts:not(.untested) .word") == [
-        "supported", "supported", "inconclusive", "contradicted", "mixed",
+    assert texts(page, "#answer .verdicts:not(.untested) .word") == [
+        "supported", "supported", "contradicted", "mixed", "inconclusive",
     ]  # fmt: skip
     assert set(texts(page, ".untested .word")) == {"not run"}
-    assert len(page.select(".verdicts tbody tr")) == len(results.claims)
-    assert len(page.select(".verdicts .mark")) == len(results.claims)
+    assert len(page.select("#answer .verdicts tbody tr")) == len(results.claims)
+    assert len(page.select("#answer .verdicts .mark")) == len(results.claims)
+
+
+def test_verdict_rows_count_their_tasks_and_name_them(folders: Folders) -> None:
+    tasks = built(folders).select("#answer .verdicts:not(.untested) td.count:last-child")
+    assert [(cell["title"], cell.get_text().removeprefix("tasks: ")) for cell in tasks] == [
+        ("digits, mnist1d", "2"), ("digits, mnist1d", "2"), ("digits", "1"), ("all tasks", "all"),
+        ("digits, mnist1d", "2"),
+    ]  # fmt: skip
+
+
+def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
+    page = built(folders)
+    rows = texts(page, "#practice tbody tr")
+    assert any("Plain SGD do without −0.004 initial losses (−0.022 to 0.018)" in row for row in rows)
+    assert sum("not run" in row for row in rows) > 1
+    assert page.select_one('#practice td.word a[href="#claim-adaptive-only"]')
+
+
+def test_no_advice_without_a_verdict(tmp_path: Path) -> None:
+    page = built(Folders.of(str(tmp_path), "quick"))
+    assert not page.select("#practice") and not page.select("#literature")
+
+
+def test_findings_of_others_stand_beside_verdicts_that_differ(folders: Folders) -> None:
+    (folders.results / "verdicts.json").write_text(
+        json.dumps([verdict("jump", "mixed"), verdict("curvature", "supported")])
+    )
+    page = built(folders)
+    [row] = texts(page, "#literature tbody tr")
+    assert "Goyal et al. (2017)" in row and "mixed" in row and "we don't know" in row
+    assert "In line with what was published: Warmup leads to flatter ground." in page.get_text()
+
+
+def test_findings_of_others_name_claims_and_verdicts_and_no_result() -> None:
+    for entry in literature.entries():
+        assert claims.claim(entry["claim"]) and entry["expects"] in ("supported", "contradicted")
+        assert typed_results(f"{entry['published']} {entry['reason']}") == []
+
+
+BENCH = {"machine": {"cpu": "AMD EPYC", "cores": 2, "system": "Linux"}, "table": [
+    {"workload": "MLP 64-32-32-10", "over_loops": 14.5, "over_jax": None, "of_floor": 0.41}]}  # fmt: skip
+
+
+def with_bench(folders: Folders, content: Any) -> None:
+    (folders.results.parent / "bench.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_speed_stands_in_the_methods_where_it_was_measured(folders: Folders) -> None:
+    assert "How fast" not in built(folders).get_text()
+    with_bench(folders, {"workloads": []})  # an older file
+    assert "How fast" not in built(folders).get_text()
+    with_bench(folders, BENCH)
+    page = built(folders)
+    assert texts(page, "#methods h3") == ["How fast is the engine?"]
+    assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 14 – 0.41"]
+    assert "AMD EPYC, 2 cores, Linux" in page.get_text() and not page.select("#methods figure")
+
+
+def test_speed_is_drawn_where_a_figure_was_left(folders: Folders) -> None:
+    with_bench(folders, BENCH)
+    words = {"title": "Speed", "alt": "A row of marks for each network", "caption": "Medians.", "maker": "bench.speed"}
+    place = folders.root / "figures" / "bench"
+    place.with_suffix(".svg").write_text(SVG, encoding="utf-8")
+    place.with_suffix(".json").write_text(json.dumps(words), encoding="utf-8")
+    page = built(folders)
+    assert [image["alt"] for image in page.select("#methods img")] == [words["alt"]]
+    assert page.select_one('#methods figure a[href="../data/results/bench.json"]')
+    full = finished_run(folders.root, "full")  # whose figures lie beside it
+    assert "bench-" not in report.Results.read(full).figures and report.build(full).exists()
+
+
+def test_damaged_speed_is_named(folders: Folders) -> None:
+    with_bench(folders, {"table": [{"workload": "MLP"}]})
+    refused(folders, "bench.json has a wrong entry: table.0.over_loops")
+
+
+def test_provenance_is_short(folders: Folders) -> None:
+    record = {"commit": "0a1b2c3d4e5f6a7b", "dirty": True, "seeds": [3, 0, 1, 2, 9], "wall_seconds": 24.13}
+    content = {"commit": "0a1b2c3d4e5f6a7b", "dirty": False, "versions": {"torch": "2.13.0", "numpy": "2.4.6"}}
+    (folders.results / "provenance.json").write_text(json.dumps(content | {"notebooks": {CHAPTER: record}}))
+    rows = texts(built(folders), "#provenance tbody tr")
+    assert rows[1:] == [
+        "dirty no", "versions torch 2.13.0, numpy 2.4.6", f"{CHAPTER} 24.13 0–3, 9 0a1b2c3d4e, with changes",
+    ]  # fmt: skip
+
+
+def test_whole_task_table_is_folded_claim_by_claim(folders: Folders) -> None:
+    table = BeautifulSoup(report.task_table(report.Results.read(folders)).data, "html.parser")
+    assert texts(table, "details.more summary") == ["All 7 verdicts, task by task"]
+    assert len(table.select("tbody")) == 4 and len(table.select(".group")) == 4
+    assert texts(table, ".task")[:2] == ["digits", "mnist1d"]
+
+
+def test_names_between_backticks_are_code_in_tables(folders: Folders) -> None:
+    with_cell(folders, "show()", html("<table><tr><td>the delay of `zero`, and `x`</td></tr></table>"))
+    cell = built(folders).select(f"{IN_CHAPTER} td")[-1]
+    assert texts(cell, "code") == ["zero", "x"] and "`" not in cell.get_text()
+
+
+def test_logs_are_joined_and_folded(folders: Folders) -> None:
+    with_cell(folders, "train()", [new_output("stream", text=f"trained {runs} runs\n") for runs in (64, 4)])
+    logs = [fold for fold in built(folders).select(f"{IN_CHAPTER} details") if "trained 64" in fold.get_text()]
+    assert [" ".join(log.get_text(" ").split()) for log in logs] == ["Log trained 64 runs trained 4 runs"]
 
 
 def test_forest_rows_share_their_zero_and_show_the_interval(folders: Folders) -> None:
     drawings = built(folders).select("svg.forest")
     assert len(drawings) == 4  # the exact audit has no interval to draw
-    assert {str(drawing.select("path")[0]["d"]) for drawing in drawings} == {"M80.0 0V22"}
+    assert {str(drawing.select("path")[0]["d"]) for drawing in drawings} == {"M60.0 0V18"}
 
 
 def test_code_is_folded_and_not_removed(folders: Folders) -> None:
@@ -210,7 +327,8 @@ def test_reading_counts_verdicts_and_names_tasks_that_differ(folders: Folders) -
     assert "1 have been tested: **1** mixed" in report.reading(results)
     assert results.overall("jump").verdict == "mixed"  # type: ignore[union-attr]
     assert "different words on" in report.reading(results)
-    assert list(report.task_table(results)["verdict"]) == ["supported", "contradicted"]
+    words = texts(BeautifulSoup(report.task_table(results).data, "html.parser"), ".word")
+    assert words == ["supported", "contradicted"]
 
 
 # ------------------------------------------------------------------------------------------------- what gates refuse
@@ -287,6 +405,16 @@ def test_formulas_that_the_study_needs(formula: str) -> None:
     element = BeautifulSoup(mathml(formula), "html.parser")
     assert element.math and "\\" not in element.get_text()
     assert font_face(element.get_text())
+
+
+def test_font_holds_the_sign_of_roots_which_is_in_no_text() -> None:
+    data = font_face("x").partition("base64,")[2].partition('"')[0]
+    assert ord("√") in TTFont(io.BytesIO(base64.b64decode(data))).getBestCmap()
+
+
+def test_functions_and_relations_are_spaced_as_such() -> None:
+    assert all('lspace="0em"' in mathml(bars) for bars in (r"\lVert x \rVert", "|x|^2"))
+    assert "<mi>min</mi>" in mathml(r"\min(1, x)") and "<mo>&#x0223C;</mo>" in mathml(r"x \sim y")
 
 
 def test_gate_on_a_character_that_the_font_lacks() -> None:
@@ -398,6 +526,8 @@ def requested(browser: webdriver.Chrome) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_page_in_a_browser(browser: webdriver.Chrome, folders: Folders, width: int, scheme: str) -> None:
+    with_bench(folders, BENCH)
+    with_cell(folders, "tasks()", html(report.task_table(report.Results.read(folders)).data))
     opened(browser, report.build(folders), width, scheme)
     asked = requested(browser)
     assert asked and all(address.startswith(("file:", "data:")) for address in asked)

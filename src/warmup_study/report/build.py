@@ -13,6 +13,7 @@ from warmup_study.report.gates import check_page, check_size
 from warmup_study.report.merging import executed_notebooks, merge
 from warmup_study.report.prose import check_typed_numbers
 from warmup_study.report.results import Results
+from warmup_study.report.speed import KEY, speed_figure
 from warmup_study.report.tidy import tidy
 
 TITLE = "Does training warmup help?"
@@ -49,12 +50,13 @@ def _embed_font(soup: BeautifulSoup) -> None:
 def _page(results: Results) -> dict[str, Any]:
     """What the template needs beside the cells."""
     style = files(__package__).joinpath("page", "style.css")
+    speed = speed_figure(results)
     return {
         "title": TITLE,
         "subtitle": SUBTITLE,
         "notice": _notice(results),
         "style": style.read_text(encoding="utf-8"),
-        "figures": results.figures,
+        "figures": results.figures | ({KEY: speed} if speed else {}),
         "data": f"../data/results/{results.folders.preset}",
     }
 

@@ -10,6 +10,7 @@ from jinja2.runtime import Context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from warmup_study.report.formulas import mathml
 
@@ -65,7 +66,10 @@ class PageExporter(HTMLExporter):
 
     def __init__(self) -> None:
         filters = {"svg_address": svg_address}
-        super().__init__(extra_template_basedirs=[str(TEMPLATES)], template_name="page", filters=filters)  # type: ignore[no-untyped-call]
+        config = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # one log for what came in pieces
+        super().__init__(  # type: ignore[no-untyped-call]
+            config, extra_template_basedirs=[str(TEMPLATES)], template_name="page", filters=filters
+        )
         self.anchors: set[str] = set()
 
     @pass_context

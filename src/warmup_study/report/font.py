@@ -20,12 +20,16 @@ _ITALICS = "".join(map(chr, (*range(0x1D434, 0x1D468), 0x210E, *range(0x1D6A4, 0
 _FEATURES = ["ssty", "dtls", "flac"]  # smaller scripts, dotless letters, flat accents: what MathML asks for
 
 
+ROOT = "√"  # browsers draw it for <msqrt> and <mroot>, whose text does not hold it
+
+
 def font_face(text: str) -> str:
-    """A CSS rule that embeds the font with the characters of `text`, the text of all formulas.
+    """A CSS rule that embeds the font with the characters of `text`, the text of all formulas, and the sign of roots.
 
     Raises StudyError, naming the character, where the font lacks one.
     """
     characters = {character for character in text if character.isprintable() and not character.isspace()}
+    characters.add(ROOT)
     characters |= {italic for italic in _ITALICS if unicodedata.normalize("NFKC", italic) in characters}
     data = base64.b64encode(_subset(characters)).decode("ascii")
     return f'@font-face {{ font-family: "{FAMILY}"; src: url("data:font/woff;base64,{data}") format("woff"); }}'

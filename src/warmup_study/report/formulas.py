@@ -10,8 +10,12 @@ from warmup_study.paths import StudyError
 SILENT_FAILURES = (r"\operatorname*", r"\label", r"\tag", r"{aligned}", r"{align}", r"{equation}")
 # What any other silent failure leaves behind: an unknown command, an alignment mark, an empty operator.
 TRACES = re.compile(r"\\|<mi>&(amp;)?</mi>|<mo ?/>|<mo></mo>")
-# Browsers stretch a bare bar on one side only; bars that should grow are written \left| and \right|.
-BARS = re.compile(r"<mo>(&#x02016;|&#x02225;|&#x0007C;|\|)</mo>")
+# Browsers stretch a bare bar on one side only, and set it apart as if it stood between two things; bars that should
+# grow are written \left| and \right|.
+BARS = re.compile(r'<mo(?: stretchy="false")?>(&#x02016;|&#x02225;|&#x0007C;|\|)</mo>')
+
+# Named functions come out as operators, with room on both sides, and the tilde of \sim as a letter, with none.
+FUNCTIONS, SIMILAR = re.compile(r"<mo>([a-z]{2,})</mo>"), re.compile(r"<mi>(&#x0007E;|~)</mi>")
 
 
 def mathml(latex: str, display: bool = False) -> str:
@@ -26,7 +30,8 @@ def mathml(latex: str, display: bool = False) -> str:
     element = _converted(formula, display)
     if TRACES.search(element):
         raise StudyError(f"report: formula ${formula}$ has a part that the MathML converter does not know")
-    return BARS.sub(r'<mo stretchy="false">\1</mo>', element)
+    element = SIMILAR.sub("<mo>&#x0223C;</mo>", FUNCTIONS.sub(r"<mi>\1</mi>", element))
+    return BARS.sub(r'<mo stretchy="false" lspace="0em" rspace="0em">\1</mo>', element)
 
 
 def _converted(formula: str, display: bool) -> str:

@@ -21,7 +21,7 @@ _SHAPES = {
         '<path d="M2 8h12" stroke="currentColor" stroke-width="2" stroke-dasharray="3 2"/>',
     ),
 }
-_WIDTH, _HEIGHT, _MIDDLE = 160, 22, 11
+_WIDTH, _HEIGHT, _MIDDLE = 120, 18, 9
 
 
 def mark(word: str) -> str:
@@ -50,9 +50,9 @@ def forest(verdict: Verdict) -> str:
         f'<rect class="margin" x="{_WIDTH - edge:.1f}" y="1" width="{2 * edge - _WIDTH:.1f}" height="{_HEIGHT - 2}" '
         f'fill="currentColor" fill-opacity="0.13"/>'
         f'<path class="zero" d="M{_WIDTH / 2} 0V{_HEIGHT}" stroke="currentColor" stroke-width="1" opacity="0.55"/>'
-        f'<path d="M{start:.1f} {_MIDDLE}H{end:.1f}M{start:.1f} 6V16M{end:.1f} 6V16" '
+        f'<path d="M{start:.1f} {_MIDDLE}H{end:.1f}M{start:.1f} 5V13M{end:.1f} 5V13" '
         f'stroke="currentColor" stroke-width="2"/>'
-        f'<circle cx="{middle:.1f}" cy="{_MIDDLE}" r="4.2" fill="currentColor"/></svg>'
+        f'<circle cx="{middle:.1f}" cy="{_MIDDLE}" r="3.6" fill="currentColor"/></svg>'
     )
 
 

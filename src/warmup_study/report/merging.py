@@ -10,9 +10,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from warmup_study.paths import CHAPTERS, Folders, StudyError
 from warmup_study.report.answer import answer
-from warmup_study.report.front import main_figure, untested_table, verdict_table
-from warmup_study.report.provenance import provenance_table
+from warmup_study.report.front import main_figure, practice_table, untested_table, verdict_table
+from warmup_study.report.literature import literature
+from warmup_study.report.provenance import provenance_tables
 from warmup_study.report.results import Results
+from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
 
 ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
 FRONT_TAG = "front"  # cells of the verdicts notebook that the page's first screen shows already
@@ -34,12 +36,12 @@ def _read(path: Path) -> NotebookNode:
 
 def merge(results: Results, notebooks: dict[str, NotebookNode]) -> NotebookNode:
     """One notebook with fresh cell ids; each cell's metadata tell its chapter and where a chapter begins and ends."""
-    cells = _chapter("answer", _front(results))
+    cells = _chapter("answer", _front(results)) + _chapter("practice", _practice(results))
     root = str(results.folders.root)
     for name, notebook in notebooks.items():
         cells += _chapter(name, _failure(notebook) or _readable(notebook, root))
-    for name, source in _back_matter(results).items():
-        cells += _chapter(name, [new_markdown_cell(source)])
+    for name, section in _back_matter(results).items():
+        cells += _chapter(name, section)
     kernel = {"language_info": {"name": "python"}}
     merged: NotebookNode = new_notebook(cells=cells, metadata=kernel)
     return merged
@@ -89,11 +91,19 @@ def _front(results: Results) -> list[NotebookNode]:
     cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}"), _shown("text/html", verdict_table(results))]
     figure = main_figure(results)
     if figure:
-        cells.append(_shown("image/svg+xml", results.svg(figure), {"figure": figure.key}))
+        title = new_markdown_cell(f"## {figure.title.partition(':')[0]}")
+        cells += [title, _shown("image/svg+xml", results.svg(figure), {"figure": figure.key})]
     if results.untested:
         title = new_markdown_cell(f"## Not run ({len(results.untested)} of {len(results.claims)} claims)")
         cells += [title, _shown("text/html", untested_table(results))]
     return cells
+
+
+def _practice(results: Results) -> list[NotebookNode]:
+    """What to do, as cells; none where nothing has been tested."""
+    table = practice_table(results)
+    title = new_markdown_cell(f"# What should I do?\n\n{_back('practice')}")
+    return [title, _shown("text/html", table)] if table else []
 
 
 def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> NotebookNode:
@@ -102,10 +112,25 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
     return _code("", [output], {})
 
 
-def _back_matter(results: Results) -> dict[str, str]:
-    """Section name to Markdown: methods, limits, provenance, glossary, how to cite."""
-    sources = files(__package__).joinpath("back")
-    names = ("methods", "limits", "provenance", "glossary", "cite")
-    texts = {name: sources.joinpath(f"{name}.md").read_text(encoding="utf-8") for name in names}
-    texts["provenance"] += f"\n\n{provenance_table(results)}"
-    return texts
+def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
+    """Section name to cells: methods, limits, literature, provenance, glossary, how to cite."""
+    sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
+    sections["methods"] += _speed(results)
+    beside = literature(results)
+    sections["literature"] = [new_markdown_cell(beside)] if beside else []
+    sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
+    return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
+
+
+def _speed(results: Results) -> list[NotebookNode]:
+    """How fast the engine is, as cells; none where that was not measured."""
+    table, figure = speed_table(results), speed_figure(results)
+    if not table:
+        return []
+    drawing = [_shown("image/svg+xml", speed_drawing(results), {"figure": KEY})] if figure else []
+    return [new_markdown_cell("## How fast is the engine?"), _shown("text/html", table), *drawing]
+
+
+def _back(name: str) -> str:
+    """A text of the page's own."""
+    return files(__package__).joinpath("back", f"{name}.md").read_text(encoding="utf-8")

@@ -1,25 +1,44 @@
 """The provenance of a run as tables for the page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from warmup_study.report.results import Results
 
 
-def provenance_table(results: Results) -> str:
-    """Markdown table of provenance.json, nested names joined; a plain line where there is no such file."""
-    rows = [f"| {name} | {value} |" for name, value in _flat("", results.provenance)]
-    if not rows:
+def provenance_tables(results: Results) -> str:
+    """Markdown tables of provenance.json: the run, then its notebooks; a plain line where there is no such file."""
+    facts = {name: value for name, value in results.provenance.items() if name != "notebooks"}
+    if not results.provenance:
         return "This run left no provenance record."
-    return "\n".join(["| What | Value |", "|---|---|", *rows])
+    run = ["| What | Value |", "|---|---|", *(f"| {name} | {_words(value)} |" for name, value in facts.items())]
+    return "\n".join([*run, "", *_notebooks(results.provenance.get("notebooks", {}))])
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Pairs of a dotted name and a text, in the record's order."""
+def _notebooks(records: dict[str, Any]) -> Iterator[str]:
+    """Lines of a table with a row for each notebook's own run; none where none was recorded."""
+    if records:
+        yield from ("| Notebook | Seconds | Seeds | Commit |", "|---|--:|---|---|")
+    for name, record in records.items():
+        commit = f"{record.get('commit', '–'):.10}{', with changes' if record.get('dirty') else ''}"
+        yield f"| {name} | {_words(record.get('wall_seconds', '–'))} | {_ranges(record.get('seeds', []))} | {commit} |"
+
+
+def _words(value: Any) -> str:
+    """A value of the record on one line."""
     if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _flat(f"{prefix} · {name}" if prefix else str(name), inner)
-    elif isinstance(value, list):
-        yield prefix, ", ".join(map(str, value))
-    else:
-        yield prefix, f"{value:.4g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return _ranges(value) if all(isinstance(item, int) for item in value) else ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _ranges(seeds: Iterable[int]) -> str:
+    """Whole numbers with each unbroken run of them as "first–last"."""
+    numbers = sorted(set(seeds))
+    breaks = [place for place, (low, high) in enumerate(pairwise(numbers), start=1) if high > low + 1]
+    runs = [numbers[start:end] for start, end in pairwise([0, *breaks, len(numbers)]) if start < end]
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

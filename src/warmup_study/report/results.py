@@ -46,8 +46,8 @@ class Results:
     @classmethod
     def read(cls, folders: Folders) -> "Results":
         """Read what exists; what does not exist yet is empty. Raises StudyError on a damaged file."""
-        provenance = _json(folders.results / "provenance.json", {})
-        sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*.json"))]
+        provenance = read_json(folders.results / "provenance.json", {})
+        sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*-*.json"))]  # bench.json is no chapter's
         figures = {sidecar.key: sidecar for sidecar in sidecars}
         return cls(folders, claims.table(), tuple(verdicts.read(folders)), provenance, figures)
 
@@ -82,7 +82,7 @@ class Results:
         return [claim for claim in self.claims if not self.overall(claim.id)]
 
 
-def _json(path: Path, missing: Any) -> Any:
+def read_json(path: Path, missing: Any) -> Any:
     """Content of a JSON file, or `missing` where there is no such file."""
     if not path.exists():
         return missing
@@ -95,7 +95,7 @@ def _json(path: Path, missing: Any) -> Any:
 def _sidecar(path: Path) -> Sidecar:
     """A figure's sidecar, checked."""
     try:
-        return Sidecar.model_validate(_json(path, {}))
+        return Sidecar.model_validate(read_json(path, {}))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

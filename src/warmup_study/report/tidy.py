@@ -6,6 +6,8 @@ from bs4 import BeautifulSoup, Tag
 
 NOTEBOOK_LINK = re.compile(r"^(?:\./)?([\w-]+)\.ipynb(?:#(.*))?$")
 
+CODE = re.compile(r"`([^`]+)`")
+
 
 def tidy(page: str) -> BeautifulSoup:
     """Parse the page and mend it for every reader, screen readers and narrow screens included."""
@@ -15,6 +17,7 @@ def tidy(page: str) -> BeautifulSoup:
     for place, table in enumerate(soup.select("table"), start=1):
         _join_header_rows(table)
         _name_headers(table)
+        _set_code(soup, table)
         _let_scroll(soup, table, place)
     _name_claims_once(soup)
     _lead_links_home(soup)
@@ -45,6 +48,17 @@ def _name_headers(table: Tag) -> None:
             head.name = "td"
         elif "scope" not in head.attrs:
             head["scope"] = "col" if head.find_parent("thead") else "row"
+
+
+def _set_code(soup: BeautifulSoup, table: Tag) -> None:
+    """Names between backticks, which a table of plain texts shows as they are, become code."""
+    for text in table.find_all(string=CODE):
+        if text.find_parent("code"):
+            continue
+        pieces = CODE.split(str(text))
+        for place, piece in enumerate(pieces):
+            text.insert_before(soup.new_tag("code", string=piece) if place % 2 else piece)
+        text.extract()
 
 
 def _let_scroll(soup: BeautifulSoup, table: Tag, place: int) -> None:

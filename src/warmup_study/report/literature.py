@@ -1,0 +1,38 @@
+"""Published findings beside the verdicts: where they differ, a reason or an honest "we don't know"."""
+
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from warmup_study.claims import claim
+from warmup_study.report.front import drawn
+from warmup_study.report.results import Results
+
+
+def literature(results: Results) -> str:
+    """The section as Markdown with one table; empty where none of its claims has been tested."""
+    rows = [(entry, verdict.verdict) for entry in entries() if (verdict := results.overall(entry["claim"]))]
+    if not rows:
+        return ""
+    shown = [_row(entry, word) for entry, word in rows if word != entry["expects"]]
+    same = [f"*{claim(entry['claim']).title}*" for entry, word in rows if word == entry["expects"]]
+    parts = [_introduction(), drawn("literature.html.j2", rows=shown) if shown else ""]
+    parts.append(f"In line with what was published: {'; '.join(same)}." if same else "")
+    return "\n\n".join(filter(None, parts))
+
+
+def _row(entry: dict[str, Any], word: str) -> dict[str, Any]:
+    """What one row shows: the finding, the verdict here, and what may lie behind the difference."""
+    return {"claim": claim(entry["claim"]), "published": entry["published"], "word": word, "reason": entry["reason"]}
+
+
+def _introduction() -> str:
+    return files(__package__).joinpath("back", "literature.md").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def entries() -> list[dict[str, Any]]:
+    """The parsed literature.toml: claim, what was published, the verdict it would lead to, why ours may differ."""
+    content = tomllib.loads(files(__package__).joinpath("literature.toml").read_text(encoding="utf-8"))
+    return list(content["finding"])
