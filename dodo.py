@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def present() -> list[str]:
 
 
 def sources(*, page: bool) -> list[str]:
-    """Files that results depend on, or with `page` the page: a change of its looks trains nothing anew."""
+    """Files that chapters depend on, or with `page` what shows them all: a change of its looks trains nothing anew."""
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     kept = [path for path in files if page or PACKAGE / "report" not in path.parents]
     return sorted(map(str, [*kept, HERE / "requirements.lock"]))
@@ -94,8 +95,9 @@ def results_unchanged(folders: Folders) -> Callable[[Any, Mapping[str, Any]], bo
 
 
 def digest(folders: Folders) -> str:
-    """A hash of all chapters' results and figures; not of provenance.json, which notes the time of every run."""
-    found = [*folders.results.glob("*"), *folders.figures.glob("*.*"), *folders.executed.glob("[0-9]*.ipynb")]
+    """A hash of all chapters' results and figures, and of the benchmark; not of provenance.json, which notes times."""
+    made = (folders.results.glob("*"), folders.figures.glob("*.*"), folders.executed.glob("[0-9]*.ipynb"))
+    found = [folders.results.parent / "bench.json", *chain.from_iterable(made)]
     hashes = hashlib.sha256()
     for path in sorted(path for path in found if path.is_file() and path.name != "provenance.json"):
         hashes.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -110,7 +112,7 @@ def study(preset: str) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "actions": [(execute, [notebook, folders])],
-            "file_dep": [str(notebook), *sources(page=False)],
+            "file_dep": [str(notebook), *sources(page=name == "report")],
             "targets": [str(folders.executed / notebook.name)],
             "uptodate": [results_unchanged(folders)] if name == "report" else [],
         }
