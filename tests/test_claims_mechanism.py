@@ -10,11 +10,13 @@ import pytest
 from warmup_study import inference, practice, theory, verdicts
 from warmup_study.chapters import mechanism as design
 from warmup_study.claims import mechanism as tests
+from warmup_study.claims.evidence import no_evidence
 from warmup_study.figures import disguises, mechanism
 from warmup_study.inference import Verdict
 from warmup_study.parameters import Mechanism, validate
 from warmup_study.paths import Folders
 from warmup_study.schedules import Schedule
+from warmup_study.wording import evidence
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
 CONFIRMATION, SELECTION = range(8), range(100, 104)
@@ -266,8 +268,14 @@ def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
     verdicts.enter(folders, "6_mechanism", tests.judge_claim("curvature", curvature(GOOD, 0.3)))
     table = practice.table(folders).set_index("evidence")
     row = table.loc["curvature: supported"]
-    assert row["then"].startswith("a ramp lets you go higher") and row["n"] == "12" and " to " in row["95 % interval"]
+    assert row["then"].startswith("a ramp lets you go higher") and row["n"] == "12"
+    assert " to " in row["95\N{NO-BREAK SPACE}% interval"]
     assert len(table) == len(empty) >= 12
+
+
+def test_a_verdict_without_a_case_says_so_in_words() -> None:
+    row = no_evidence("curvature", "digits-mlp", seeds=9, figure="trainable")
+    assert evidence(row) == "no case to test" and evidence(row, no_case="no such rate") == "no such rate"
 
 
 def test_every_piece_of_advice_has_its_claim_and_all_words() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from warmup_study import verdicts
-from warmup_study.inference import Part, Verdict
+from warmup_study.inference import LEVEL, Part, Verdict
 from warmup_study.paths import Folders
-from warmup_study.wording import NO_BREAK, interval, number
+from warmup_study.wording import NO_BREAK, interval, number, percent
 
-COLUMNS = ["if you have", "then", "by", "95 % interval", "n", "evidence"]
+COLUMNS = ["if you have", "then", "by", f"{percent(LEVEL)} interval", "n", "evidence"]
 
 
 def table(folders: Folders) -> pd.DataFrame:

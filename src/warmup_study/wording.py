@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 from IPython.display import Markdown, display
 
-from warmup_study.inference import Effect, Part, Verdict
+from warmup_study.inference import LEVEL, Effect, Part, Verdict
 
 SMALLEST_PLAIN = 1e-4  # below it, numbers are written with a power of ten
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -30,6 +30,9 @@ def percent(share: float) -> str:
     return f"{100 * share:g}{NO_BREAK}%"
 
 
+INTERVALS = f"with {percent(LEVEL)} intervals"
+
+
 def interval(verdict: Verdict | Part) -> str:
     """ "low to high", or nothing where there is no interval."""
     if verdict.ci_low is None or verdict.ci_high is None:
@@ -42,12 +45,16 @@ def effect(measured: Effect) -> str:
     return f"{number(measured.estimate)} ({number(measured.low)} to {number(measured.high)})"
 
 
-def evidence(verdict: Verdict, words: Mapping[str, str] = MappingProxyType({})) -> str:
+def evidence(
+    verdict: Verdict, words: Mapping[str, str] = MappingProxyType({}), no_case: str = "no case to test"
+) -> str:
     """The numbers behind a verdict, for a bracket, with n.
 
     `words` maps names of the claim's parts, or "estimate" for the verdict's own, to a text with {} for the number;
-    without it, the estimate is shown with its unit.
+    without it, the estimate is shown with its unit. `no_case` stands in for a verdict without any numbers.
     """
+    if verdict.estimate is None and not verdict.parts:
+        return no_case
     effects: dict[str, Verdict | Part] = {part.name: part for part in verdict.parts} | {"estimate": verdict}
     named = {name: text for name, text in words.items() if name in effects} or {"estimate": f"{{}} {verdict.unit}"}
     shown = [_with_interval(effects[name], text, verdict.level) for name, text in named.items()]
@@ -65,9 +72,13 @@ def say(text: str) -> None:
     display(Markdown(" ".join(text.split())))
 
 
-def say_verdicts(verdicts: list[Verdict], name: str) -> None:
+def say_verdicts(verdicts: list[Verdict], name: str, no_case: str = "no case to test") -> None:
     """Show the verdicts on one claim: over all tasks first, then task by task, with the numbers behind each."""
     mine = [verdict for verdict in verdicts if verdict.id == name]
     titles = {"all": "over all tasks"}
-    lines = [f"- **{titles.get(row.task, row.task)}: {row.verdict}** ({evidence(row)})" for row in mine]
+    numbers = [evidence(row, no_case=no_case) for row in mine]
+    lines = [
+        f"- **{titles.get(row.task, row.task)}: {row.verdict}** ({shown})"
+        for row, shown in zip(mine, numbers, strict=True)
+    ]
     display(Markdown("\n".join([f"**Verdict on *{name}*.**", "", *lines])), metadata={"claim": name})

@@ -10,6 +10,7 @@ from warmup_study import endpoints
 from warmup_study.claims import claim, margin
 from warmup_study.claims.evidence import GAINS, exact_verdict, pool_tasks, verdict
 from warmup_study.inference import Effect, Part, Verdict, both, either, paired_effect
+from warmup_study.wording import NO_BREAK, number
 
 NOTEBOOK = "1_sgd_vs_adam"
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
@@ -47,21 +48,24 @@ def _gains_of(runs: pd.DataFrame) -> Gains:
 
 
 def best_points(runs: pd.DataFrame) -> pd.DataFrame:
-    """Per task, optimiser and warmup: the tuned rate, its test loss, and the largest trainable rate."""
+    """For display, per task, optimiser and warmup: the tuned rate, its test loss, and the largest trainable rate.
+
+    Flags are words beside a value, and only where they hold: a tuned rate at the grid's edge, a largest trainable rate
+    that is the grid's last, or that no rate of the grid trains.
+    """
     grid = runs[runs["part"] == "grid"]
     groups = grid.groupby(["task", "optimizer", "warmup"], sort=False)
     return pd.DataFrame([dict(zip(groups.keys, key, strict=True)) | _best_point(rows) for key, rows in groups])
 
 
-def _best_point(runs: pd.DataFrame) -> dict[str, float | bool | int]:
+def _best_point(runs: pd.DataFrame) -> dict[str, float | str]:
     best, largest = endpoints.tuned(runs), endpoints.max_trainable_lr(runs)
+    at_least = f"≥{NO_BREAK}" if largest.above_grid else ""
     return {
-        "tuned_lr": best.lr,
-        "on_edge": best.on_edge,
+        "tuned_lr": number(best.lr) + (" (edge)" if best.on_edge else ""),
         "test_loss": best.losses.mean(),
-        "diverged": best.diverged,
-        "max_trainable_lr": 2**largest.log2_lr,
-        "beyond_grid": largest.above_grid or largest.below_grid,
+        "diverged": str(best.diverged or ""),
+        "max_trainable_lr": "none" if largest.below_grid else at_least + number(2**largest.log2_lr),
     }
 
 

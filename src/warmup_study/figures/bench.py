@@ -29,7 +29,8 @@ def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
         colour, marker = _DEVICES[device]
         runs, rates = ([row[key] for row in rows] for key in ("runs", "runs_per_minute"))
         among.plot(runs, rates, color=colour, marker=marker)
-        among.annotate(f" {device}", (runs[-1], rates[-1]), color=colour, va="bottom", ha="right")
+        if len(content["scaling"]) > 1:
+            among.annotate(f"{device} ", (runs[-1], rates[-1]), color=colour, va="bottom", ha="right")
     among.set(xscale="log", yscale="log", xlabel="runs in one sweep", ylabel="runs a minute")
     machine = content["machine"]
     return figure, Words(

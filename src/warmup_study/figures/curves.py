@@ -50,7 +50,7 @@ def _lr_words(grid: pd.DataFrame, columns: int) -> Words:
         "then rising with the peak learning rate, one curve without warmup and one under the ramp.",
         f"Thin lines: one seed each; thick lines: the median over n = {seeds} seeds at {rates} learning rates. Open "
         "circles: no warmup; filled triangles: ramp. A run that diverged counts with the loss of an untrained network "
-        "(dotted); hatched: at least half the seeds diverged (/// without warmup, \\\\\\ under the ramp).",
+        "(dotted); hatched: at least half the seeds diverged (rising strokes: no warmup, falling ones: ramp).",
     )
 
 

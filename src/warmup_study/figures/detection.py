@@ -258,6 +258,7 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
             _by_rate(axis, mine, quantity, optimizer)
         axes[0, column].set_title(f"{OPTIMIZERS[optimizer].label}\n{task}", fontsize=9.5)
         axes[1, column].set_xlabel("peak learning rate")
+    plain_log_scale(axes[0, 0])  # one run gone wild would flatten all others
     axes[0, 0].set_ylabel("early box loss")
     axes[1, 0].set_ylabel("mAP@0.5 at the end")
     _legend(figure, axes[0, 0])

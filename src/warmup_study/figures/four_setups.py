@@ -36,7 +36,7 @@ def four_setups(runs: pd.DataFrame) -> tuple[Figure, Words]:
         medians = grid[grid["task"] == task].groupby(["arm", "lr"])["loss"].median()
         axes[row, 0].set_ylim(0.7 * medians.min(), 1.25 * medians.max())  # single seeds may lie outside
     for column, setup in enumerate(SETUPS):
-        axes[0, column].set_title(SETUPS[setup], color=OPTIMIZERS[setup.removesuffix("0")].colour)
+        axes[0, column].set_title(SETUPS[setup])
         axes[-1, column].set_xlabel("peak learning rate" + (" / (1 − μ)" if setup == "momentum" else ""))
     legend(figure, axes[0, 0])
     return figure, _words(grid)
@@ -62,6 +62,5 @@ def _words(grid: pd.DataFrame) -> Words:
         f"Thin lines: one of n = {seeds} seeds each; thick: their median; tinted: what the ramp gains. Warmup takes "
         f"{warmups}, and all runs of a task are equally long. Momentum: μ = 0.9 at the matched effective rate; "
         f"Adam: β₂ = {grid['beta2'].max():g}, and β₁ = 0 or 0.9. A run that diverged counts with the loss of an "
-        "untrained network (dotted); hatched: at least half the seeds diverged (/// without warmup, ··· after lr = 0, "
-        "\\\\\\ under the ramp).",
+        "untrained network (dotted); hatched: at least half the seeds diverged.",
     )
