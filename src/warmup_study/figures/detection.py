@@ -258,7 +258,6 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
             _by_rate(axis, mine, quantity, optimizer)
         axes[0, column].set_title(f"{OPTIMIZERS[optimizer].label}\n{task}", fontsize=9.5)
         axes[1, column].set_xlabel("peak learning rate")
-    plain_log_scale(axes[0, 0])  # one run gone wild would flatten all others
     axes[0, 0].set_ylabel("early box loss")
     axes[1, 0].set_ylabel("mAP@0.5 at the end")
     _legend(figure, axes[0, 0])
@@ -266,7 +265,7 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
         "The same at other learning rates",
         f"Two rows of panels, one column for each of {len(pairs)} pairs of task and optimiser: early box loss above, "
         "final mean average precision below, both against the peak learning rate, one curve for each of five arms.",
-        f"Means over n = {grid['seed'].nunique()} seeds, bars: their 95 % intervals (of each mean, not paired). "
+        f"Medians over n = {grid['seed'].nunique()} seeds, bars: quartiles, which single runs gone wild leave alone. "
         "Points are shifted sideways so as not to cover each other.",
     )
 
@@ -274,10 +273,11 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
 def _by_rate(axes: Axes, runs: pd.DataFrame, quantity: str, optimizer: str) -> None:
     colour = OPTIMIZERS[optimizer].colour
     for place, (name, look) in enumerate(ARMS.items()):
-        mine = runs[runs["arm"] == f"{optimizer}/{name}"].groupby("lr")[quantity].agg(["mean", "sem"])
-        shifted = mine.index.to_numpy(dtype=float) * 1.06 ** (place - len(ARMS) // 2)
+        mine = runs[runs["arm"] == f"{optimizer}/{name}"].groupby("lr")[quantity]
+        low, middle, high = (mine.quantile(share) for share in (0.25, 0.5, 0.75))
+        shifted = middle.index.to_numpy(dtype=float) * 1.06 ** (place - len(ARMS) // 2)
         axes.errorbar(
-            shifted, mine["mean"], 1.96 * mine["sem"], color=INK if name == tests.CLAIMED else colour,
+            shifted, middle, [middle - low, high - middle], color=INK if name == tests.CLAIMED else colour,
             ls=look.line, marker=look.marker, lw=1.2, elinewidth=1, label=look.label,
         )  # fmt: skip
     axes.set_xscale("log")

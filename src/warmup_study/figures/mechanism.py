@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from warmup_study import endpoints, theory
 from warmup_study.claims import mechanism as tests
@@ -71,15 +72,19 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
     figure, axes, track = _tracks(runs, CURVATURE)
     for axis in axes[1]:
         axis.axhline(1, color=INK, lw=1, ls=":")
-    axes[1, 0].annotate("limit of stability", (1, 1), xytext=(0, 5), textcoords="offset points", fontsize=9)
+    axes[1, -1].annotate(
+        "limit of stability", (0.98, 1), xytext=(0, 4), xycoords=("axes fraction", "data"),
+        textcoords="offset points", fontsize=9, ha="right",
+    )  # fmt: skip
     return figure, Words(
         "Does warmup lead to flatter ground?",
-        f"Two rows of panels, a column for each of {axes.shape[1]} tasks; four curves each, one per warmup. Above, the "
+        f"Two rows of panels, a column for each of {axes.shape[1]} tasks; a curve for each warmup. Above, the "
         "top Hessian eigenvalue along training; below, what Adam feels of it, times the learning rate and over the "
         "limit of stability, which is a dotted line at one.",
         f"Adam at {_rates(track)}, warmup of {track['length'].max()} updates. Thin: one of n = "
         f"{track['seed'].nunique()} seeds; thick: the median; log axes. Below, the learning rate is the scheduled one; "
-        "at rate 0 there is nothing to show. The limit holds for whole batches; noise keeps training below it.",
+        "at rate 0 there is nothing to show. The limit holds for whole batches; noise keeps training below it."
+        + _seldom(track),
     )
 
 
@@ -122,6 +127,7 @@ def _tracks(runs: pd.DataFrame, names: Sequence[str]) -> tuple[Figure, Any, pd.D
                 middle = pd.DataFrame(values).median()
                 axis.plot(updates, middle, color=COLOUR, ls=look.line, marker=look.marker, label=look.label)
             axes[row, column].set_yscale("log")
+            axes[row, column].yaxis.set_minor_formatter(NullFormatter())
         axes[0, column].set_title(task)
         axes[-1, column].set_xlabel("update")
         length = track.loc[track["task"] == task, "length"].max()
@@ -151,6 +157,13 @@ def _factors(warmup: str, updates: Any, length: int, runs: pd.DataFrame) -> Any:
 def _rates(runs: pd.DataFrame) -> str:
     rates = runs.groupby("task", sort=False)["lr"].first()
     return "a peak rate of " + ", ".join(f"{rate:g} ({task})" for task, rate in rates.items())
+
+
+def _seldom(track: pd.DataFrame) -> str:
+    """Names the tasks whose curvature, dear as it is, was taken at the start and at the peak alone."""
+    looks = {str(task): len(rows["probed_at"].iloc[0]) for task, rows in track.groupby("task", sort=False)}
+    seldom = [task for task, number in looks.items() if number < max(looks.values())]
+    return f" On {', '.join(seldom)}: at the start and at the peak alone, for two warmups." if seldom else ""
 
 
 @figure_maker
