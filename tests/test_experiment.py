@@ -20,6 +20,7 @@ from warmup_study.optimizers import Optimizer
 from warmup_study.schedules import Schedule
 from warmup_study.streams import Stream
 
+STACK = tasks.load("digits-mlp").stack
 MANY_SEEDS = tuple(range(200))
 
 
@@ -160,7 +161,7 @@ def test_seeds_of_a_pair_stay_in_one_chunk() -> None:
     assert len(cells) == len(set(cells)) == 2 * 2 * 202
     for chunk in chunks:
         labels = [arm.label for arm, _ in chunk.cells]
-        assert labels == [arm.label for arm in ARMS] * (len(labels) // 2) and len(labels) <= 128
+        assert labels == [arm.label for arm in ARMS] * (len(labels) // 2) and len(labels) <= STACK
         assert not set(chunk.selection_seeds) & set(chunk.confirmation_seeds)
 
 
@@ -177,8 +178,8 @@ def test_a_refined_grid_keeps_its_old_chunks() -> None:
 
 def test_more_seeds_keep_full_chunks() -> None:
     before, after = (small(selection_seeds=(), confirmation_seeds=MANY_SEEDS[:count]) for count in (150, 200))
-    full = {chunk.id for chunk in before.chunks() if len(chunk.cells) == 128}
-    assert len(full) == 2 * 2 and full < set(ids(after))
+    full = {chunk.id for chunk in before.chunks() if len(chunk.cells) == STACK}
+    assert len(full) == 2 * (150 // (STACK // len(ARMS))) and full < set(ids(after))
 
 
 def test_only_large_experiments_compile_all_their_chunks() -> None:
