@@ -132,12 +132,13 @@ def wait(run: subprocess.Popen[str], until: Callable[[], bool], seconds: float =
 def disturbed(checkout: Checkout, kills: int, chance: random.Random, longest: float, chunks: int) -> Iterator[None]:
     """Start and kill, so many times; yields after each that what had been finished is kept.
 
-    Half of the moments are drawn evenly over a run's length, half lie shortly after one more chunk than before.
+    Every other moment, the first among them, lies shortly after some chunk that is neither an old one nor the last; the
+    rest are drawn evenly over a run's length.
     """
     for number in range(kills):
         before = checkout.chunks()
-        if number % 2 and len(before) < chunks:
-            aim = chance.randint(len(before), chunks - 1)
+        if number % 2 == 0 and len(before) < chunks - 1:
+            aim = chance.randint(len(before), chunks - 2)
             moment: Callable[[], bool] = lambda aim=aim: len(checkout.chunks()) > aim  # type: ignore[misc] # noqa: E731
             delay = chance.uniform(0, 0.3)
         else:
@@ -194,7 +195,7 @@ def test_a_chapter_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_pa
     length, expected, number = time.monotonic() - start, whole.results(), len(whole.chunks())
     while killed < KILLS:
         checkout = copy_of(whole, tmp_path / f"killed {killed}")
-        for _ in disturbed(checkout, 5, chance, length, number):
+        for _ in disturbed(checkout, 4, chance, length, number):
             killed, partial = killed + 1, partial + (0 < len(checkout.chunks()) < number)
         before = checkout.chunks()
         checkout.finish()

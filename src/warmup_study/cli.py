@@ -1,6 +1,7 @@
 """The command ``warmup-study``: what make and dodo.py ask of the package."""
 
 import argparse
+import os
 import sys
 
 from warmup_study import reproduce, verdicts
@@ -15,6 +16,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.action(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except StudyError as error:
         print(f"warmup-study: {error}", file=sys.stderr)
         return 1
@@ -59,10 +64,12 @@ def _verdicts(options: argparse.Namespace) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     """Print a line per chapter. Raises StudyError after the last where one was not reproduced."""
-    print(f"{'chapter':26} {'chunks':>6} {'runs':>6} {'equal bits':>10} {'same end':>8} {'deviation':>9}")
+    print(f"{'chapter':26} {'chunks':>6} {'runs':>6} {'equal bits':>10} {'same end':>8} {'deviation':>9} {'steps':>6}")
     failed = []
     for row in reproduce.reproduce(Folders.of(options.output_dir, options.preset), options.share, options.seed):
-        numbers = f"{row.chunks:6} {row.runs:6} {row.equal:10} {row.same_end:8} {row.deviation:9.2g}"
+        numbers = (
+            f"{row.chunks:6} {row.runs:6} {row.equal:10} {row.same_end:8} {row.deviation:9.2g} {row.step_gap:6.2g}"
+        )
         print(f"{row.notebook:26} {numbers}", flush=True)
         failed += [] if row.holds else [row.notebook]
     if failed:

@@ -15,7 +15,9 @@ from warmup_study.paths import CHAPTERS, Folders, StudyError
 from warmup_study.store import Cache
 from warmup_study.sweep import available_cores
 
-SAME_END, CLOSE = 0.95, 0.01  # on another kind of machine: share of runs that end alike, median log ratio of losses
+# What holds on another kind of machine: the share of runs that end alike, the median |log ratio| of test losses, and
+# the median distance, in updates, of the steps at which a run diverged.
+SAME_END, CLOSE, STEPS = 0.95, 0.01, 1.0
 _AFTERWARDS = ["steps_to_target"]  # the column that a chapter adds to what was trained
 
 
@@ -24,7 +26,8 @@ class Comparison:
     """One chapter's stored runs beside the same runs trained now.
 
     ``equal`` runs are equal in every bit; ``same_end`` ended alike (finite, or diverged); ``deviation`` is the median
-    \\|ln(loss now / loss stored)\\| of the test losses that are finite in both.
+    \\|ln(loss now / loss stored)\\| of the test losses that are finite in both, ``step_gap`` the median distance in
+    updates between the steps at which runs diverged in both.
     """
 
     notebook: str
@@ -33,11 +36,13 @@ class Comparison:
     equal: int
     same_end: int
     deviation: float
+    step_gap: float
 
     @property
     def holds(self) -> bool:
         """Whether the chapter was reproduced: to the bit, or within what rounding on another machine explains."""
-        return self.equal == self.runs or (self.same_end >= SAME_END * self.runs and self.deviation <= CLOSE)
+        alike = self.same_end >= SAME_END * self.runs
+        return self.equal == self.runs or (alike and self.deviation <= CLOSE and self.step_gap <= STEPS)
 
 
 def reproduce(folders: Folders, share: float, seed: int, processes: int | None = None) -> Iterator[Comparison]:
@@ -58,7 +63,8 @@ def _compare(name: str, folders: Folders, share: float, seed: int, processes: in
     trained = _trained([chunk for chunk, _ in pairs], processes)
     old, new = (store.to_frame(table) for table in (stored, trained))
     equal = sum(before == now for before, now in zip(_lines(old), _lines(new), strict=True))
-    return Comparison(name, len(pairs), len(old), equal, int((old["status"] == new["status"]).sum()), _gap(old, new))
+    same_end = int((old["status"] == new["status"]).sum())
+    return Comparison(name, len(pairs), len(old), equal, same_end, _deviation(old, new), _step_gap(old, new))
 
 
 def _chosen(name: str, folders: Folders, share: float, seed: int) -> list[tuple[Chunk, pa.Table]]:
@@ -87,7 +93,15 @@ def _lines(runs: pd.DataFrame) -> list[str]:
     return [repr(row) for row in store.from_frame(runs).drop_columns(_AFTERWARDS).to_pylist()]
 
 
-def _gap(old: pd.DataFrame, new: pd.DataFrame) -> float:
-    both = ((old["status"] == "ok") & (new["status"] == "ok")).to_numpy()
-    ratios = np.log(new["test_loss"].to_numpy(float)[both] / old["test_loss"].to_numpy(float)[both])
-    return float(np.median(np.abs(ratios))) if both.any() else 0.0
+def _deviation(old: pd.DataFrame, new: pd.DataFrame) -> float:
+    return _median_gap(*(np.log(runs["test_loss"].where(runs["status"] == "ok")) for runs in (old, new)))
+
+
+def _step_gap(old: pd.DataFrame, new: pd.DataFrame) -> float:
+    return _median_gap(old["diverged_at"], new["diverged_at"])
+
+
+def _median_gap(old: pd.Series, new: pd.Series) -> float:
+    """Median distance of the rows that have a number in both; 0 where there are none."""
+    gaps = (new.astype(float) - old.astype(float)).abs().dropna()
+    return float(gaps.median()) if len(gaps) else 0.0

@@ -8,7 +8,16 @@ from typing import Any
 
 from warmup_study import provenance
 from warmup_study.bench import floor
-from warmup_study.bench.contenders import JAX, LOOPS, OURS, Team, contenders, one_per_core
+from warmup_study.bench.contenders import (
+    JAX,
+    LOOPS,
+    OURS,
+    Team,
+    compile_seconds,
+    contenders,
+    one_per_core,
+    pinned,
+)
 from warmup_study.bench.scaling import devices, scaling
 from warmup_study.bench.workloads import BATCH, WORKLOADS, Workload
 from warmup_study.figures.bench import speed
@@ -78,10 +87,8 @@ def compile_times(workload: Workload) -> dict[str, Any]:
 
 
 def _alone(workload: Workload) -> float:
-    team = Team(floor.compile_seconds, [{0}])  # type: ignore[arg-type]  # seconds, not a count
-    seconds = team.members[0].submit(floor.compile_seconds, workload).result()
-    team.dismiss()
-    return seconds
+    with pinned({0}) as process:
+        return process.submit(compile_seconds, workload).result()
 
 
 def _told(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -60,6 +60,16 @@ def ensemble_history(workload: Workload, compiled: bool = True) -> History:
     return ensemble.train(workload.task, runs, plan)
 
 
+def compile_seconds(workload: Workload) -> float:
+    """From a fresh process to compiled code that has run: the first call's time less that of the second."""
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        ensemble_updates(workload)
+        times.append(time.perf_counter() - started)
+    return times[0] - times[1]
+
+
 def jax_updates(workload: Workload) -> int:
     """JAX's way; returns the updates made."""
     rival.weights(workload)
@@ -71,10 +81,7 @@ class Team:
 
     def __init__(self, work: Work, shares: list[set[int]]) -> None:
         self.work = work
-        context = get_context("spawn")
-        self.members = [
-            ProcessPoolExecutor(1, mp_context=context, initializer=_settle, initargs=(share,)) for share in shares
-        ]
+        self.members = [pinned(share) for share in shares]
 
     def rate(self, workload: Workload) -> float:
         """What the whole team does in a second of one workload."""
@@ -87,6 +94,11 @@ class Team:
         """End the processes."""
         for member in self.members:
             member.shutdown()
+
+
+def pinned(cores: set[int]) -> ProcessPoolExecutor:
+    """A fresh process that keeps to these cores."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_settle, initargs=(cores,))
 
 
 def _settle(cores: set[int]) -> None:

@@ -1,7 +1,5 @@
 """The least time that an update could take: its multiplications at the machine's best rate for batched products."""
 
-import time
-
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,15 +30,3 @@ def product_operations(workload: Workload) -> int:
     for _ in range(PRODUCTS):
         torch.bmm(left, right, out=out)
     return PRODUCTS * STACK * 2 * SIDE**3
-
-
-def compile_seconds(workload: Workload) -> float:
-    """From a fresh process to compiled code that has run: the first call's time less that of the second."""
-    from warmup_study.bench.contenders import ensemble_updates
-
-    times = []
-    for _ in range(2):
-        started = time.perf_counter()
-        ensemble_updates(workload)
-        times.append(time.perf_counter() - started)
-    return times[0] - times[1]

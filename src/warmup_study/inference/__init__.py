@@ -25,6 +25,7 @@ from warmup_study.inference.words import (
     holm,
     judge,
     over_tasks,
+    place,
     two_sided,
     with_holm,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "judge",
     "over_tasks",
     "paired_effect",
+    "place",
     "pooled",
     "seed_effect",
     "student_effect",

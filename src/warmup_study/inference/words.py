@@ -17,12 +17,17 @@ MIN_SEEDS = 5  # fewer independent seeds never decide a claim
 
 
 def decide(effect: Effect, margin: float) -> Decision:
-    """Where the 95 % interval lies: wholly above the margin, inside +-margin, below -margin, or none of these."""
-    if effect.low > margin:
+    """Where the effect's 95 % interval lies."""
+    return place(effect.low, effect.high, margin)
+
+
+def place(low: float, high: float, margin: float) -> Decision:
+    """Where an interval lies: wholly above the margin, inside +-margin, below -margin, or none of these."""
+    if low > margin:
         return "above"
-    if effect.high < -margin:
+    if high < -margin:
         return "below"
-    return "inside" if -margin < effect.low and effect.high < margin else "undecided"
+    return "inside" if -margin < low and high < margin else "undecided"
 
 
 def holm(p_values: Iterable[float]) -> Floats:

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from warmup_study import claims
-from warmup_study.inference import Verdict
+from warmup_study.inference import Verdict, place
 from warmup_study.report.results import Results
 from warmup_study.wording import evidence
 
@@ -55,12 +55,10 @@ def _reading(verdict: Verdict) -> str:
 
 def _within_margins(verdict: Verdict, phrases: dict[str, Any]) -> bool:
     parts = {part.name: part.decision == "inside" for part in verdict.parts}
-    parts["estimate"] = _inside(verdict.ci_low, verdict.ci_high, claims.margin(verdict.endpoint).value)
+    if verdict.ci_low is not None and verdict.ci_high is not None:
+        margin = claims.margin(verdict.endpoint).value  # the endpoint's own: a claim's rule may ask for less
+        parts["estimate"] = place(verdict.ci_low, verdict.ci_high, margin) == "inside"
     return all(parts.get(name, False) for name in phrases.get("evidence", {"estimate": ""}))
-
-
-def _inside(low: float | None, high: float | None, margin: float) -> bool:
-    return low is not None and high is not None and -margin < low <= high < margin
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
