@@ -36,6 +36,12 @@ def test_results_come_from_a_clean_commit() -> None:
         assert provenance["notebooks"][name]["dirty"] is False, name
 
 
+def test_results_on_text_are_among_them() -> None:
+    """A machine that cannot have the text runs all else, and says so: what is published has it."""
+    tasks = set(store.read_runs(PUBLISHED.results / "5_attention_and_decay.parquet")["task"])
+    assert {"text-transformer", "text-mixer", "text-transformer-pre", "text-mixer-pre"} <= tasks
+
+
 @pytest.mark.parametrize("name", PRESENT)
 def test_figures_drawn_anew_from_the_tables_have_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

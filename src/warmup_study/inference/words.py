@@ -151,6 +151,23 @@ class Verdict(BaseModel):
     p_holm: Number = None
     parts: tuple[Part, ...] = ()
 
+    @property
+    def answers(self) -> tuple[float, float, float]:
+        """P-values for supported, contradicted and mixed; 1 where an answer was not asked for."""
+        values = (self.p_supported, self.p_contradicted, self.p_mixed)
+        supported, contradicted, mixed = (1.0 if value is None else value for value in values)
+        return supported, contradicted, mixed
+
+    @property
+    def p_alone(self) -> float:
+        """The claim's p-value before the correction for the number of claims."""
+        return two_sided(*self.answers)
+
+    @property
+    def alone(self) -> Word:
+        """The word that the claim would have if no other had been tested."""
+        return _word(self.p_alone, self.answers, self.n, ALPHA)
+
 
 def with_holm(verdicts: Sequence[Verdict], alpha: float = ALPHA) -> list[Verdict]:
     """Adjust over the claims and judge again; order kept.
@@ -161,19 +178,13 @@ def with_holm(verdicts: Sequence[Verdict], alpha: float = ALPHA) -> list[Verdict
     adjusted = list(verdicts)
     for task in {verdict.task for verdict in verdicts}:
         rows = [row for row, verdict in enumerate(verdicts) if verdict.task == task and verdict.p_supported is not None]
-        for row, p in zip(rows, holm(two_sided(*_answers(verdicts[row])) for row in rows), strict=True):
+        for row, p in zip(rows, holm(verdicts[row].p_alone for row in rows), strict=True):
             adjusted[row] = _judged(verdicts[row], float(p), alpha)
     return [_mixed_if_tasks_disagree(verdict, adjusted) for verdict in adjusted]
 
 
-def _answers(verdict: Verdict) -> tuple[float, float, float]:
-    values = (verdict.p_supported, verdict.p_contradicted, verdict.p_mixed)
-    supported, contradicted, mixed = (1.0 if value is None else value for value in values)
-    return supported, contradicted, mixed
-
-
 def _judged(verdict: Verdict, p_holm: float, alpha: float) -> Verdict:
-    word = _word(p_holm, _answers(verdict), verdict.n, alpha)
+    word = _word(p_holm, verdict.answers, verdict.n, alpha)
     return verdict.model_copy(update={"p_holm": p_holm, "verdict": word})
 
 
