@@ -25,7 +25,7 @@ from warmup_study.sweep import sweep
 
 ROOT = project_root()
 CHAPTER = "1_sgd_vs_adam"
-KILLS, QUICK_KILLS = 20, 3
+KILLS, KILLS_EACH, QUICK_KILLS = 20, 3, 3  # in all; of one checkout before it may finish
 PATIENCE = 20  # seconds for the processes of a killed run to end
 INTERRUPTED = "Interrupted. What is finished is kept: the same command goes on from here.\n"
 TINY = """
@@ -132,15 +132,15 @@ def wait(run: subprocess.Popen[str], until: Callable[[], bool], seconds: float =
 def disturbed(checkout: Checkout, kills: int, chance: random.Random, longest: float, chunks: int) -> Iterator[None]:
     """Start and kill, so many times; yields after each that what had been finished is kept.
 
-    Every other moment, the first among them, lies shortly after some chunk that is neither an old one nor the last; the
-    rest are drawn evenly over a run's length.
+    The first moment lies just after some chunk that is not the last, for the chunks of a small study take but a second
+    of a run, most of it before the first; the others are drawn evenly over a run's length.
     """
     for number in range(kills):
         before = checkout.chunks()
-        if number % 2 == 0 and len(before) < chunks - 1:
-            aim = chance.randint(len(before), chunks - 2)
+        if number == 0:
+            aim = chance.randint(0, chunks - 2)
             moment: Callable[[], bool] = lambda aim=aim: len(checkout.chunks()) > aim  # type: ignore[misc] # noqa: E731
-            delay = chance.uniform(0, 0.3)
+            delay = chance.uniform(0, 0.1)
         else:
             moment, delay = (lambda: True), chance.uniform(0, longest)
         run = checkout.start()
@@ -195,7 +195,7 @@ def test_a_chapter_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_pa
     length, expected, number = time.monotonic() - start, whole.results(), len(whole.chunks())
     while killed < KILLS:
         checkout = copy_of(whole, tmp_path / f"killed {killed}")
-        for _ in disturbed(checkout, 4, chance, length, number):
+        for _ in disturbed(checkout, KILLS_EACH, chance, length, number):
             killed, partial = killed + 1, partial + (0 < len(checkout.chunks()) < number)
         before = checkout.chunks()
         checkout.finish()
