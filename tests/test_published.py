@@ -13,6 +13,7 @@ import pytest
 from warmup_study import chapters, store, verdicts
 from warmup_study.inference import Verdict
 from warmup_study.paths import CHAPTERS, Folders, project_root
+from warmup_study.tasks import text
 
 ROOT = project_root()
 PUBLISHED = Folders(ROOT, "full")
@@ -50,6 +51,8 @@ def test_figures_drawn_anew_from_the_tables_have_the_same_bytes(
     drew = json.loads((PUBLISHED.results / "provenance.json").read_text(encoding="utf-8"))["versions"]["matplotlib"]
     if matplotlib.__version__ != drew:
         pytest.skip(f"drawn by Matplotlib {drew}, whose bytes another version need not repeat")
+    if name.startswith("5") and text.missing():
+        pytest.skip(text.missing())
 
     def stored_runs(chapter: chapters.Chapter) -> pd.DataFrame:
         return store.read_runs(PUBLISHED.results / f"{chapter.name}.parquet")
