@@ -166,7 +166,8 @@ class Verdict(BaseModel):
     @property
     def alone(self) -> Word:
         """The word that the claim would have if no other had been tested."""
-        return _word(self.p_alone, self.answers, self.n, ALPHA)
+        supported, contradicted, mixed = self.answers
+        return judge(supported, contradicted, self.n, p_mixed=mixed)
 
 
 def with_holm(verdicts: Sequence[Verdict], alpha: float = ALPHA) -> list[Verdict]:

@@ -14,7 +14,7 @@ POWER = 0.8
 
 def undecided_table(results: Results) -> str:
     """HTML table of the claims that are inconclusive over all tasks; empty where every claim is decided."""
-    found = [(row, verdict) for row in results.tested if (verdict := results.of_claim(row.id)[0])]
+    found = [(row, verdict) for row in results.tested if (verdict := results.overall(row.id))]
     rows: list[dict[str, Any]] = [
         {"claim": row, "verdict": verdict, "least": detectable(verdict)}
         for row, verdict in sorted(found, key=lambda pair: pair[1].p_alone)
