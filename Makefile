@@ -35,6 +35,7 @@ test-oldest: $(READY) ## the tests on the oldest versions that pyproject.toml al
 
 lint: $(READY) ## style and types alone
 	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m mypy
 
 lab: $(READY) ## open JupyterLab on the lab, which lists all notebooks

@@ -24,7 +24,9 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
 from doit.reporter import ZeroReporter
 
-from warmup_study.paths import BATCH, PRESETS, Folders, StudyError, locked
+from warmup_study.errors import StudyError
+from warmup_study.files import locked
+from warmup_study.paths import BATCH, PRESETS, Folders
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(os.path.expanduser(os.environ.get("WARMUP_STUDY_ROOT", "") or HERE)).resolve()
@@ -168,12 +170,21 @@ def run(module: str, *arguments: str) -> tuple[int, str]:
     terminated, or when interrupted again while it cleans up.
     """
     settings = {"WARMUP_STUDY_ROOT": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    command = [sys.executable, "-m", "warmup_study.followed", module, *arguments]
+    command = [sys.executable, "-m", "warmup_study.running.supervised", module, *arguments]
     pipe, (lifeline, held) = subprocess.PIPE, os.pipe()
-    with open(held, "wb"), subprocess.Popen(
-        command, cwd=HERE, env=os.environ | settings, stdin=lifeline, stdout=pipe, stderr=pipe, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
+    with (
+        open(held, "wb"),
+        subprocess.Popen(
+            command,
+            cwd=HERE,
+            env=os.environ | settings,
+            stdin=lifeline,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
         os.close(lifeline)
         try:
             output, errors = process.communicate()

@@ -9,7 +9,7 @@ import pandas as pd
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from warmup_study import claims
+from warmup_study.claims.table import claim
 from warmup_study.paths import Folders
 
 CHAPTER = "1_sgd_vs_adam"
@@ -34,22 +34,44 @@ Set `lr = 0.125`."""
 
 def verdict(name: str, word: str, task: str = "all", **changed: Any) -> dict[str, Any]:
     """A row of verdicts.json on a claim of the table."""
-    claim = claims.claim(name)
+    row_of = claim(name)
     row = {
-        "id": name, "claim": claim.text, "source": claim.source, "rule": claim.rule, "endpoint": claim.endpoint,
-        "estimate": 0.148, "ci_low": 0.061, "ci_high": 0.237, "level": 0.95, "n": 20, "unit": claim.unit,
-        "margin": claim.margin, "verdict": word, "notebook": claim.notebook, "figure": f"{CHAPTER}-lr_curves",
-        "task": task, "p_supported": 0.001, "p_contradicted": 0.9, "p_holm": 0.002, "parts": [],
-    }  # fmt: skip
+        "id": name,
+        "claim": row_of.text,
+        "source": row_of.source,
+        "rule": row_of.rule,
+        "endpoint": row_of.endpoint,
+        "estimate": 0.148,
+        "ci_low": 0.061,
+        "ci_high": 0.237,
+        "level": 0.95,
+        "n": 20,
+        "unit": row_of.unit,
+        "margin": row_of.margin,
+        "verdict": word,
+        "notebook": row_of.notebook,
+        "figure": f"{CHAPTER}-lr_curves",
+        "task": task,
+        "p_supported": 0.001,
+        "p_contradicted": 0.9,
+        "p_holm": 0.002,
+        "parts": [],
+    }
     return row | changed
 
 
 def part(name: str, estimate: float, decision: str) -> dict[str, Any]:
     """One condition of a verdict."""
     return {
-        "name": name, "estimate": estimate, "ci_low": estimate - 0.018, "ci_high": estimate + 0.022,
-        "margin": 0.02, "unit": "initial losses", "n": 20, "decision": decision,
-    }  # fmt: skip
+        "name": name,
+        "estimate": estimate,
+        "ci_low": estimate - 0.018,
+        "ci_high": estimate + 0.022,
+        "margin": 0.02,
+        "unit": "initial losses",
+        "n": 20,
+        "decision": decision,
+    }
 
 
 def verdicts() -> list[dict[str, Any]]:
@@ -118,7 +140,12 @@ def write_figure(folders: Folders, name: str = "lr_curves", alt: str | None = No
     """Lay a figure and its sidecar where the report looks for them."""
     words = alt if alt is not None else "Test loss against learning rate: two bowls, the one with warmup wider"
     caption = "Test loss against the learning rate, $n = 20$ seeds, with $\\eta$ on a log axis."
-    sidecar = {"title": "LR curves", "alt": words, "caption": caption, "maker": "warmup_study.figures.curves.lr_curves"}
+    sidecar = {
+        "title": "LR curves",
+        "alt": words,
+        "caption": caption,
+        "maker": "warmup_study.chapters.sgd_vs_adam.figures.lr_curves",
+    }
     folders.figures.mkdir(parents=True, exist_ok=True)
     place = folders.figures / f"{CHAPTER}-{name}"
     place.with_suffix(".svg").write_text(SVG, encoding="utf-8")

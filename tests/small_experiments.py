@@ -3,9 +3,9 @@
 import signal
 from typing import Any
 
-from warmup_study.experiment import Arm, Experiment
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
+from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
 
 RAMP = Schedule(warmup="ramp", length=3)
 ARMS = (

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from warmup_study import store
-from warmup_study.experiment import lr_grid
-from warmup_study.optimizers import Optimizer
+from warmup_study.training.experiment import lr_grid
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.table import table_of, to_frame
 
 INITIAL = 2.3
 LRS = lr_grid(1e-3, 1, 2)
@@ -79,4 +79,4 @@ def audit(deviation: float = 0.0, task: str = "digits-mlp", seeds: int = 5) -> l
 
 def table(*rows: list[dict[str, object]]) -> pd.DataFrame:
     """The rows as a stored table would come back."""
-    return store.to_frame(store.table_of([row for part in rows for row in part]))
+    return to_frame(table_of([row for part in rows for row in part]))

@@ -11,17 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from warmup_study import ensemble, tasks
-from warmup_study.history import Plan, Run
-from warmup_study.landscape import Landscape
-from warmup_study.models import Attention, FixedMixing, Transformer, convolutional
-from warmup_study.optimizers import Optimizer
-from warmup_study.paths import StudyError
-from warmup_study.probes import ProbeName, Sight
-from warmup_study.probes.attention import attention_entropy, attention_logit
-from warmup_study.schedules import Schedule
+from warmup_study import tasks
+from warmup_study.errors import StudyError
 from warmup_study.tasks import text
-from warmup_study.watch import Watch
+from warmup_study.tasks.networks import Attention, FixedMixing, Transformer, convolutional
+from warmup_study.training import ensemble
+from warmup_study.training.full_batch import Landscape
+from warmup_study.training.group_losses import Watch
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.probes import ProbeName, Sight
+from warmup_study.training.probes.attention import attention_entropy, attention_logit
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 NETS = ("transformer", "mixer", "transformer-pre", "mixer-pre")
 
@@ -42,10 +43,14 @@ def test_attention_is_torchs() -> None:
     torch.manual_seed(0)
     ours, tokens = Attention(8, 2), torch.randn(3, 5, 8)
     theirs = nn.MultiheadAttention(8, 2, batch_first=True)
-    theirs.load_state_dict({
-        "in_proj_weight": ours.to_qkv.weight, "in_proj_bias": ours.to_qkv.bias,
-        "out_proj.weight": ours.to_out.weight, "out_proj.bias": ours.to_out.bias,
-    })  # fmt: skip
+    theirs.load_state_dict(
+        {
+            "in_proj_weight": ours.to_qkv.weight,
+            "in_proj_bias": ours.to_qkv.bias,
+            "out_proj.weight": ours.to_out.weight,
+            "out_proj.bias": ours.to_out.bias,
+        }
+    )
     torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0])
     ours.causal, ahead = True, torch.ones(5, 5, dtype=torch.bool).triu(1)
     torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens, attn_mask=ahead)[0])

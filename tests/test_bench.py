@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from warmup_study import ensemble, tasks
+from warmup_study import tasks
 from warmup_study.bench import __main__ as bench
-from warmup_study.bench import contenders, floor, rival, scaling
+from warmup_study.bench import jax_loop, matmul_bound, scaling, torch_loops
+from warmup_study.bench.figures import speed
 from warmup_study.bench.workloads import BATCH, LR, WORKLOADS, Workload
-from warmup_study.figures.bench import speed
-from warmup_study.sweep import available_cores
+from warmup_study.running.sweep import available_cores
+from warmup_study.training import ensemble
 
 RUNS, UPDATES = 3, 6
 MLP = replace(WORKLOADS[0], runs=RUNS, updates=UPDATES, loop_updates=UPDATES)
@@ -37,12 +38,12 @@ def final_losses(task_name: str, stacks: dict[str, Tensor]) -> Tensor:
 
 
 def loops(workload: Workload) -> dict[str, Tensor]:
-    alone = [contenders.loop_weights(workload, seed) for seed in range(RUNS)]
+    alone = [torch_loops.loop_weights(workload, seed) for seed in range(RUNS)]
     return {name: torch.stack([weights[name] for weights in alone]) for name in alone[0]}
 
 
 def test_the_ensemble_does_what_the_loops_do(workload: Workload) -> None:
-    history = contenders.ensemble_history(workload, compiled=False)
+    history = torch_loops.ensemble_history(workload, compiled=False)
     expected = final_losses(workload.task, loops(workload))
     torch.testing.assert_close(history.test_loss, expected, rtol=1e-4, atol=0)
     start = final_losses(workload.task, ensemble.initial_weights(tasks.load(workload.task), range(RUNS)))
@@ -51,7 +52,7 @@ def test_the_ensemble_does_what_the_loops_do(workload: Workload) -> None:
 
 @pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed (the extra bench)")
 def test_jax_does_what_the_loops_do(workload: Workload) -> None:
-    stacks, expected = rival.weights(workload), loops(workload)
+    stacks, expected = jax_loop.weights(workload), loops(workload)
     assert set(stacks) == set(expected)
     for name, stack in stacks.items():
         np.testing.assert_allclose(np.asarray(stack), expected[name], rtol=0, atol=0.05 * LR * UPDATES)
@@ -62,13 +63,13 @@ def test_jax_does_what_the_loops_do(workload: Workload) -> None:
 
 
 def test_updates_are_counted(workload: Workload) -> None:
-    assert contenders.loop_updates(workload) == UPDATES
-    assert find_spec("jax") is None or contenders.jax_updates(workload) == RUNS * UPDATES
+    assert torch_loops.loop_updates(workload) == UPDATES
+    assert find_spec("jax") is None or torch_loops.jax_updates(workload) == RUNS * UPDATES
 
 
 def test_contenders_share_the_cores_and_jax_is_optional() -> None:
-    teams = contenders.contenders()
-    assert list(teams)[:2] == [contenders.LOOPS, contenders.OURS]
+    teams = torch_loops.contenders()
+    assert list(teams)[:2] == [torch_loops.LOOPS, torch_loops.OURS]
     assert ("JAX, one process" in teams) == (find_spec("jax") is not None)
     assert all(
         len(team.members) == (1 if name == "JAX, one process" else available_cores()) for name, team in teams.items()
@@ -86,17 +87,17 @@ def test_workloads_are_what_they_are_called() -> None:
 
 def test_the_floor_counts_the_products_of_both_passes() -> None:
     forwards, first = BATCH * 2 * (64 * 32 + 32 * 32 + 32 * 10), BATCH * 2 * 64 * 32
-    assert floor.operations(MLP) == 3 * forwards - first, "the first layer passes no gradient on"
-    assert floor.bytes_moved(MLP) == 28 * (65 * 32 + 33 * 32 + 33 * 10)
-    assert floor.product_operations(MLP) == floor.PRODUCTS * floor.STACK * 2 * floor.SIDE**3
+    assert matmul_bound.operations(MLP) == 3 * forwards - first, "the first layer passes no gradient on"
+    assert matmul_bound.bytes_moved(MLP) == 28 * (65 * 32 + 33 * 32 + 33 * 10)
+    assert matmul_bound.product_operations(MLP) == matmul_bound.PRODUCTS * matmul_bound.STACK * 2 * matmul_bound.SIDE**3
 
 
 def test_a_row_holds_the_ratios(capsys: pytest.CaptureFixture[str]) -> None:
-    rates = {contenders.LOOPS: 100.0, contenders.OURS: 1500.0, "JAX, one process": 500.0, "JAX, twice": 1000.0}
-    row = bench._row(MLP, rates | {bench.PRODUCTS: 1500.0 * floor.operations(MLP) * 2})
+    rates = {torch_loops.LOOPS: 100.0, torch_loops.OURS: 1500.0, "JAX, one process": 500.0, "JAX, twice": 1000.0}
+    row = bench._row(MLP, rates | {bench.PRODUCTS: 1500.0 * matmul_bound.operations(MLP) * 2})
     assert (row["over_loops"], row["over_jax"], row["of_floor"]) == (15.0, 1.5, 0.5)
     assert "15.0 × loops, 1.50 × JAX, 50% of the floor's rate" in capsys.readouterr().out
-    assert bench._row(MLP, {contenders.LOOPS: 1.0, contenders.OURS: 2.0, bench.PRODUCTS: 1.0})["over_jax"] is None
+    assert bench._row(MLP, {torch_loops.LOOPS: 1.0, torch_loops.OURS: 2.0, bench.PRODUCTS: 1.0})["over_jax"] is None
 
 
 def test_many_runs_are_measured_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +107,7 @@ def test_many_runs_are_measured_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_figure_shows_every_workload(tmp_path: Path) -> None:
-    rates = {contenders.LOOPS: 100.0, contenders.OURS: 1500.0, "JAX, one process": 500.0}
+    rates = {torch_loops.LOOPS: 100.0, torch_loops.OURS: 1500.0, "JAX, one process": 500.0}
     row = {"workload": "a net", "over_loops": 15.0, "of_floor": 0.5, "updates_per_second": rates}
     rows = [{"runs": runs, "runs_per_minute": 1e3, "largest_process_mb": 600.0} for runs in scaling.RUNS]
     content: dict[str, Any] = {"machine": {"cpu": "some", "cores": 2}, "batch": BATCH, "rounds": 7, "table": [row]}

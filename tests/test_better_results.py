@@ -9,12 +9,15 @@ import pytest
 from scipy import stats
 from synthetic_runs import OPTIMIZERS, Planted, grid, table
 
-from warmup_study import store, verdicts
-from warmup_study.claims import better_results
-from warmup_study.claims.better_results import Cell
-from warmup_study.figures.pooled import pooled
-from warmup_study.inference import Effect, student_effect
+from warmup_study.chapters import judging
+from warmup_study.chapters.report import analysis
+from warmup_study.chapters.report.analysis import Cell
+from warmup_study.chapters.report.figures import pooled
+from warmup_study.claims import ledger
 from warmup_study.paths import Folders
+from warmup_study.running import store
+from warmup_study.statistics.bootstrap import Effect, student_effect
+from warmup_study.training.table import from_frame
 
 TASKS = ("digits-mlp", "digits-deep", "mnist1d-mlp")
 
@@ -42,7 +45,7 @@ def tables(gains: Mapping[str, float], **more: float) -> dict[str, pd.DataFrame]
     ],
 )
 def test_verdict(gains: dict[str, float], seeds: int, word: str) -> None:
-    (row,) = better_results.judge(tables(gains, seeds=seeds))
+    (row,) = analysis.judge(tables(gains, seeds=seeds))
     assert (row.verdict, row.task, row.notebook, row.figure) == (word, "all", "report", "report-pooled")
     assert len(row.parts) == len(TASKS) * len(OPTIMIZERS)
     assert row.estimate == pytest.approx(np.mean(list(gains.values())), abs=0.03)
@@ -50,24 +53,24 @@ def test_verdict(gains: dict[str, float], seeds: int, word: str) -> None:
 
 def test_the_first_chapter_with_a_cell_counts() -> None:
     two = {"1": runs(0.2, TASKS[0]), "2": pd.concat([runs(-0.2, TASKS[0]), runs(0.1, TASKS[1])])}
-    gains = better_results.cells(two)
+    gains = analysis.cells(two)
     assert set(gains) == {(task, name) for task in TASKS[:2] for name in OPTIMIZERS}
     assert gains[TASKS[0], "adam"].estimate == pytest.approx(0.2, abs=0.03)
 
 
 def test_arms_that_cannot_be_tuned_or_stand_for_no_optimiser_are_left_out() -> None:
     plain = runs(0.2, TASKS[0])
-    assert better_results.cells({"1": plain[plain["lr"].isin(plain["lr"].unique()[:2])]}) == {}
-    assert better_results.cells({"1": plain[plain["role"] == "confirmation"]}) == {}
+    assert analysis.cells({"1": plain[plain["lr"].isin(plain["lr"].unique()[:2])]}) == {}
+    assert analysis.cells({"1": plain[plain["role"] == "confirmation"]}) == {}
     renamed = plain.assign(arm=plain["arm"].str.replace("momentum/", "momentum_tf/"))
-    assert {name for _, name in better_results.cells({"1": renamed})} == {"sgd", "rmsprop", "adam"}
+    assert {name for _, name in analysis.cells({"1": renamed})} == {"sgd", "rmsprop", "adam"}
 
 
 def test_too_few_cells_decide_nothing() -> None:
     one = runs(0.2, TASKS[0])
-    (row,) = better_results.judge({"1": one[one["optimizer"].isin(["sgd", "adam"])]})
+    (row,) = analysis.judge({"1": one[one["optimizer"].isin(["sgd", "adam"])]})
     assert (row.verdict, row.estimate, row.n) == ("inconclusive", None, 16)
-    assert better_results.judge({}) == []
+    assert analysis.judge({}) == []
 
 
 def cells(estimates: list[float], errors: list[float]) -> dict[Cell, Effect]:
@@ -77,23 +80,23 @@ def cells(estimates: list[float], errors: list[float]) -> dict[Cell, Effect]:
 def test_equal_cells_without_spread_give_their_mean_and_the_textbook_interval() -> None:
     estimates, error = [0.1, 0.3, 0.2, 0.4, 0.0], 0.2
     gains = cells(estimates, [error] * 5)
-    summary = better_results.summary(gains)
+    summary = analysis.summary(gains)
     reach = stats.t.ppf(0.975, 4) * np.std(estimates, ddof=1) / np.sqrt(5)  # what HKSJ is for equal weights
     assert summary.estimate == pytest.approx(0.2)
     assert (summary.low, summary.high) == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-3)
-    low, high = better_results.prediction(gains)
+    low, high = analysis.prediction(gains)
     assert low < summary.low < summary.high < high
 
 
 def test_heterogeneous_cells_make_the_prediction_wide() -> None:
     gains = cells([1.0, -1.0, 1.0, -1.0, 0.5, -0.5], [0.05] * 6)
-    summary, (low, high) = better_results.summary(gains), better_results.prediction(gains)
+    summary, (low, high) = analysis.summary(gains), analysis.prediction(gains)
     assert high - low > 2 * (summary.high - summary.low) and low < -1.5 and high > 1.5
 
 
 def test_counts_by_margin() -> None:
     gains = cells([0.5, 0.0, -0.5, 0.1], [0.05, 0.01, 0.05, 0.05])
-    assert better_results.counts(gains) == {"above": 1, "inside": 1, "below": 1, "undecided": 1}
+    assert analysis.counts(gains) == {"above": 1, "inside": 1, "below": 1, "undecided": 1}
 
 
 def test_false_verdicts_are_rare() -> None:
@@ -102,7 +105,7 @@ def test_false_verdicts_are_rare() -> None:
     for _ in range(400):
         true = chance.normal(0, 0.1, 8)  # the mean gain is zero, the gains differ
         errors = chance.uniform(0.02, 0.15, 8)
-        summary = better_results.summary(cells(list(chance.normal(true, errors)), list(errors)))
+        summary = analysis.summary(cells(list(chance.normal(true, errors)), list(errors)))
         words.append(summary.low > 0 or summary.high < 0)
     assert np.mean(words) < 0.08
 
@@ -117,14 +120,14 @@ def test_student_effect_reads_its_own_quantiles() -> None:
 @pytest.mark.parametrize("count", [0, 2, 9])
 def test_figure(count: int) -> None:
     figure = pooled({("digits-mlp", f"adam{k}"): effect(0.1 * k, 0.1) for k in range(count)})
-    assert figure.svg.startswith("<?xml") and figure.maker == "warmup_study.figures.pooled.pooled"
-    assert ("all together" in figure.svg) == (count >= better_results.FEWEST)
+    assert figure.svg.startswith("<?xml") and figure.maker == "warmup_study.chapters.report.figures.pooled"
+    assert ("all together" in figure.svg) == (count >= analysis.FEWEST)
 
 
 def test_the_report_enters_its_row_and_recomputing_gives_the_same(tmp_path: Path) -> None:
     folders = Folders(tmp_path, "quick")
-    assert verdicts.enter_report(folders) == [] and not (folders.results / "verdicts.json").exists()
-    store.write_runs(folders.results / "1_sgd_vs_adam.parquet", store.from_frame(runs(0.2, TASKS[0])))
-    (row,) = verdicts.enter_report(folders)
-    assert row.id == "better-results" and verdicts.read(folders) == [row]
-    assert verdicts.enter_report(folders) == [row]
+    assert judging.enter_report(folders) == [] and not (folders.results / "verdicts.json").exists()
+    store.write_runs(folders.results / "1_sgd_vs_adam.parquet", from_frame(runs(0.2, TASKS[0])))
+    (row,) = judging.enter_report(folders)
+    assert row.id == "better-results" and ledger.read(folders) == [row]
+    assert judging.enter_report(folders) == [row]

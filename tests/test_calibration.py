@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from warmup_study.endpoints import sensitivity_gain, trainable_gain, tuned_gain, variance_gain
-from warmup_study.inference import Effect, difference, judge, paired_effect, pooled
+from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
+from warmup_study.statistics.decisions import judge
+from warmup_study.statistics.endpoints import sensitivity_gain, trainable_gain, tuned_gain, variance_gain
 
 TRIALS = 400
 RESAMPLES = 399

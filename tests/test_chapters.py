@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from warmup_study.chapters import sgd_vs_adam
-from warmup_study.experiment import Experiment
-from warmup_study.parameters import SgdVsAdam
-from warmup_study.paths import PRESETS, StudyError
+from warmup_study.chapters.sgd_vs_adam.design import Parameters, experiments
+from warmup_study.errors import StudyError
+from warmup_study.paths import PRESETS
+from warmup_study.training.experiment import Experiment
 
 
 def design(**parameters: Any) -> list[Experiment]:
-    return list(sgd_vs_adam.experiments(SgdVsAdam(**parameters)))
+    return list(experiments(Parameters(**parameters)))
 
 
 def test_every_arm_gets_the_same_bracketing_grid() -> None:

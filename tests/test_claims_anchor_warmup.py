@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import inference, tasks
-from warmup_study.auxiliary import NO_AUXILIARY
-from warmup_study.chapters import anchor_warmup as design
-from warmup_study.claims import anchor_warmup as tests
-from warmup_study.figures import detection as figures
-from warmup_study.parameters import AnchorWarmup, validate
-from warmup_study.paths import StudyError
+from warmup_study import tasks
+from warmup_study.chapters import checked_parameters
+from warmup_study.chapters.anchor_warmup import analysis
+from warmup_study.chapters.anchor_warmup import design as design
+from warmup_study.chapters.anchor_warmup import figures as figures
+from warmup_study.chapters.anchor_warmup.design import Parameters as AnchorWarmup
+from warmup_study.errors import StudyError
+from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.tasks import detection
+from warmup_study.training.auxiliary import NO_AUXILIARY
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 0.2, 4
 VALIDATION = dict(zip(LRS, (1.0, 0.6, 1.4), strict=True))
@@ -27,19 +29,31 @@ def rows(loss: float, spread: float, seeds: int, noise: float) -> Iterator[dict[
     for optimizer in ("momentum", "adam"):
         for seed, role in roles.items():
             own = float(np.random.default_rng(seed).normal()) * 0.1
-            for name in ("none", *tests.COMPARISONS):
+            for name in ("none", *analysis.COMPARISONS):
                 pulled = name in ("anchor", "both", "keras")
                 jitter = float(np.random.default_rng([seed, len(name), ord(name[0])]).normal()) * noise
                 early = START * (loss if pulled else 1) * np.exp(own * (spread if pulled else 1) + jitter)
                 for lr in LRS:
                     yield {
-                        "part": "grid", "task": "detection", "arm": f"{optimizer}/{name}", "optimizer": optimizer,
-                        "lr": lr, "seed": seed, "role": role, "status": "ok", "initial_loss": 3.0, "length": 0,
-                        "validation_loss": VALIDATION[lr] + jitter / 100, "test_loss": VALIDATION[lr],
-                        "evaluated_at": [0, 2, 4, 8], "box_curve": [START, early, early, 0.05],
-                        "pull_curve": [1.0, 2.0, 3.0, 4.0], "mean_ap": 0.5 + 0.1 * (name == "ramp") + jitter,
-                        "test_error": 0.3, "auxiliary_updates": LENGTH if pulled else None,
-                    }  # fmt: skip
+                        "part": "grid",
+                        "task": "detection",
+                        "arm": f"{optimizer}/{name}",
+                        "optimizer": optimizer,
+                        "lr": lr,
+                        "seed": seed,
+                        "role": role,
+                        "status": "ok",
+                        "initial_loss": 3.0,
+                        "length": 0,
+                        "validation_loss": VALIDATION[lr] + jitter / 100,
+                        "test_loss": VALIDATION[lr],
+                        "evaluated_at": [0, 2, 4, 8],
+                        "box_curve": [START, early, early, 0.05],
+                        "pull_curve": [1.0, 2.0, 3.0, 4.0],
+                        "mean_ap": 0.5 + 0.1 * (name == "ramp") + jitter,
+                        "test_error": 0.3,
+                        "auxiliary_updates": LENGTH if pulled else None,
+                    }
 
 
 def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float = 0.005) -> pd.DataFrame:
@@ -58,7 +72,7 @@ def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float =
     ],
 )
 def test_anchor_warmup(planted: dict[str, Any], word: str) -> None:
-    task, over_all = tests.judge(table(**planted))
+    task, over_all = analysis.judge(table(**planted))
     assert (task.task, over_all.task) == ("detection", "all")
     assert task.verdict == over_all.verdict == word
     assert over_all.estimate == pytest.approx(np.log(planted.get("loss", 1.0)), abs=0.1)
@@ -68,7 +82,7 @@ def test_early_is_the_mean_within_warmup_and_a_diverged_run_counts_as_at_initial
     runs = table(noise=0)
     runs["box_curve"] = [[0.2, 0.4, np.nan, np.nan], *runs["box_curve"][1:]]
     runs.loc[0, ["mean_ap", "test_error"]] = np.nan
-    seen = tests.with_endpoints(runs).loc[0]
+    seen = analysis.with_endpoints(runs).loc[0]
     assert (seen["early"], seen["iou"], seen["mean_ap"]) == (pytest.approx(0.3), 0, 0)
 
 
@@ -76,17 +90,17 @@ def test_the_rate_is_that_of_training_without_warmup() -> None:
     runs = table()
     others = runs["arm"] != "adam/none"
     runs.loc[others, "validation_loss"] = runs.loc[others, "lr"]  # all other arms would pick the lowest rate
-    assert tests.best_rate(runs, "adam") == 0.1
-    assert {rows["lr"].iloc[0] for rows in tests.at_best_rate(runs, "adam").values()} == {0.1}
+    assert analysis.best_rate(runs, "adam") == 0.1
+    assert {rows["lr"].iloc[0] for rows in analysis.at_best_rate(runs, "adam").values()} == {0.1}
 
 
 def test_comparisons_hold_an_arm_against_its_own_control() -> None:
-    found = tests.effects(table(loss=0.5))["detection"]
+    found = analysis.effects(table(loss=0.5))["detection"]
     for arm in ("anchor", "both", "keras"):
-        assert found["adam", arm, tests.EARLY_LOSS].estimate == pytest.approx(np.log(0.5), abs=0.05)
-    assert found["adam", "ramp", tests.EARLY_LOSS].estimate == pytest.approx(0, abs=0.05)
-    assert found[tests.POOLED, "ramp", tests.PRECISION].estimate == pytest.approx(0.1, abs=0.02)
-    shown = tests.table(table())
+        assert found["adam", arm, analysis.EARLY_LOSS].estimate == pytest.approx(np.log(0.5), abs=0.05)
+    assert found["adam", "ramp", analysis.EARLY_LOSS].estimate == pytest.approx(0, abs=0.05)
+    assert found[analysis.POOLED, "ramp", analysis.PRECISION].estimate == pytest.approx(0.1, abs=0.02)
+    shown = analysis.table(table())
     assert len(shown) == 10 and shown["mean_ap"].between(0.4, 0.7).all()
 
 
@@ -101,7 +115,7 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.anchors(("detection",)),
         figures.early_boxes(pictures, "detection"),
         figures.box_loss(runs),
-        figures.effects(tests.effects(runs)),
+        figures.effects(analysis.effects(runs)),
         figures.rates(runs),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
@@ -112,22 +126,22 @@ def test_design_pairs_every_comparison(preset: str) -> None:
     experiments = list(design.experiments(AnchorWarmup.model_validate({"preset": preset})))
     for experiment in experiments:
         arms = {arm.label.partition("/")[2]: arm for arm in experiment.arms}
-        assert {*arms} == {"none", *tests.COMPARISONS} == {*figures.ARMS}
+        assert {*arms} == {"none", *analysis.COMPARISONS} == {*figures.ARMS}
         pulls = {arm.auxiliary for arm in arms.values()} - {NO_AUXILIARY}
         assert {pull.updates for pull in pulls} == {arms["ramp"].schedule.length}
         assert arms["both"].auxiliary == arms["anchor"].auxiliary and arms["both"].schedule == arms["ramp"].schedule
         assert all(arm.lr_scale == pytest.approx(1 - (arm.optimizer.momentum or 0)) for arm in arms.values())
     seeds = {len(experiment.confirmation_seeds) for experiment in experiments if experiment.part == "grid"}
-    assert (min(seeds) >= inference.MIN_SEEDS) == (preset != "smoke") and (preset != "full" or min(seeds) >= 30)
+    assert (min(seeds) >= MIN_SEEDS) == (preset != "smoke") and (preset != "full" or min(seeds) >= 30)
 
 
 def test_parameters_of_the_chapter() -> None:
-    given = validate("7_anchor_warmup", {"weight": "1e-1", "preset": "smoke", "updates": 12, "warmup": 6})
+    given = checked_parameters("7_anchor_warmup", {"weight": "1e-1", "preset": "smoke", "updates": 12, "warmup": 6})
     assert isinstance(given, AnchorWarmup) and given.weight == 0.1
     first = next(iter(design.experiments(given)))
     assert {arm.auxiliary.updates for arm in first.arms} == {0, 6} and first.updates == 12
     with pytest.raises(StudyError, match="weight: got 0"):
-        validate("7_anchor_warmup", {"weight": 0})
+        checked_parameters("7_anchor_warmup", {"weight": 0})
 
 
 def test_a_task_without_boxes_is_one_line() -> None:

@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import inference
-from warmup_study.chapters import attention_and_decay as design
-from warmup_study.claims import attention_and_decay as tests
-from warmup_study.figures import attention as figures
-from warmup_study.figures import decay as decay_figures
-from warmup_study.inference import Verdict
-from warmup_study.parameters import AttentionAndDecay, validate
-from warmup_study.paths import PRESETS, StudyError
+from warmup_study.chapters import checked_parameters
+from warmup_study.chapters.attention_and_decay import analysis
+from warmup_study.chapters.attention_and_decay import design as design
+from warmup_study.chapters.attention_and_decay.design import Parameters as AttentionAndDecay
+from warmup_study.chapters.attention_and_decay.figures import attention as figures
+from warmup_study.chapters.attention_and_decay.figures import decay as decay_figures
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.paths import PRESETS
+from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.tasks import text
 
 LRS, START = (0.01, 0.1, 1.0), 2.3
@@ -34,10 +36,22 @@ def rows(
         jitter = np.random.default_rng([seed, sum(map(ord, task + arm))]).normal(0, noise, len(losses))
         for lr, loss in zip(LRS, losses + jitter, strict=False):
             yield {
-                "part": part, "task": task, "arm": arm, "optimizer": optimizer, "lr": lr, "seed": seed, "role": role,
-                "warmup": "none" if warmup == "none" else "ramp", "length": 0 if warmup == "none" else 4, "updates": 20,
-                "status": "ok", "initial_loss": START, "validation_loss": loss, "test_loss": loss, "beta2": 0.98,
-            }  # fmt: skip
+                "part": part,
+                "task": task,
+                "arm": arm,
+                "optimizer": optimizer,
+                "lr": lr,
+                "seed": seed,
+                "role": role,
+                "warmup": "none" if warmup == "none" else "ramp",
+                "length": 0 if warmup == "none" else 4,
+                "updates": 20,
+                "status": "ok",
+                "initial_loss": START,
+                "validation_loss": loss,
+                "test_loss": loss,
+                "beta2": 0.98,
+            }
 
 
 def grid(ramped: Mapping[str, tuple[float, ...]], seeds: int = 8, data: str = "digits", noise: float = 0.01) -> Any:
@@ -57,7 +71,7 @@ def sgd_grid() -> Iterator[dict[str, Any]]:
 
 def decay(gains: Mapping[str, float], seeds: int = 8, noise: float = 0.01, optimizer: str = "adam") -> Any:
     """Under each decay the ramp's loss is lower by the planted log ratio at every rate."""
-    for name in tests.DECAYS:
+    for name in analysis.DECAYS:
         for warmup, gain in (("none", 0.0), ("ramp", gains.get(name, 0.0))):
             a, b, c = (float(loss) for loss in np.array(BAD) * np.exp(-gain))
             yield from rows("decay", "digits-he8", f"{optimizer}/{warmup}/{name}", (a, b, c), seeds, noise, True)
@@ -69,9 +83,10 @@ def watch() -> Iterator[dict[str, Any]]:
         for arm, last in (("adam/none", 0.2), ("adam/ramp", 0.9)):
             for row in rows("watch", task, arm, (1.0,), 8):
                 yield row | {
-                    "probed_at": [1, 2, 3], "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
+                    "probed_at": [1, 2, 3],
+                    "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
                     **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures._LAYERS)},
-                }  # fmt: skip
+                }
 
 
 def paper() -> Iterator[dict[str, Any]]:
@@ -82,8 +97,9 @@ def paper() -> Iterator[dict[str, Any]]:
 
 
 def verdict_on(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
-    verdicts = {row.task: row for row in tests.judge(pd.DataFrame([row for part in parts for row in part]))
-                if row.id == name}  # fmt: skip
+    verdicts = {
+        row.task: row for row in analysis.judge(pd.DataFrame([row for part in parts for row in part])) if row.id == name
+    }
     task = "digits-he8" if name == "decay-after" else "digits"
     assert set(verdicts) == {task, "all"}
     assert verdicts[task].model_dump(exclude={"task"}) == verdicts["all"].model_dump(exclude={"task"})
@@ -151,41 +167,48 @@ def test_decay_after(gains: dict[str, float], options: dict[str, Any], word: str
 def test_a_data_set_without_all_nets_has_no_row() -> None:
     runs = pd.DataFrame([*grid(ATTENDED), *grid(ATTENDED, data="text")])
     runs = runs[~runs["task"].isin(["text-he8", "text-he8-norm"])]
-    found = [(row.id, row.task) for row in tests.judge(runs)]
+    found = [(row.id, row.task) for row in analysis.judge(runs)]
     assert found == [
-        ("attention", "digits"), ("attention", "text"), ("attention", "all"),
-        ("normalisation", "digits"), ("normalisation", "all"), ("decay-after", "all"),
-    ]  # fmt: skip
-    (unknown,) = (row for row in tests.judge(runs) if row.id == "decay-after")
+        ("attention", "digits"),
+        ("attention", "text"),
+        ("attention", "all"),
+        ("normalisation", "digits"),
+        ("normalisation", "all"),
+        ("decay-after", "all"),
+    ]
+    (unknown,) = (row for row in analysis.judge(runs) if row.id == "decay-after")
     assert unknown.verdict == "inconclusive" and unknown.estimate is None
 
 
 def test_sgd_has_no_say() -> None:
     assert verdict_on("attention", grid(ATTENDED)) == verdict_on("attention", grid(ATTENDED), sgd_grid())
-    verdict = verdict_on("decay-after", decay({name: 0.2 for name in tests.DECAYS}),
-                         decay({name: -0.2 for name in tests.DECAYS}, optimizer="sgd"))  # fmt: skip
+    verdict = verdict_on(
+        "decay-after",
+        decay({name: 0.2 for name in analysis.DECAYS}),
+        decay({name: -0.2 for name in analysis.DECAYS}, optimizer="sgd"),
+    )
     assert verdict.verdict == "supported"
 
 
 def test_the_papers_schedule_and_early_attention_are_measured() -> None:
     runs = pd.DataFrame([*paper(), *watch()])
-    gains = tests.paper_gains(runs)
+    gains = analysis.paper_gains(runs)
     assert list(gains) == [5, 20] and gains[5].estimate == pytest.approx(np.log(2), abs=0.01)
-    seen = tests.early_attention(runs)["digits-transformer"]
+    seen = analysis.early_attention(runs)["digits-transformer"]
     assert (seen["none"].estimate, seen["ramp"].estimate) == pytest.approx((0.2035, 0.9035))
 
 
 def test_figures_are_drawn_from_the_same_tables() -> None:
     runs = pd.DataFrame([*grid(ATTENDED), *sgd_grid(), *decay({"cosine": 0.1}), *watch(), *paper()])
-    gains = {optimizer: tests.gains(runs, optimizer) for optimizer in ("adam", "sgd")}
-    decayed = {optimizer: tests.decay_gains(runs, optimizer) for optimizer in ("adam", "sgd")}
+    gains = {optimizer: analysis.gains(runs, optimizer) for optimizer in ("adam", "sgd")}
+    decayed = {optimizer: analysis.decay_gains(runs, optimizer) for optimizer in ("adam", "sgd")}
     made = [
         figures.lr_curves(runs),
         figures.attention_gains(gains),
         figures.early_attention(runs),
         figures.norms(gains["adam"]),
         decay_figures.decays(decayed, 4),
-        decay_figures.paper(runs, tests.paper_gains(runs)),
+        decay_figures.paper(runs, analysis.paper_gains(runs)),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
 
@@ -200,11 +223,12 @@ def test_design_gives_every_net_of_a_comparison_the_same(preset: str, monkeypatc
         same = [adam[f"digits-{net}"].model_dump(exclude={"task"}) for net in nets]
         assert all(one == same[0] for one in same)
     for experiment in experiments:
-        assert (len(experiment.confirmation_seeds) >= inference.MIN_SEEDS) == (preset != "smoke")
+        assert (len(experiment.confirmation_seeds) >= MIN_SEEDS) == (preset != "smoke")
         assert (len(experiment.selection_seeds) > 0) == (experiment.part == "decay")
     decayed = next(e for e in experiments if e.part == "decay")
-    assert {arm.schedule.decay_from or arm.schedule.length for arm in decayed.arms} == {design.lengths_of(
-        decayed.task, AttentionAndDecay.model_validate({"preset": preset}))[1]}  # fmt: skip
+    assert {arm.schedule.decay_from or arm.schedule.length for arm in decayed.arms} == {
+        design.lengths_of(decayed.task, AttentionAndDecay.model_validate({"preset": preset}))[1]
+    }
 
 
 def test_missing_text_is_said_where_the_preset_calls_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +246,7 @@ def test_a_task_asked_for_meets_the_decays_with_both_optimisers() -> None:
 
 
 def test_parameters_of_the_chapter() -> None:
-    parameters = validate("5_attention_and_decay", {"lrs": "1e-2,1e-1", "preset": "smoke"})
+    parameters = checked_parameters("5_attention_and_decay", {"lrs": "1e-2,1e-1", "preset": "smoke"})
     assert isinstance(parameters, AttentionAndDecay) and parameters.lrs == (0.01, 0.1)
     with pytest.raises(StudyError, match="beta2: no such parameter"):
-        validate("5_attention_and_decay", {"beta2": 0.9})
+        checked_parameters("5_attention_and_decay", {"beta2": 0.9})

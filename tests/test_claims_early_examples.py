@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import inference, store, verdicts
-from warmup_study.chapters import early_examples as design
-from warmup_study.claims import early_examples as tests
-from warmup_study.claims import first_batch, new_classes, ramp_lengths, skew
-from warmup_study.figures import early_examples as figures
-from warmup_study.figures import skewed
-from warmup_study.inference import Verdict
-from warmup_study.parameters import EarlyExamples, validate
-from warmup_study.paths import Folders, StudyError
+from warmup_study.chapters import checked_parameters, judging
+from warmup_study.chapters.early_examples import analysis
+from warmup_study.chapters.early_examples import design as design
+from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
+from warmup_study.chapters.early_examples.design import Parameters as EarlyExamples
+from warmup_study.chapters.early_examples.figures import early_examples as figures
+from warmup_study.chapters.early_examples.figures import skewed
+from warmup_study.claims import ledger
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders
+from warmup_study.statistics.decisions import MIN_SEEDS
+from warmup_study.training.table import table_of, to_frame
 
 SEEDS = range(10)
 BLOCKS, UPDATES, LOGITS = 4, 40, 12
@@ -26,16 +30,29 @@ EXAMPLES, BATCH = 640, 64  # an epoch has ten updates
 def run(part: str, warmup: str, seed: int, **more: Any) -> dict[str, Any]:
     """One row; all that a test does not plant is harmless."""
     base = {
-        "part": part, "task": "t", "arm": f"adam/{warmup}", "role": "confirmation", "optimizer": "adam",
-        "warmup": warmup, "decay": "constant", "length": 0 if warmup == "none" else 10, "lr": 0.01, "seed": seed,
-        "updates": UPDATES, "batch": BATCH, "examples": EXAMPLES, "status": "ok", "initial_loss": 2.3,
-        "test_loss": 0.3, "validation_loss": 0.3,
-    }  # fmt: skip
+        "part": part,
+        "task": "t",
+        "arm": f"adam/{warmup}",
+        "role": "confirmation",
+        "optimizer": "adam",
+        "warmup": warmup,
+        "decay": "constant",
+        "length": 0 if warmup == "none" else 10,
+        "lr": 0.01,
+        "seed": seed,
+        "updates": UPDATES,
+        "batch": BATCH,
+        "examples": EXAMPLES,
+        "status": "ok",
+        "initial_loss": 2.3,
+        "test_loss": 0.3,
+        "validation_loss": 0.3,
+    }
     return base | more
 
 
 def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    return store.to_frame(store.table_of(list(rows)))
+    return to_frame(table_of(list(rows)))
 
 
 def blocks(slope: float, noise: float = 0.05, seeds: Iterable[int] = SEEDS) -> list[dict[str, Any]]:
@@ -134,9 +151,19 @@ def lengths(grows: float, one_epoch: float, seeds: int = 10) -> list[dict[str, A
                     loss = 0.2 * np.exp(0.2 * abs(place - best) + 0.3 * (lr == 0.001) + 0.005 * chance.normal())
                     role = "selection" if seed >= seeds else "confirmation"
                     rows.append(
-                        run("lengths", "ramp" if length else "none", seed, length=length, cluster="class", skew=share,
-                            lr=lr, role=role, test_loss=loss, validation_loss=loss)
-                    )  # fmt: skip
+                        run(
+                            "lengths",
+                            "ramp" if length else "none",
+                            seed,
+                            length=length,
+                            cluster="class",
+                            skew=share,
+                            lr=lr,
+                            role=role,
+                            test_loss=loss,
+                            validation_loss=loss,
+                        )
+                    )
     return rows
 
 
@@ -149,16 +176,28 @@ def new(protects: float, seeds: Iterable[int] = SEEDS, floor: float = 0.1) -> li
             for warmup in ("none", "ramp", "constant"):
                 learnt = np.linspace(5, floor, 9)
                 old = 5 - learnt - protects * (warmup == "constant") + 0.02 * chance.normal()
-                rows.append(run("new", warmup, seed, task="t+new", cluster="taught", skew=0.0, lr=lr,
-                                probed_at=range(1, 10), inside_loss=learnt, outside_loss=old))  # fmt: skip
+                rows.append(
+                    run(
+                        "new",
+                        warmup,
+                        seed,
+                        task="t+new",
+                        cluster="taught",
+                        skew=0.0,
+                        lr=lr,
+                        probed_at=range(1, 10),
+                        inside_loss=learnt,
+                        outside_loss=old,
+                    )
+                )
     return rows
 
 
 def verdict_on(name: str, rows: Iterable[dict[str, Any]]) -> Verdict:
-    found = tests.judge_claim(name, table(rows))
+    found = analysis.judge_claim(name, table(rows))
     assert [row.task for row in found] == ["t", "all"]
     assert found[0].model_dump(exclude={"task"}) == found[1].model_dump(exclude={"task"})
-    assert found[0].notebook == tests.NOTEBOOK and found[0].figure.startswith(f"{tests.NOTEBOOK}-")
+    assert found[0].notebook == analysis.NOTEBOOK and found[0].figure.startswith(f"{analysis.NOTEBOOK}-")
     return found[0]
 
 
@@ -182,7 +221,7 @@ def test_influence_is_half_the_mean_squared_difference_of_twins() -> None:
     rows = [run("blocks", "none", 1, outputs=[1.0, 2.0])]
     rows += [run("blocks", "none", 1, outputs=[1.0, 4.0], redrawn_from=1, redrawn_to=10)]
     rows += [run("blocks", "none", 1, outputs=[4.0, 6.0], redrawn_from=31, redrawn_to=40)]
-    found = tests.influences(table(rows))["none, constant"]
+    found = analysis.influences(table(rows))["none, constant"]
     assert found.to_dict("list") == {0.125: [1.0], 0.875: [6.25]}
 
 
@@ -206,13 +245,13 @@ def test_variance_of_drawn_seeds_is_numpys() -> None:
     chance = np.random.default_rng(0)
     results, seeds = chance.normal(5, 1, (2, 8, 3)), chance.integers(8, size=(4, 8))
     expected = [np.mean([np.var(network[row], axis=0, ddof=1).mean() for network in results]) for row in seeds]
-    np.testing.assert_allclose(tests._variance(results, seeds), expected)
+    np.testing.assert_allclose(analysis._variance(results, seeds), expected)
 
 
 def test_a_rate_at_which_a_run_fails_to_train_is_left_out() -> None:
     failed = [row | {"lr": 0.1, "test_loss": 2.0} for row in orders(16, 16)]
     assert verdict_on("early-variance", orders(16, 16) + failed).verdict == "supported"
-    only_failed = tests.judge_claim("early-variance", table(failed))
+    only_failed = analysis.judge_claim("early-variance", table(failed))
     assert {(row.verdict, row.estimate) for row in only_failed} == {("inconclusive", None)}
 
 
@@ -273,8 +312,10 @@ def test_one_over_n(planted: dict[str, Any], word: str) -> None:
 
 def test_head_starts_are_read_at_update_one_and_at_the_ramps_end() -> None:
     rows = first(0, 0, noise=0)
-    rows = [row | {"displacement": [1.0, 2.0, 3.0, 4.0], "outside_loss": [2.0, 3.0, 4.0, 5.0]} if row["span"] else row
-            for row in rows]  # fmt: skip
+    rows = [
+        row | {"displacement": [1.0, 2.0, 3.0, 4.0], "outside_loss": [2.0, 3.0, 4.0, 5.0]} if row["span"] else row
+        for row in rows
+    ]
     found = first_batch.head_starts(table(rows)).query("length == 4 and lasting == 'first' and seed == 0")
     assert found[["moved_first", "moved", "gap_first", "gap"]].to_numpy().tolist() == [[1.0, 3.0, 1.0, 3.0]]
 
@@ -314,14 +355,14 @@ def test_old_loss_is_read_between_two_probes_and_only_where_all_runs_get_there()
     found = new_classes.old_losses(table(new(0.0)))
     assert found["none"].to_numpy() == pytest.approx(5 - new_classes.NEW_LOSS, abs=0.1)
     assert new_classes.old_losses(table(new(0.0, floor=1.5))).empty
-    nowhere = tests.judge_claim("constant-then-jump", table(new(0.5, floor=1.5)))
+    nowhere = analysis.judge_claim("constant-then-jump", table(new(0.5, floor=1.5)))
     assert {(row.verdict, row.estimate) for row in nowhere} == {("inconclusive", None)}
 
 
 def part(word: str, notebook: str, task: str = "t") -> Verdict:
     """A row of the claim that two chapters share, clearly decided."""
     answers = {"supported": (1e-4, 1.0), "contradicted": (1.0, 1e-4), "inconclusive": (0.5, 0.5)}
-    known = tests.judge_claim("constant-then-jump", table(new(0.5)))[0]
+    known = analysis.judge_claim("constant-then-jump", table(new(0.5)))[0]
     supported, contradicted = answers.get(word, (None, None))
     return known.model_copy(
         update={"notebook": notebook, "task": task, "p_supported": supported, "p_contradicted": contradicted}
@@ -339,17 +380,17 @@ def part(word: str, notebook: str, task: str = "t") -> Verdict:
     ],
 )
 def test_parts_in_two_chapters_make_one_row(first_word: str, second_word: str, word: str) -> None:
-    rows = [part(first_word, "2_zero_vs_ramped_warmup"), part(second_word, tests.NOTEBOOK)]
+    rows = [part(first_word, "2_zero_vs_ramped_warmup"), part(second_word, analysis.NOTEBOOK)]
     for order in (rows, rows[::-1]):
-        (joined,) = verdicts.joined(order)
+        (joined,) = ledger.joined(order)
         assert (joined.verdict, joined.notebook) == (word, "2_zero_vs_ramped_warmup")
         assert joined.parts == (*rows[0].parts, *rows[1].parts)
 
 
 def test_a_part_without_evidence_has_no_say() -> None:
-    known, empty = part("supported", tests.NOTEBOOK), part("none", "2_zero_vs_ramped_warmup")
-    assert verdicts.joined([empty, known]) == verdicts.joined([known, empty]) == [known]
-    assert len(verdicts.joined([known, part("supported", tests.NOTEBOOK, task="other")])) == 2
+    known, empty = part("supported", analysis.NOTEBOOK), part("none", "2_zero_vs_ramped_warmup")
+    assert ledger.joined([empty, known]) == ledger.joined([known, empty]) == [known]
+    assert len(ledger.joined([known, part("supported", analysis.NOTEBOOK, task="other")])) == 2
 
 
 def everything() -> pd.DataFrame:
@@ -361,21 +402,26 @@ def test_a_chapter_enters_its_rows_and_joins_those_of_its_sister(tmp_path: Path)
     folders = Folders(tmp_path, "quick")
     folders.results.mkdir(parents=True)
     runs = everything()
-    alone = verdicts.enter(folders, tests.NOTEBOOK, tests.judge(runs))
-    assert {row.notebook for row in alone} == {tests.NOTEBOOK} and len(alone) == 14
+    alone = judging.enter(folders, analysis.NOTEBOOK, analysis.judge(runs))
+    assert {row.notebook for row in alone} == {analysis.NOTEBOOK} and len(alone) == 14
     (folders.results / "2_zero_vs_ramped_warmup.parquet").write_bytes(b"an older study's")
-    assert verdicts.enter(folders, tests.NOTEBOOK, tests.judge(runs)) == alone
-    assert len(verdicts.read(folders)) == 14
+    assert judging.enter(folders, analysis.NOTEBOOK, analysis.judge(runs)) == alone
+    assert len(ledger.read(folders)) == 14
 
 
 def test_figures_are_drawn_from_the_same_tables() -> None:
     runs = everything()
     made = [
-        figures.blocks(runs), figures.orders(runs, tests.variance_ratios(runs)), figures.new_classes(runs),
-        skewed.primacy(runs), skewed.unlearning(runs), skewed.first_batch(runs), skewed.lengths(runs),
-    ]  # fmt: skip
+        figures.blocks(runs),
+        figures.orders(runs, analysis.variance_ratios(runs)),
+        figures.new_classes(runs),
+        skewed.primacy(runs),
+        skewed.unlearning(runs),
+        skewed.first_batch(runs),
+        skewed.lengths(runs),
+    ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    pointed_at = {row.figure.removeprefix(f"{tests.NOTEBOOK}-") for row in tests.judge(runs)}
+    pointed_at = {row.figure.removeprefix(f"{analysis.NOTEBOOK}-") for row in analysis.judge(runs)}
     assert pointed_at == {figure.maker.rpartition(".")[2] for figure in made}
 
 
@@ -387,14 +433,16 @@ def test_design_has_a_twin_for_every_change(preset: str) -> None:
         if experiment.part in ("blocks", "first"):
             assert {(o, s, stream.plain) for o, s, stream in looks} <= set(looks)
         seeds = len(experiment.confirmation_seeds)
-        assert (seeds >= inference.MIN_SEEDS) == (preset != "smoke")
+        assert (seeds >= MIN_SEEDS) == (preset != "smoke")
         if preset == "full":
             assert seeds >= (40 if experiment.part == "orders" else 30)
     assert len({experiment.part for experiment in experiments}) == 6
 
 
 def test_parameters_of_the_chapter() -> None:
-    parameters = validate("4_early_examples", {"skew": "0.5", "epochs": "3e0", "lrs": "1e-2", "preset": "smoke"})
+    parameters = checked_parameters(
+        "4_early_examples", {"skew": "0.5", "epochs": "3e0", "lrs": "1e-2", "preset": "smoke"}
+    )
     assert isinstance(parameters, EarlyExamples)
     made = list(design.experiments(parameters))
     assert {experiment.lrs for experiment in made if experiment.part != "first"} == {(0.01,)}
@@ -402,4 +450,4 @@ def test_parameters_of_the_chapter() -> None:
     assert {e.updates for e in made if e.part in ("skewed", "lengths")} == {round(3 * 1257 / 64)}
     for wrong in ({"skew": 0}, {"skew": 1.1}, {"epochs": -1}, {"warmup": 8}):
         with pytest.raises(StudyError, match=f"{next(iter(wrong))}: "):
-            validate("4_early_examples", wrong)
+            checked_parameters("4_early_examples", wrong)

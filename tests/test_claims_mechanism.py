@@ -7,16 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import inference, practice, theory, verdicts
-from warmup_study.chapters import mechanism as design
-from warmup_study.claims import mechanism as tests
+from warmup_study import theory
+from warmup_study.chapters import checked_parameters, judging
+from warmup_study.chapters.mechanism import analysis
+from warmup_study.chapters.mechanism import design as design
+from warmup_study.chapters.mechanism.design import Parameters as Mechanism
+from warmup_study.chapters.mechanism.figures import disguises, mechanism
 from warmup_study.claims.evidence import no_evidence
-from warmup_study.figures import disguises, mechanism
-from warmup_study.inference import Verdict
-from warmup_study.parameters import Mechanism, validate
+from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
-from warmup_study.schedules import Schedule
-from warmup_study.wording import evidence
+from warmup_study.presentation.formatting import evidence
+from warmup_study.report import advice
+from warmup_study.statistics.decisions import MIN_SEEDS
+from warmup_study.training.schedules import Schedule
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
 CONFIRMATION, SELECTION = range(8), range(100, 104)
@@ -40,11 +43,23 @@ def rows(part: str, arm: str, losses: tuple[float, ...], noise: float = 0.01, **
         jitter = np.random.default_rng([seed, sum(map(ord, arm))]).normal(0, noise, len(losses))
         for lr, loss in zip(LRS, losses + jitter, strict=False):
             ramp = arm.rpartition("/")[2]
-            yield SETTINGS | {
-                "part": part, "task": "t", "arm": arm, "seed": seed, "role": role, "lr": lr, "test_loss": loss,
-                "validation_loss": loss, "warmup": ramp if ramp in ("zero", "constant", "ramp") else "none",
-                "length": 0 if ramp == "none" else LENGTH, "dead_share": [0.1, 0.1],
-            } | more  # fmt: skip
+            yield (
+                SETTINGS
+                | {
+                    "part": part,
+                    "task": "t",
+                    "arm": arm,
+                    "seed": seed,
+                    "role": role,
+                    "lr": lr,
+                    "test_loss": loss,
+                    "validation_loss": loss,
+                    "warmup": ramp if ramp in ("zero", "constant", "ramp") else "none",
+                    "length": 0 if ramp == "none" else LENGTH,
+                    "dead_share": [0.1, 0.1],
+                }
+                | more
+            )
 
 
 def followed(peak: float, noise: float = 0.05) -> Iterator[dict[str, Any]]:
@@ -55,10 +70,21 @@ def followed(peak: float, noise: float = 0.05) -> Iterator[dict[str, Any]]:
             ratio = peak if warmup == "ramp" else 1.0
             path = np.array([1, ratio, ratio, 1]) * np.exp(noise * chance.standard_normal(4))
             values = {name: list(10 * path) for name in mechanism.TRACKED} | {"dead_share": [0.0, 0.1, 0.2, 0.2]}
-            yield SETTINGS | values | {
-                "part": "track", "task": "t", "arm": f"adam/{warmup}", "warmup": warmup, "seed": seed, "lr": 0.1,
-                "role": "confirmation", "probed_at": list(PROBED), "length": 0 if warmup == "none" else LENGTH,
-            }  # fmt: skip
+            yield (
+                SETTINGS
+                | values
+                | {
+                    "part": "track",
+                    "task": "t",
+                    "arm": f"adam/{warmup}",
+                    "warmup": warmup,
+                    "seed": seed,
+                    "lr": 0.1,
+                    "role": "confirmation",
+                    "probed_at": list(PROBED),
+                    "length": 0 if warmup == "none" else LENGTH,
+                }
+            )
 
 
 def curvature(ramp: tuple[float, ...], peak: float, noise: float = 0.01) -> pd.DataFrame:
@@ -107,7 +133,7 @@ def _times(losses: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
-    found = tests.judge_claim(name, runs)
+    found = analysis.judge_claim(name, runs)
     assert [row.task for row in found] == ["t", "all"]
     assert found[0].model_dump(exclude={"task"}) == found[1].model_dump(exclude={"task"})
     return found[0]
@@ -128,7 +154,7 @@ def test_curvature(ramp: tuple[float, ...], peak: float, noise: float, word: str
 
 
 def test_sharpness_at_the_peak_is_that_after_the_last_update_of_warmup() -> None:
-    effects = tests.curvatures(curvature(GOOD, 0.3, noise=0.0))["t"]
+    effects = analysis.curvatures(curvature(GOOD, 0.3, noise=0.0))["t"]
     assert effects is not None
     assert effects["ramp, sharpness"].estimate == pytest.approx(np.log(0.3))
     assert effects["zero, sharpness"].estimate == pytest.approx(0)
@@ -177,7 +203,7 @@ def test_untuned(excess: dict[float, float], noise: float, word: str) -> None:
 
 
 def test_a_default_length_that_is_the_best_costs_nothing() -> None:
-    effects = tests.excesses(searched({0.9: 0.8}))["t"]
+    effects = analysis.excesses(searched({0.9: 0.8}))["t"]
     assert effects is not None and effects["β2 = 0.9"].estimate == 0
 
 
@@ -213,16 +239,18 @@ def edge(shares: tuple[float, ...]) -> pd.DataFrame:
 
 
 def test_edges_are_shares_of_the_limit() -> None:
-    assert tests.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9)))["settled over limit"].item() == pytest.approx(1.0)
+    assert analysis.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9)))["settled over limit"].item() == pytest.approx(1.0)
 
 
 def test_figures_are_drawn_from_the_same_tables(tmp_path: Any) -> None:
     tracked, dead = curvature(GOOD, 0.3), dying(0.2, BAD)
-    steps = pd.DataFrame([
-        row | {"part": "first_steps", "update_size": [1.0, 0.5], "probed_at": [1, 2]}
-        for arm in ("adam/none", *(f"fix/{name}" for name in NAMES))
-        for row in rows("disguise", arm, GOOD)
-    ])  # fmt: skip
+    steps = pd.DataFrame(
+        [
+            row | {"part": "first_steps", "update_size": [1.0, 0.5], "probed_at": [1, 2]}
+            for arm in ("adam/none", *(f"fix/{name}" for name in NAMES))
+            for row in rows("disguise", arm, GOOD)
+        ]
+    )
     made = [
         mechanism.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9))),
         mechanism.curvature(tracked),
@@ -249,13 +277,13 @@ def test_design(preset: str) -> None:
         lengths = [arm.schedule.warmup_length for arm in experiment.arms]
         assert round(2 / (1 - (beta2 or 0))) in lengths and max(lengths) <= experiment.updates
     seeds = len(next(e for e in experiments if e.part == "grid").confirmation_seeds)
-    assert (seeds >= inference.MIN_SEEDS) == (preset != "smoke")
+    assert (seeds >= MIN_SEEDS) == (preset != "smoke")
     if preset == "full":
         assert {e.task.partition("+")[0] for e in experiments if e.part == "dead"} > {"digits-mlp", "mnist1d-conv"}
 
 
 def test_parameters_of_the_chapter() -> None:
-    parameters = validate("6_mechanism", {"preset": "smoke", "lrs": "1e-2,1", "updates": "30", "warmup": 9})
+    parameters = checked_parameters("6_mechanism", {"preset": "smoke", "lrs": "1e-2,1", "updates": "30", "warmup": 9})
     assert isinstance(parameters, Mechanism)
     (grid,) = [e for e in design.experiments(parameters) if e.part == "grid"]
     assert (grid.lrs, grid.updates, grid.arms[-1].schedule.length) == ((0.01, 1.0), 30, 9)
@@ -263,10 +291,10 @@ def test_parameters_of_the_chapter() -> None:
 
 def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
     folders = Folders(tmp_path, "quick")
-    empty = practice.table(folders)
+    empty = advice.table(folders)
     assert (empty["then"] == "–").all() and empty["evidence"].str.endswith(": not run").all()
-    verdicts.enter(folders, "6_mechanism", tests.judge_claim("curvature", curvature(GOOD, 0.3)))
-    table = practice.table(folders).set_index("evidence")
+    judging.enter(folders, "6_mechanism", analysis.judge_claim("curvature", curvature(GOOD, 0.3)))
+    table = advice.table(folders).set_index("evidence")
     row = table.loc["curvature: supported"]
     assert row["then"].startswith("a ramp lets you go higher") and row["n"] == "12"
     assert " to " in row["95\N{NO-BREAK SPACE}% interval"]
@@ -280,7 +308,7 @@ def test_a_verdict_without_a_case_says_so_in_words() -> None:
 
 def test_every_piece_of_advice_has_its_claim_and_all_words() -> None:
     words = {"supported", "contradicted", "mixed", "inconclusive"}
-    from warmup_study.claims import claim
+    from warmup_study.claims.table import claim
 
-    for entry in practice._entries():
+    for entry in advice._entries():
         assert claim(entry["claim"]) and words < set(entry)

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import inference
-from warmup_study.chapters import momentum as design
-from warmup_study.claims import momentum as tests
+from warmup_study.chapters import checked_parameters
+from warmup_study.chapters.momentum import analysis
+from warmup_study.chapters.momentum import design as design
+from warmup_study.chapters.momentum import figures as figures
+from warmup_study.chapters.momentum.design import Parameters as Momentum
 from warmup_study.claims.evidence import GAINS
-from warmup_study.figures import velocity as figures
-from warmup_study.inference import Verdict
-from warmup_study.parameters import Momentum, validate
-from warmup_study.paths import StudyError
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.statistics.decisions import MIN_SEEDS
 
 LRS, START, LENGTH, AFTER = (0.1, 1.0, 10.0), 2.3, 4, 3
 CONFIRMATION, SELECTION = range(8), range(100, 104)
@@ -31,10 +32,22 @@ def rows(
         jitter = np.random.default_rng([seed, batch, sum(map(ord, arm))]).normal(0, noise, len(LRS))
         for lr, loss in zip(LRS, losses + jitter, strict=True):
             yield {
-                "part": part, "task": "t", "arm": arm, "optimizer": family, "warmup": warmup, "batch": batch, "lr": lr,
-                "seed": seed, "role": role, "status": "ok", "initial_loss": START, "validation_loss": loss,
-                "test_loss": loss, "length": 0, "momentum": 0.9,
-            }  # fmt: skip
+                "part": part,
+                "task": "t",
+                "arm": arm,
+                "optimizer": family,
+                "warmup": warmup,
+                "batch": batch,
+                "lr": lr,
+                "seed": seed,
+                "role": role,
+                "status": "ok",
+                "initial_loss": START,
+                "validation_loss": loss,
+                "test_loss": loss,
+                "length": 0,
+                "momentum": 0.9,
+            }
 
 
 def probes(form: str, *, at_rest: bool, seeds: int) -> Iterator[dict[str, Any]]:
@@ -47,12 +60,24 @@ def probes(form: str, *, at_rest: bool, seeds: int) -> Iterator[dict[str, Any]]:
             length = np.where(idle, 0.0 if at_rest else 10.0, 1.0) * scale / (0.1 if form == "momentum" else 1)
             step = np.where(idle, 0.0, scale) * np.where(np.arange(updates) == LENGTH, 1 if at_rest else 10, 1)
             yield {
-                "part": "probe", "task": "t", "arm": f"{form}/{warmup}", "optimizer": form, "warmup": warmup,
-                "lr": 0.1, "seed": seed, "role": "confirmation", "status": "ok", "momentum": 0.9, "batch": 64,
-                "length": 0 if warmup == "none" else LENGTH, "initial_loss": START, "velocity_norm": list(length),
-                "update_norm": list(step), "velocity_alignment": [0.5] * updates,
+                "part": "probe",
+                "task": "t",
+                "arm": f"{form}/{warmup}",
+                "optimizer": form,
+                "warmup": warmup,
+                "lr": 0.1,
+                "seed": seed,
+                "role": "confirmation",
+                "status": "ok",
+                "momentum": 0.9,
+                "batch": 64,
+                "length": 0 if warmup == "none" else LENGTH,
+                "initial_loss": START,
+                "velocity_norm": list(length),
+                "update_norm": list(step),
+                "velocity_alignment": [0.5] * updates,
                 "probed_at": list(range(1, updates + 1)),
-            }  # fmt: skip
+            }
 
 
 GOOD, BAD = (0.5, 0.3, 0.4), (0.5, 0.3, 2.3)  # with and without training at the highest rate
@@ -75,14 +100,14 @@ def table(
             found += rows(part, f"{optimizer}/none", BAD, batch, seeds, noise)
             found += rows(part, f"{optimizer}/ramp", losses, batch, seeds, noise)
     found += rows("grid", "momentum_tf/none", BAD, seeds=seeds, noise=noise)
-    for form in tests.FORMS:
+    for form in analysis.FORMS:
         found += rows("zero", f"{form}/zero", zero, seeds=seeds, noise=noise)
         found += probes(form, at_rest=rest[form], seeds=seeds)
     return pd.DataFrame(found)
 
 
 def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
-    verdicts = [row for row in tests.judge(runs) if row.id == name]
+    verdicts = [row for row in analysis.judge(runs) if row.id == name]
     assert [row.task for row in verdicts] == ["t", "all"]
     assert verdicts[0].model_dump(exclude={"task"}) == verdicts[1].model_dump(exclude={"task"})
     return verdicts[0]
@@ -134,7 +159,7 @@ def test_a_velocity_that_is_almost_zero_is_not_zero() -> None:
 
 
 def test_velocity_and_step_are_measured_in_first_gradients_and_first_steps() -> None:
-    effects = tests.form_effects(table())["t"]
+    effects = analysis.form_effects(table())["t"]
     assert effects["momentum", "velocity"].estimate == pytest.approx(10)
     assert effects["momentum", "first step"].estimate == pytest.approx(10)
     assert effects["momentum_tf", "velocity"].estimate == 0
@@ -148,16 +173,19 @@ def test_no_direction_and_a_diverged_ramp_count_as_no_cosine() -> None:
     runs.loc[probed, "velocity_alignment"] = runs.loc[probed, "velocity_alignment"].map(
         lambda values: [np.nan] * len(values)
     )
-    assert tests.form_effects(runs)["t"]["momentum", "direction after ramp"].estimate == 0
+    assert analysis.form_effects(runs)["t"]["momentum", "direction after ramp"].estimate == 0
 
 
 def test_gains_compare_what_was_run() -> None:
-    gains = tests.gains(table())["t"]
+    gains = analysis.gains(table())["t"]
     assert {name for name, _ in gains} == {
-        "SGD: ramp", "momentum: ramp", "momentum: lr = 0, then full", "Sutskever's form: lr = 0, then full",
-    }  # fmt: skip
+        "SGD: ramp",
+        "momentum: ramp",
+        "momentum: lr = 0, then full",
+        "Sutskever's form: lr = 0, then full",
+    }
     assert gains["momentum: ramp", "lr_sensitivity"].estimate > 0.2
-    assert list(tests.gain_table({"t": gains}).columns) == ["comparison", "task", *GAINS]
+    assert list(analysis.gain_table({"t": gains}).columns) == ["comparison", "task", *GAINS]
 
 
 def test_figures_are_drawn_from_the_same_tables() -> None:
@@ -166,11 +194,11 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
     made = [
         figures.velocity(runs, "digits-he2"),
         figures.outcomes(runs),
-        figures.batches(tests.batch_gains(runs)),
-        figures.kin(tests.gains(runs), seeds=12),
+        figures.batches(analysis.batch_gains(runs)),
+        figures.kin(analysis.gains(runs), seeds=12),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    assert made[0].maker == "warmup_study.figures.velocity.velocity"
+    assert made[0].maker == "warmup_study.chapters.momentum.figures.velocity"
 
 
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
@@ -178,19 +206,19 @@ def test_design_pairs_every_comparison(preset: str) -> None:
     experiments = list(design.experiments(Momentum.model_validate({"preset": preset})))
     first = {experiment.part: experiment for experiment in experiments if experiment.task == experiments[0].task}
     arms = {arm.label: arm for part in ("grid", "zero", "adam") for arm in first[part].arms}
-    assert {label for pair in tests.COMPARISONS.values() for label in (pair.none, pair.arm)} == set(arms)
+    assert {label for pair in analysis.COMPARISONS.values() for label in (pair.none, pair.arm)} == set(arms)
     assert first["zero"].updates - first["grid"].updates == arms["momentum/zero"].schedule.length
     for name, arm in arms.items():
         assert arm.lr_scale == pytest.approx(0.1 if arm.optimizer.momentum else 1.0), name
     seeds = len(first["grid"].confirmation_seeds)
-    assert (seeds >= inference.MIN_SEEDS) == (preset != "smoke")
+    assert (seeds >= MIN_SEEDS) == (preset != "smoke")
 
 
 def test_parameters_of_the_chapter() -> None:
     given = {"momentum": "0.5", "batches": "64, 8", "lrs": "1e-1,1", "preset": "smoke"}
-    parameters = validate("3_momentum", given)
+    parameters = checked_parameters("3_momentum", given)
     assert isinstance(parameters, Momentum)
     assert (parameters.momentum, parameters.batches, design.usual_batch(parameters)) == (0.5, (8, 64), 64)
     for wrong in ({"momentum": 1}, {"momentum": "x"}, {"batches": "0"}, {"batches": "8, no"}, {"batch": 8}):
         with pytest.raises(StudyError, match=f"{next(iter(wrong))}: "):
-            validate("3_momentum", wrong)
+            checked_parameters("3_momentum", wrong)

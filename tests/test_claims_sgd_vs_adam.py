@@ -9,13 +9,14 @@ import pytest
 from numpy.typing import ArrayLike
 from synthetic_runs import OPTIMIZERS, Planted, audit, grid, probe, table
 
-from warmup_study import schedules, store
-from warmup_study.chapters import sgd_vs_adam as design
-from warmup_study.claims import sgd_vs_adam as tests
-from warmup_study.inference import Verdict, with_holm
-from warmup_study.parameters import SgdVsAdam
-from warmup_study.schedules import Floats, Schedule
-from warmup_study.trainer import train_chunk
+from warmup_study.chapters.sgd_vs_adam import analysis
+from warmup_study.chapters.sgd_vs_adam import design as design
+from warmup_study.chapters.sgd_vs_adam.design import Parameters as SgdVsAdam
+from warmup_study.claims.verdict import Verdict, with_holm
+from warmup_study.training import schedules
+from warmup_study.training.schedules import Floats, Schedule
+from warmup_study.training.table import to_frame
+from warmup_study.training.trainer import train_chunk
 
 FURTHER, BETTER, BOTH = Planted(more_rates=2), Planted(log_loss=0.5), Planted(more_rates=2, log_loss=0.5)
 
@@ -25,7 +26,7 @@ def words(verdicts: Sequence[Verdict]) -> dict[str, str]:
 
 
 def adaptive_only(**planted: Planted) -> dict[str, str]:
-    return words(tests.adaptive_only(tests.gains(table(grid(planted)))))
+    return words(analysis.adaptive_only(analysis.gains(table(grid(planted)))))
 
 
 @pytest.mark.parametrize(
@@ -46,22 +47,22 @@ def test_adaptive_only_finds_what_was_planted(planted: dict[str, Planted], word:
 
 
 def test_adaptive_only_decides_nothing_on_few_seeds_or_in_noise() -> None:
-    few = tests.gains(table(grid({"adam": BOTH}, seeds=4)))
-    assert set(words(tests.adaptive_only(few)).values()) == {"inconclusive"}
-    noisy = tests.gains(table(grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)))
-    assert set(words(tests.adaptive_only(noisy)).values()) == {"inconclusive"}
+    few = analysis.gains(table(grid({"adam": BOTH}, seeds=4)))
+    assert set(words(analysis.adaptive_only(few)).values()) == {"inconclusive"}
+    noisy = analysis.gains(table(grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)))
+    assert set(words(analysis.adaptive_only(noisy)).values()) == {"inconclusive"}
 
 
 def test_tasks_that_disagree_make_the_claim_mixed() -> None:
     one = grid({"adam": BOTH}, task="digits-mlp")
     two = grid({"adam": Planted(more_rates=-3)}, task="digits-deep")
-    verdicts = with_holm(tests.adaptive_only(tests.gains(table(one, two))))
+    verdicts = with_holm(analysis.adaptive_only(analysis.gains(table(one, two))))
     assert words(verdicts) == {"digits-mlp": "supported", "digits-deep": "contradicted", "all": "mixed"}
 
 
 def test_gains_have_the_planted_size() -> None:
     planted = {"adam": FURTHER, "sgd": BETTER, "rmsprop": Planted(more_rates=-1, log_loss=-0.2)}
-    (gains,) = tests.gains(table(grid(planted))).values()
+    (gains,) = analysis.gains(table(grid(planted))).values()
     doublings = {name: gains[name, "max_trainable_lr"].estimate for name in OPTIMIZERS}
     step = np.log2(10) / 2
     assert doublings == pytest.approx({"sgd": 0, "momentum": 0, "rmsprop": -step, "adam": 2 * step}, abs=1e-4)
@@ -79,7 +80,7 @@ def swapped(runs: pd.DataFrame) -> pd.DataFrame:
 
 def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
     runs = table(grid({"adam": FURTHER, "sgd": BETTER, "momentum": Planted(more_rates=-1)}, noise=0.1))
-    (gains,), (turned,) = (tests.gains(rows).values() for rows in (runs, swapped(runs)))
+    (gains,), (turned,) = (analysis.gains(rows).values() for rows in (runs, swapped(runs)))
     assert set(gains) == set(turned) and len(gains) == len(OPTIMIZERS) * 3
     for key, effect in gains.items():
         assert turned[key].estimate == pytest.approx(-effect.estimate, abs=1e-12)
@@ -99,7 +100,7 @@ def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
     ],
 )
 def test_first_update_finds_what_was_planted(ratio: float, better: float, word: str) -> None:
-    verdicts = tests.first_update(tests.first_updates(table(probe(ratio, better))))
+    verdicts = analysis.first_update(analysis.first_updates(table(probe(ratio, better))))
     assert words(verdicts) == {"digits-mlp": word, "all": word}
     assert verdicts[0].estimate == pytest.approx(ratio, rel=0.05) and verdicts[0].n == 12
     assert verdicts[0].parts[1].estimate == pytest.approx(better, abs=0.04)
@@ -109,7 +110,7 @@ def test_first_update_looks_at_rmsprop_without_warmup_alone() -> None:
     runs = table(probe(10, -0.3))
     others = runs[runs["arm"] != "rmsprop/none"].assign(update_size=pd.Series([np.ones(100)] * 96))
     mixed = pd.concat([others, runs[runs["arm"] == "rmsprop/none"]])
-    assert tests.first_update(tests.first_updates(mixed)) == tests.first_update(tests.first_updates(runs))
+    assert analysis.first_update(analysis.first_updates(mixed)) == analysis.first_update(analysis.first_updates(runs))
 
 
 @pytest.mark.parametrize(
@@ -117,17 +118,17 @@ def test_first_update_looks_at_rmsprop_without_warmup_alone() -> None:
     [(0.0, 5, "supported"), (1e-12, 5, "contradicted"), (np.nan, 5, "contradicted"), (0.0, 4, "inconclusive")],
 )
 def test_definition_allows_no_deviation(deviation: float, seeds: int, word: str) -> None:
-    assert words(tests.definition(table(audit(deviation, seeds=seeds)))) == {"digits-mlp": word, "all": word}
+    assert words(analysis.definition(table(audit(deviation, seeds=seeds)))) == {"digits-mlp": word, "all": word}
 
 
 def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
     runs = table(grid({"adam": BOTH}), probe(10, -0.3), audit())
-    verdicts = with_holm(tests.judge(runs))
+    verdicts = with_holm(analysis.judge(runs))
     assert {verdict.id for verdict in verdicts} == {"definition", "adaptive-only", "first-update"}
     assert {verdict.verdict for verdict in verdicts} == {"supported"}
     assert {verdict.task for verdict in verdicts} == {"digits-mlp", "all"}
     for verdict in verdicts:
-        assert verdict.notebook == tests.NOTEBOOK and verdict.figure.startswith(f"{tests.NOTEBOOK}-")
+        assert verdict.notebook == analysis.NOTEBOOK and verdict.figure.startswith(f"{analysis.NOTEBOOK}-")
         assert verdict.rule and verdict.claim and verdict.source and verdict.n >= 5
         assert verdict.ci_low is None or verdict.estimate is None or verdict.ci_low <= verdict.estimate
 
@@ -135,7 +136,7 @@ def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
 def test_verdicts_do_not_depend_on_the_order_of_rows() -> None:
     runs = table(grid({"adam": FURTHER}, noise=0.2), probe(10, -0.3), audit())
     shuffled = runs.sample(frac=1, random_state=0)
-    first, again = ({(v.id, v.task): v.model_dump() for v in tests.judge(rows)} for rows in (runs, shuffled))
+    first, again = ({(v.id, v.task): v.model_dump() for v in analysis.judge(rows)} for rows in (runs, shuffled))
     for key, verdict in first.items():
         numbers = {name: value for name, value in verdict.items() if name in ("estimate", "n", "verdict")}
         assert {name: again[key][name] for name in numbers} == pytest.approx(numbers)
@@ -145,13 +146,13 @@ def audited() -> pd.DataFrame:
     """The audit part of the smallest design, trained here."""
     parameters = SgdVsAdam(preset="smoke", seeds=5, device="cpu")
     chunks = [chunk for e in design.experiments(parameters) if e.part == "audit" for chunk in e.chunks()]
-    return store.to_frame(pa.concat_tables([train_chunk(chunk) for chunk in chunks]))
+    return to_frame(pa.concat_tables([train_chunk(chunk) for chunk in chunks]))
 
 
 def test_the_engine_passes_the_audit() -> None:
     runs = audited()
     assert runs.groupby(["warmup", "decay"]).ngroups == 21 and (runs["lr_audit"] == 0).all()
-    assert set(words(tests.definition(runs)).values()) == {"supported"}
+    assert set(words(analysis.definition(runs)).values()) == {"supported"}
 
 
 def test_a_ramp_that_is_one_update_late_fails_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,4 +168,4 @@ def test_a_ramp_that_is_one_update_late_fails_the_audit(monkeypatch: pytest.Monk
     runs = audited()
     deviant = runs["lr_audit"] > 0
     assert set(runs.loc[deviant, "warmup"]) == {"ramp"} and deviant.sum() == 3 * 5
-    assert set(words(tests.definition(runs)).values()) == {"contradicted"}
+    assert set(words(analysis.definition(runs)).values()) == {"contradicted"}

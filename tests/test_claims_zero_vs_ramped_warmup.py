@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import zero_vs_ramped_warmup as design
-from warmup_study.claims import zero_vs_ramped_warmup as tests
-from warmup_study.inference import Verdict
-from warmup_study.parameters import ZeroVsRamped
-from warmup_study.paths import StudyError
+from warmup_study.chapters.zero_vs_ramped_warmup import analysis
+from warmup_study.chapters.zero_vs_ramped_warmup import design as design
+from warmup_study.chapters.zero_vs_ramped_warmup.design import Parameters as ZeroVsRamped
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
 
 INITIAL, LENGTH, UPDATES = 2.3, 30, 150
 CONFIRMED, SELECTED = range(20), range(100_000, 100_004)
@@ -76,7 +76,7 @@ def lost(none: float, zero: float, constant: float, reached: float = 1.0) -> pd.
 
 
 def verdict(name: str, runs: pd.DataFrame, task: str = "all") -> Verdict:
-    (row,) = [row for row in tests.judge_claim(name, runs) if row.task == task]
+    (row,) = [row for row in analysis.judge_claim(name, runs) if row.task == task]
     return row
 
 
@@ -100,18 +100,18 @@ def test_statistics_finds_what_was_planted(changes: dict[str, float], expected: 
 
 
 def test_shares_have_the_planted_size() -> None:
-    (shares,) = tests.shares(factorial()).values()
+    (shares,) = analysis.shares(factorial()).values()
     assert shares is not None
     sizes = {name: effect.estimate for name, effect in shares.items()}
-    expected = {name: (2.2 - FACTORIAL[name]) / 1.6 for name in tests.RECOVERING}
+    expected = {name: (2.2 - FACTORIAL[name]) / 1.6 for name in analysis.RECOVERING}
     assert sizes == pytest.approx(expected, abs=0.03)
 
 
 def test_only_the_rates_that_fail_count() -> None:
     fine = rows("factorial", {f"adam/{name}": 0.5 for name in FACTORIAL}, (0.02,))
     both = pd.concat([factorial(), fine], ignore_index=True)
-    assert tests.failing_lrs(both) == list(EDGE)
-    (shares,), (alone,) = tests.shares(both).values(), tests.shares(factorial()).values()
+    assert analysis.failing_lrs(both) == list(EDGE)
+    (shares,), (alone,) = analysis.shares(both).values(), analysis.shares(factorial()).values()
     assert shares is not None and alone is not None
     assert shares["zero"].estimate == pytest.approx(alone["zero"].estimate)
 
@@ -119,7 +119,7 @@ def test_only_the_rates_that_fail_count() -> None:
 def test_a_diverged_run_counts_as_untrained() -> None:
     runs = factorial()
     gone = runs["arm"] == "adam/zero"
-    (shares,) = tests.shares(runs.assign(status=runs["status"].mask(gone, "diverged"))).values()
+    (shares,) = analysis.shares(runs.assign(status=runs["status"].mask(gone, "diverged"))).values()
     assert shares is not None and shares["zero"].estimate == pytest.approx((2.2 - INITIAL) / 1.6, abs=0.03)
 
 
@@ -133,7 +133,7 @@ def test_a_task_without_a_case_has_its_own_row_and_no_say() -> None:
 def test_few_seeds_decide_nothing() -> None:
     runs = pd.concat([grid(), factorial(), drift(2.0), lost(40, 70, 60)], ignore_index=True)
     few = runs[(runs["role"] == "selection") | (runs["seed"] < 4)]
-    assert {row.verdict for row in tests.judge(few)} == {"inconclusive"}
+    assert {row.verdict for row in analysis.judge(few)} == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_lost_epoch_finds_what_was_planted(steps: tuple[float, float, float], ex
 
 
 def test_lost_epoch_needs_a_rate_at_which_training_works() -> None:
-    assert tests.lost_updates(lost(40, 70, 60, reached=0.4)) == {"one": None}
-    (effects,) = tests.lost_updates(lost(40, 70, 60, reached=0.9)).values()
+    assert analysis.lost_updates(lost(40, 70, 60, reached=0.4)) == {"one": None}
+    (effects,) = analysis.lost_updates(lost(40, 70, 60, reached=0.9)).values()
     assert effects is not None  # the censored count with the whole run
     assert effects["delay of zero"].estimate == pytest.approx((70 - 0.9 * 40 - 0.1 * UPDATES) / LENGTH, abs=0.1)
 
@@ -173,7 +173,7 @@ def test_jump_finds_what_was_planted(losses: dict[str, float], after_jump: float
 
 
 def test_drift_added_is_that_after_the_jump_less_that_during_the_ramp() -> None:
-    (effects,) = tests.advantages(pd.concat([grid(), drift(3.0, during_ramp=1.0)])).values()
+    (effects,) = analysis.advantages(pd.concat([grid(), drift(3.0, during_ramp=1.0)])).values()
     assert effects is not None and effects["drift added"].estimate == pytest.approx(2.0, abs=0.1)
 
 
@@ -186,7 +186,7 @@ def test_swapping_zero_and_ramp_turns_the_advantage() -> None:
     runs = pd.concat([grid(adam_ramp=0.3), drift(2.0)])
     other = {"adam/zero": "adam/ramp", "adam/ramp": "adam/zero"}
     turned = runs.assign(arm=runs["arm"].where(runs["part"] != "grid", runs["arm"].replace(other)))
-    (before,), (after,) = tests.advantages(runs).values(), tests.advantages(turned).values()
+    (before,), (after,) = analysis.advantages(runs).values(), analysis.advantages(turned).values()
     assert before is not None and after is not None
     assert before["over zero"].estimate == pytest.approx(-after["over zero"].estimate)
 

@@ -19,9 +19,10 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from small_experiments import hear_interrupts, small
 
-from warmup_study import store
 from warmup_study.paths import Folders, project_root
-from warmup_study.sweep import sweep
+from warmup_study.running import store
+from warmup_study.running.sweep import sweep
+from warmup_study.training.table import from_frame
 
 ROOT = project_root()
 CHAPTER = "1_sgd_vs_adam"
@@ -31,13 +32,13 @@ INTERRUPTED = "Interrupted. What is finished is kept: the same command goes on f
 TINY = """
 import sys
 sys.path.insert(0, {tests!r})
-from warmup_study import store
+from warmup_study.running import store
 from warmup_study.paths import Folders, project_root
-from warmup_study.sweep import sweep
+from warmup_study.running.sweep import sweep
 from small_experiments import small
 folders = Folders(project_root(), preset)
 runs = sweep([small(updates=60, lrs=tuple(k / 1000 for k in range(1, 21)))], folders.cache, processes={processes})
-store.write_runs(folders.results / "1_sgd_vs_adam.parquet", store.from_frame(runs))
+store.write_runs(folders.results / "1_sgd_vs_adam.parquet", from_frame(runs))
 """
 TWENTY = small(updates=60, lrs=tuple(k / 1000 for k in range(1, 21)))  # chunks, as in the notebook above
 
@@ -70,9 +71,15 @@ class Checkout:
         environment |= {"PYTHONPATH": str(self.root / "src"), "OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [sys.executable, "dodo.py", "smoke"], cwd=self.root, env=environment, stdout=pipe, stderr=pipe, text=True,
-            start_new_session=True, preexec_fn=before,
-        )  # fmt: skip
+            [sys.executable, "dodo.py", "smoke"],
+            cwd=self.root,
+            env=environment,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+            preexec_fn=before,
+        )
 
     def finish(self) -> str:
         """Run to the end, undisturbed: what was printed."""
@@ -178,7 +185,7 @@ def copy_of(checkout: Checkout, root: Path) -> Checkout:
 def test_after_kills_the_results_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
     checkout, undisturbed = Checkout.of(tmp_path / "killed", tiny_code(0)), Folders(tmp_path / "undisturbed", "smoke")
     runs = sweep([TWENTY], undisturbed.cache, processes=0)
-    store.write_runs(undisturbed.results / f"{CHAPTER}.parquet", store.from_frame(runs))
+    store.write_runs(undisturbed.results / f"{CHAPTER}.parquet", from_frame(runs))
     for _ in disturbed(checkout, QUICK_KILLS, random.Random(7), longest=4, chunks=20):
         pass
     before = checkout.chunks()

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
-from warmup_study import ensemble, optimizers, tasks, theory
-from warmup_study.history import Plan, Run
-from warmup_study.landscape import Landscape
-from warmup_study.optimizers import Optimizer
-from warmup_study.probes import PROBES, Sight, flat
-from warmup_study.probes.curvature import lanczos
-from warmup_study.schedules import Schedule
+from warmup_study import tasks, theory
 from warmup_study.tasks import Split
-from warmup_study.tasks.rebuilt import squared_error
-from warmup_study.watch import Watch
+from warmup_study.tasks.activation_variants import squared_error
+from warmup_study.training import ensemble, optimizers
+from warmup_study.training.full_batch import Landscape
+from warmup_study.training.group_losses import Watch
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.probes import PROBES, Sight, flat
+from warmup_study.training.probes.curvature import lanczos
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 Stacks = dict[str, Tensor]
 SEEDS = (3, 4, 5)

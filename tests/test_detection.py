@@ -6,17 +6,18 @@ import torch
 from small_experiments import arm, small
 from torch.func import functional_call
 
-from warmup_study import auxiliary, ensemble, streams, tasks
-from warmup_study.auxiliary import Auxiliary
-from warmup_study.history import Plan, Run
-from warmup_study.optimizers import Optimizer
-from warmup_study.paths import StudyError
-from warmup_study.schedules import Schedule
-from warmup_study.tasks import canvases, detection
-from warmup_study.tasks.canvases import GRID, SIDE, Canvas, Family
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.tasks import detection, detection_data
 from warmup_study.tasks.detection import ANCHORS, NONE, OUTPUTS, PREDICTORS, Losses
-from warmup_study.tasks.scoring import mean_average_precision
-from warmup_study.trainer import train_chunk
+from warmup_study.tasks.detection_data import GRID, SIDE, Canvas, Family
+from warmup_study.tasks.detection_map import mean_average_precision
+from warmup_study.training import auxiliary, batches, ensemble
+from warmup_study.training.auxiliary import Auxiliary
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
+from warmup_study.training.trainer import train_chunk
 
 ANCHOR = torch.tensor([[0.25, 0.25], [0.25, 0.5], [0.5, 0.25]])
 LOSSES = Losses(ANCHOR)
@@ -26,7 +27,7 @@ WHERE = 5 * ANCHORS + 1  # the tall anchor of the cell in row 1, column 1
 def target(*digits: tuple[float, ...]) -> torch.Tensor:
     """Targets [1, MOST, 6] with these rows, the others empty."""
     empty = [NONE, 0.5, 0.5, 0.5, 0.5, 0.0]
-    return torch.tensor([[*map(list, digits), *[empty] * (canvases.MOST - len(digits))]])
+    return torch.tensor([[*map(list, digits), *[empty] * (detection_data.MOST - len(digits))]])
 
 
 DIGIT = target((WHERE, 0.25 + 0.125, 0.25 + 0.125, 0.25, 0.5, 2.0))  # in the middle of its cell, as its anchor
@@ -34,12 +35,12 @@ DIGIT = target((WHERE, 0.25 + 0.125, 0.25 + 0.125, 0.25, 0.5, 2.0))  # in the mi
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, list[Canvas]]:
-    return canvases.canvases(Family(seed=3, scraps=2))
+    return detection_data.canvases(Family(seed=3, scraps=2))
 
 
 def test_boxes_are_exact_and_apart(made: dict[str, list[Canvas]]) -> None:
-    assert {name: len(part) for name, part in made.items()} == canvases.SIZES
-    plain = canvases.canvases(Family(seed=3))["validation"]
+    assert {name: len(part) for name, part in made.items()} == detection_data.SIZES
+    plain = detection_data.canvases(Family(seed=3))["validation"]
     for canvas in plain:
         outside = canvas.image > 0
         for x, y, width, height in canvas.boxes * SIDE:
@@ -50,24 +51,26 @@ def test_boxes_are_exact_and_apart(made: dict[str, list[Canvas]]) -> None:
             outside[box] = False
         assert not outside.any(), "ink outside all boxes"
     for canvas in [*plain, *made["validation"]]:
-        assert len(set(canvases.cells(canvas.boxes))) == len(canvas.boxes) == len(canvas.labels) >= 1
-        overlaps = canvases.overlap(canvas.boxes[:, None], canvas.boxes)
-        assert overlaps[~np.eye(len(overlaps), dtype=bool)].max(initial=0) <= canvases.LARGEST_OVERLAP
+        assert len(set(detection_data.cells(canvas.boxes))) == len(canvas.boxes) == len(canvas.labels) >= 1
+        overlaps = detection_data.overlap(canvas.boxes[:, None], canvas.boxes)
+        assert overlaps[~np.eye(len(overlaps), dtype=bool)].max(initial=0) <= detection_data.LARGEST_OVERLAP
 
 
 def test_overlap_by_hand() -> None:
     left, right = np.array([0.5, 0.5, 0.4, 0.4]), np.array([0.7, 0.5, 0.4, 0.4])
-    assert canvases.overlap(left, right) == pytest.approx(1 / 3)
+    assert detection_data.overlap(left, right) == pytest.approx(1 / 3)
     assert detection.overlap(torch.tensor(left), torch.tensor(right)).item() == pytest.approx(1 / 3)
-    assert canvases.overlap(left, np.array([0.1, 0.1, 0.2, 0.2])) == 0
-    assert canvases.shape_overlap(np.array([0.4, 0.2]), np.array([0.2, 0.4])) == pytest.approx(1 / 3)
+    assert detection_data.overlap(left, np.array([0.1, 0.1, 0.2, 0.2])) == 0
+    assert detection_data.shape_overlap(np.array([0.4, 0.2]), np.array([0.2, 0.4])) == pytest.approx(1 / 3)
 
 
 def test_anchors_find_planted_sizes() -> None:
     sizes = np.array([[0.2, 0.3], [0.3, 0.6], [0.6, 0.4]])
     scattered = np.repeat(sizes, 50, axis=0) + np.random.default_rng(1).normal(0, 0.01, (150, 2))
-    np.testing.assert_allclose(canvases.anchors(scattered), sizes, atol=0.01)
-    assert detection.anchors_of(tasks.load("detection")) * SIDE == pytest.approx(np.array(canvases.SHAPES), abs=0.3)
+    np.testing.assert_allclose(detection_data.anchors(scattered), sizes, atol=0.01)
+    assert detection.anchors_of(tasks.load("detection")) * SIDE == pytest.approx(
+        np.array(detection_data.SHAPES), abs=0.3
+    )
 
 
 def test_a_digit_falls_to_the_anchor_most_like_it_in_its_cell() -> None:
@@ -77,7 +80,7 @@ def test_a_digit_falls_to_the_anchor_most_like_it_in_its_cell() -> None:
         if row[0] != NONE:
             column, line = int(row[1] * GRID), int(row[2] * GRID)
             assert row[0] // ANCHORS == line * GRID + column
-            assert row[0] % ANCHORS == canvases.shape_overlap(row[3:5], anchors).argmax()
+            assert row[0] % ANCHORS == detection_data.shape_overlap(row[3:5], anchors).argmax()
 
 
 def test_outputs_of_zero_are_the_anchors_in_the_middle_of_the_cells() -> None:
@@ -117,7 +120,7 @@ def test_the_detector_is_a_convolution() -> None:
     model, images = task.model(), task.splits.test.inputs[:3]
     first, second, third = (layer for layer in model.network if isinstance(layer, torch.nn.Linear))  # type: ignore[union-attr]
     with torch.no_grad():
-        kernel = first.weight.view(-1, 1, 3 * canvases.CELL, 3 * canvases.CELL)
+        kernel = first.weight.view(-1, 1, 3 * detection_data.CELL, 3 * detection_data.CELL)
         seen = torch.conv2d(images.view(-1, 1, SIDE, SIDE), kernel, first.bias, stride=6, padding=6).relu()
         seen = torch.conv2d(seen, second.weight[..., None, None], second.bias).relu()
         seen = torch.conv2d(seen, third.weight[..., None, None], third.bias)
@@ -150,7 +153,7 @@ def test_the_auxiliary_loss_acts_on_its_own_run_as_long_as_it_should() -> None:
     history = ensemble.train("detection", runs, Plan(2, 32, 1), dtype=torch.float64)
     alone = ensemble.train("detection", runs[:1], Plan(2, 32, 1), dtype=torch.float64)
     torch.testing.assert_close(history.train_loss[:, 0], alone.train_loss[:, 0], rtol=1e-6, atol=0)
-    task, order = tasks.load("detection"), torch.as_tensor(streams.batch_order(4, 2048, 32, 2))
+    task, order = tasks.load("detection"), torch.as_tensor(batches.batch_order(4, 2048, 32, 2))
     weights = {name: stack[0] for name, stack in ensemble.initial_weights(task, [4], torch.float64).items()}
     model, train = task.model().double(), task.splits.train
     second = task.auxiliary

@@ -43,9 +43,15 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WARMUP_STUDY")}
     call = [sys.executable, "dodo.py", *arguments]
     return subprocess.Popen(
-        call, cwd=root, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True,
+        call,
+        cwd=root,
+        env=environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
         preexec_fn=hear_interrupts,
-    )  # fmt: skip
+    )
 
 
 def run(root: Path) -> tuple[int, dict[str, str], str]:

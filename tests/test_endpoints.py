@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.endpoints import (
+from warmup_study.statistics.endpoints import (
     capped,
     loss_table,
     lr_sensitivity,

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from warmup_study import ensemble, schedules, streams, tasks
-from warmup_study.history import Plan, Run
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
+from warmup_study import tasks
+from warmup_study.training import batches, ensemble, schedules
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 UPDATES, BATCH = 60, 32
 RAMP = Schedule(warmup="ramp", length=20, decay="cosine")
@@ -35,7 +36,7 @@ def alone(run: Run, task_name: str = "digits-mlp") -> tuple[torch.nn.Module, lis
     optimizer = maker(model.parameters(), lr=run.lr, **options)
     scheduler = LambdaLR(optimizer, lambda t: float(schedules.factor(run.schedule, min(t + 1, UPDATES), UPDATES)))
     losses = []
-    for picked in torch.as_tensor(streams.batch_order(run.seed, len(task.splits.train), BATCH, UPDATES)):
+    for picked in torch.as_tensor(batches.batch_order(run.seed, len(task.splits.train), BATCH, UPDATES)):
         optimizer.zero_grad()
         loss = task.loss(model(task.splits.train.inputs[picked].double()), task.splits.train.targets[picked])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -132,11 +133,11 @@ def test_realised_rates_are_those_of_the_formula_to_the_bit() -> None:
 
 
 def test_each_epoch_shows_every_example_once() -> None:
-    order = streams.batch_order(7, examples=50, batch=10, updates=12)
+    order = batches.batch_order(7, examples=50, batch=10, updates=12)
     epochs = order.reshape(-1)[:100].reshape(2, 50)
     assert all(sorted(epoch) == list(range(50)) for epoch in epochs)
     assert not np.array_equal(*epochs)
-    assert np.array_equal(order[:6], streams.batch_order(7, 50, 10, 6))
+    assert np.array_equal(order[:6], batches.batch_order(7, 50, 10, 6))
 
 
 @pytest.mark.parametrize(("updates", "every"), [(10, 10), (10, 3), (1, 10), (20, 1)])

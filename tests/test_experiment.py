@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from small_experiments import ARMS, BASE, RAMP, arm, small
 
 from warmup_study import tasks
-from warmup_study.experiment import Arm, Chunk, Experiment, lr_grid
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
-from warmup_study.streams import Stream
+from warmup_study.training.batches import Stream
+from warmup_study.training.experiment import Arm, Chunk, Experiment, lr_grid
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
 
 STACK = tasks.load("digits-mlp").stack
 MANY_SEEDS = tuple(range(200))

@@ -17,19 +17,19 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_runs import Planted, audit, grid, probe, table
 
-from warmup_study import store
-from warmup_study.claims import sgd_vs_adam as tests
-from warmup_study.figures import curves
-from warmup_study.figures.canvas import StudyFigure, Words, figure_maker
-from warmup_study.figures.compact import compact
-from warmup_study.figures.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
+from warmup_study.chapters.sgd_vs_adam import analysis, figures
 from warmup_study.paths import Folders
+from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
+from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
+from warmup_study.presentation.svg_minify import compact
+from warmup_study.running import store
+from warmup_study.training.table import from_frame
 
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
-    "lr_curves": curves.lr_curves,
-    "gains": lambda runs: curves.gains(tests.gains(runs), seeds=runs["seed"].nunique()),
-    "first_updates": lambda runs: curves.first_updates(runs, str(runs["task"].iloc[0])),
-    "realised_lr": curves.realised_lr,
+    "lr_curves": figures.lr_curves,
+    "gains": lambda runs: figures.gains(analysis.gains(runs), seeds=runs["seed"].nunique()),
+    "first_updates": lambda runs: figures.first_updates(runs, str(runs["task"].iloc[0])),
+    "realised_lr": figures.realised_lr,
 }
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -45,7 +45,7 @@ def runs() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def figures(runs: pd.DataFrame) -> dict[str, StudyFigure]:
+def drawn(runs: pd.DataFrame) -> dict[str, StudyFigure]:
     return {name: maker(runs) for name, maker in MAKERS.items()}
 
 
@@ -59,7 +59,7 @@ import sys
 from pathlib import Path
 sys.path.append({tests!r})
 import test_figures
-from warmup_study import store
+from warmup_study.running import store
 from warmup_study.paths import Folders
 
 runs = store.read_runs(Path({runs!r}))
@@ -68,7 +68,7 @@ for name, maker in test_figures.MAKERS.items():
 """
 
 
-def drawn(runs: Path, out: Path, seed: str) -> dict[str, bytes]:
+def drawn_by_process(runs: Path, out: Path, seed: str) -> dict[str, bytes]:
     """Files that a process of its own draws, in a folder whose matplotlibrc would spoil them."""
     out.mkdir()
     (out / "matplotlibrc").write_text("font.size: 33\naxes.facecolor: red\nsvg.hashsalt: other\nsvg.fonttype: path\n")
@@ -79,18 +79,18 @@ def drawn(runs: Path, out: Path, seed: str) -> dict[str, bytes]:
 
 
 def test_the_same_data_give_the_same_bytes_in_any_process(
-    runs: pd.DataFrame, figures: dict[str, StudyFigure], tmp_path: Path
+    runs: pd.DataFrame, drawn: dict[str, StudyFigure], tmp_path: Path
 ) -> None:
-    store.write_runs(tmp_path / "runs.parquet", store.from_frame(runs))
-    first = drawn(tmp_path / "runs.parquet", tmp_path / "one", "1")
-    assert first == drawn(tmp_path / "runs.parquet", tmp_path / "two", "2")
+    store.write_runs(tmp_path / "runs.parquet", from_frame(runs))
+    first = drawn_by_process(tmp_path / "runs.parquet", tmp_path / "one", "1")
+    assert first == drawn_by_process(tmp_path / "runs.parquet", tmp_path / "two", "2")
     assert set(first) == {f"1_sgd_vs_adam-{name}.{kind}" for name in MAKERS for kind in ("svg", "json")}
-    for name, figure in figures.items():
+    for name, figure in drawn.items():
         assert figure.svg.encode() == first[f"1_sgd_vs_adam-{name}.svg"], name
 
 
-def test_nothing_set_outside_leaks_in_or_out(runs: pd.DataFrame, figures: dict[str, StudyFigure], name: str) -> None:
-    plain = figures[name]
+def test_nothing_set_outside_leaks_in_or_out(runs: pd.DataFrame, drawn: dict[str, StudyFigure], name: str) -> None:
+    plain = drawn[name]
     with mpl.rc_context({"font.size": 30, "text.color": "red", "axes.facecolor": "red", "svg.fonttype": "path"}):
         before = dict(mpl.rcParams)
         assert MAKERS[name](runs) == plain
@@ -98,8 +98,8 @@ def test_nothing_set_outside_leaks_in_or_out(runs: pd.DataFrame, figures: dict[s
     assert not plt.get_fignums()
 
 
-def test_svg_has_a_theme_and_neither_date_nor_outside_reference(figures: dict[str, StudyFigure], name: str) -> None:
-    svg = figures[name].svg
+def test_svg_has_a_theme_and_neither_date_nor_outside_reference(drawn: dict[str, StudyFigure], name: str) -> None:
+    svg = drawn[name].svg
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg") and "viewBox" in root.attrib
     assert "currentColor" in svg and INK not in svg.replace(f"svg{{color:{INK}}}", "", 1)
@@ -149,24 +149,24 @@ def test_curved_paths_keep_their_curves() -> None:
     assert 'd="M1 2C0.5 1 3 4 5 6z"' in compact('<svg w="1"><path d="M 1.04 2.01 \nC 0.52 1.0 3 4 5.0 6 z"/></svg>')
 
 
-def test_sidecar_says_all_there_is_to_say(figures: dict[str, StudyFigure], name: str, tmp_path: Path) -> None:
+def test_sidecar_says_all_there_is_to_say(drawn: dict[str, StudyFigure], name: str, tmp_path: Path) -> None:
     folders = Folders(tmp_path, "full")
-    shown = figures[name].save(folders, "1_sgd_vs_adam", name)
+    shown = drawn[name].save(folders, "1_sgd_vs_adam", name)
     sidecar = json.loads((tmp_path / "figures" / f"1_sgd_vs_adam-{name}.json").read_text())
     assert set(sidecar) == {"title", "alt", "caption", "maker", "preset", "notebook", "name"}
     assert all(isinstance(value, str) and value.strip() == value and value for value in sidecar.values())
     assert (sidecar["preset"], sidecar["notebook"], sidecar["name"]) == ("full", "1_sgd_vs_adam", name)
-    assert sidecar["maker"] == f"warmup_study.figures.curves.{name}"
+    assert sidecar["maker"] == f"warmup_study.chapters.sgd_vs_adam.figures.{name}"
     assert len(sidecar["alt"]) > 60 and sidecar["alt"] != sidecar["caption"] != sidecar["title"]
     data, metadata = shown._repr_mimebundle_()
     assert metadata == {"figure": f"1_sgd_vs_adam-{name}"} and data["text/plain"] == sidecar["alt"]
     assert data["image/svg+xml"] == (tmp_path / "figures" / f"1_sgd_vs_adam-{name}.svg").read_text()
 
 
-def test_captions_count_the_seeds(figures: dict[str, StudyFigure]) -> None:
+def test_captions_count_the_seeds(drawn: dict[str, StudyFigure]) -> None:
     few = table(grid({}, seeds=6), probe(10, -0.3, seeds=6), audit())
     for name in ("lr_curves", "gains", "first_updates"):
-        assert "n = 12 " in figures[name].words.caption and "n = 6 " in MAKERS[name](few).words.caption
+        assert "n = 12 " in drawn[name].words.caption and "n = 6 " in MAKERS[name](few).words.caption
 
 
 def texts_and_paths(svg: str) -> int:
@@ -194,13 +194,13 @@ def test_arms_that_diverged_throughout_are_drawn(name: str) -> None:
 @pytest.mark.parametrize("rates", [1, 2])
 def test_a_grid_of_few_rates_is_drawn(runs: pd.DataFrame, rates: int) -> None:
     few = sorted(runs["lr"].unique())[:rates]
-    assert curves.lr_curves(runs[runs["lr"].isin(few)]).svg
+    assert figures.lr_curves(runs[runs["lr"].isin(few)]).svg
 
 
-def test_what_is_drawn_depends_on_the_data(figures: dict[str, StudyFigure], name: str) -> None:
+def test_what_is_drawn_depends_on_the_data(drawn: dict[str, StudyFigure], name: str) -> None:
     other = table(grid({}, noise=0.3), probe(2, 0.1), audit())
     falling = pd.Series([np.linspace(0.1, 0, 11)] * len(other))
-    assert MAKERS[name](other.assign(realised_lr=falling)).svg != figures[name].svg
+    assert MAKERS[name](other.assign(realised_lr=falling)).svg != drawn[name].svg
 
 
 def test_colours_and_arms_are_told_apart() -> None:

@@ -15,27 +15,85 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from papermill.cli import papermill
 
-from warmup_study import sweep, tasks, trainer
-from warmup_study.chapters import open_chapter
+from warmup_study import tasks
+from warmup_study.chapters import design_of, open_chapter
 from warmup_study.cli import main
-from warmup_study.parameters import MODELS, Lab, Parameters, validate
-from warmup_study.paths import CHAPTERS, NOTEBOOKS, PRESETS, StudyError, project_root
+from warmup_study.errors import StudyError
+from warmup_study.lab.parameters import Lab
+from warmup_study.parameters import validate
+from warmup_study.paths import CHAPTERS, PRESETS, project_root
+from warmup_study.running import sweep
+from warmup_study.training import trainer
 
 ROOT = project_root()
 FIRST = "1_sgd_vs_adam"
+MODELS: dict[str, Any] = {name: design_of(name).Parameters for name in CHAPTERS} | {"lab": Lab}
 PRESENT = [name for name in CHAPTERS if (ROOT / "notebooks" / f"{name}.ipynb").exists()]
 
 ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.text(max_size=30),
-    st.binary(max_size=5), st.lists(st.one_of(st.floats(), st.text(max_size=5), st.none()), max_size=4),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2), st.tuples(st.integers()), st.just(print),
-    st.sampled_from([
-        "1e-3", "0.1", "true", "[]", "{}", "1e309", "-1e309", "nan", "inf", "0x10", "1_0", "٣", "½", " ", "\n", "a b",
-        "a path with spaces", "ünïcödé", "<script>", "digits-mlp", "digits-mlp,", ",", ":", "os:getcwd", "a:b", "full",
-        "tcp://a:1", "tcp://a:0", "cuda", "~", "~nobody-there", "/dev/null", "/dev/null/x", "\0", "x" * 5000, 10**400,
-        -(10**400), 1e309, 2**63, 5e-324, [[]], [[1]], ["1e-3", 1], (), "0.1, 0.2", "0.1;0.2", "smoke ",
-    ]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=30),
+    st.binary(max_size=5),
+    st.lists(st.one_of(st.floats(), st.text(max_size=5), st.none()), max_size=4),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.tuples(st.integers()),
+    st.just(print),
+    st.sampled_from(
+        [
+            "1e-3",
+            "0.1",
+            "true",
+            "[]",
+            "{}",
+            "1e309",
+            "-1e309",
+            "nan",
+            "inf",
+            "0x10",
+            "1_0",
+            "٣",
+            "½",
+            " ",
+            "\n",
+            "a b",
+            "a path with spaces",
+            "ünïcödé",
+            "<script>",
+            "digits-mlp",
+            "digits-mlp,",
+            ",",
+            ":",
+            "os:getcwd",
+            "a:b",
+            "full",
+            "tcp://a:1",
+            "tcp://a:0",
+            "cuda",
+            "~",
+            "~nobody-there",
+            "/dev/null",
+            "/dev/null/x",
+            "\0",
+            "x" * 5000,
+            10**400,
+            -(10**400),
+            1e309,
+            2**63,
+            5e-324,
+            [[]],
+            [[1]],
+            ["1e-3", 1],
+            (),
+            "0.1, 0.2",
+            "0.1;0.2",
+            "smoke ",
+        ]
+    ),
+)
 WHOLE = st.one_of(st.integers(0, 50), st.integers(0, 100_000))
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "preset": st.sampled_from(PRESETS),
@@ -69,13 +127,13 @@ def check_line(error: StudyError, names: list[str]) -> None:
 
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), name=st.sampled_from(NOTEBOOKS))
+@given(data=st.data(), name=st.sampled_from(list(MODELS)))
 def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) -> None:
-    fields = sorted((Lab if name == "lab" else MODELS.get(name, Parameters)).model_fields)
+    fields = sorted(MODELS[name].model_fields)
     names = st.one_of(st.sampled_from(fields), st.sampled_from(fields), st.text(min_size=1, max_size=10))
     given_ = data.draw(st.dictionaries(names, ODD, min_size=1, max_size=3))
     try:
-        parameters = validate(name, given_)
+        parameters = validate(MODELS[name], given_)
     except StudyError as error:
         check_line(error, list(given_))
     else:
@@ -85,7 +143,7 @@ def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(PRESENT))
 def test_what_is_valid_makes_a_design_or_one_line(data: st.DataObject, name: str) -> None:
-    fields = sorted(set(MODELS[name].model_fields) & set(RIGHT))
+    fields = sorted(set(design_of(name).Parameters.model_fields) & set(RIGHT))
     given_ = {field: data.draw(RIGHT[field]) for field in data.draw(st.sets(st.sampled_from(fields), max_size=4))}
     try:
         chapter = open_chapter(name, given_)
@@ -123,7 +181,7 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "-y, long number": (("-y", f"updates: {10**300}"), "updates: got 1000"),
     "-b, truth for text": (("-b", coded("device: true")), "device: got True"),
     "-b, several": (("-b", coded("{preset: smoke, scheduler: 'localhost:1'}")), "scheduler: got 'localhost:1'"),
-}  # fmt: skip
+}
 FILES = {
     "-f, YAML": ("x.yaml", "preset: smoke\nlrs: '0.1,,1'\n", "lrs: got '0.1,,1'"),
     "-f, JSON": ("x.json", '{"preset": "smoke", "seeds": "2.5"}', "seeds: got '2.5'"),

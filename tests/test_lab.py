@@ -24,20 +24,30 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from warmup_study import ensemble, schedules, tasks
-from warmup_study.figures.lab import lab, labels
-from warmup_study.figures.style import OPTIMIZERS, WARMUPS
+from warmup_study import tasks
+from warmup_study.errors import StudyError
 from warmup_study.lab import setups
+from warmup_study.lab.figures import lab, labels
 from warmup_study.lab.instrument import Instrument, Patient
+from warmup_study.lab.parameters import Lab, Setup
 from warmup_study.lab.setups import OFFERED, glance, names, quantiles, rule, see, summary
-from warmup_study.optimizers import SETTINGS
-from warmup_study.parameters import Lab, Setup, checked, validate
-from warmup_study.paths import BATCH, NOTEBOOKS, StudyError, project_root
+from warmup_study.parameters import checked, validate
+from warmup_study.paths import BATCH, NOTEBOOKS, project_root
+from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
+from warmup_study.training import ensemble, schedules
+from warmup_study.training.optimizers import SETTINGS
 
 STORED = project_root() / "notebooks"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run")  # fmt: skip
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 def small(**changes: Any) -> Setup:
@@ -126,10 +136,10 @@ def test_setups_are_told_apart_by_what_differs() -> None:
         ({"seeds": 0}, "seeds: got 0; takes a whole number from 1 to 200"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)  # fmt: skip
+)
 def test_a_wrong_setting_is_one_line(values: dict[str, Any], line: str) -> None:
     with pytest.raises(StudyError) as problem:
-        validate("lab", values)
+        validate(Lab, values)
     assert str(problem.value).startswith(line)
 
 
@@ -260,10 +270,10 @@ def test_the_notebook_opens_with_the_defaults() -> None:
 
 SWEEP = """
 from pathlib import Path
-from warmup_study.experiment import Arm, Experiment
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
-from warmup_study.sweep import sweep
+from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
+from warmup_study.running.sweep import sweep
 
 arm = Arm(label="adam", optimizer=Optimizer(name="adam"), schedule=Schedule())
 seeds = tuple(range(10))
@@ -338,11 +348,24 @@ def jupyter_lab(root: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     own = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     own |= {"IPYTHONDIR": str(root / "ipython"), "PYDEVD_DISABLE_FILE_VALIDATION": "1", "WARMUP_STUDY_ROOT": str(root)}
-    settings = ("--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-                "--IdentityProvider.token=", f"--ServerApp.root_dir={root / 'notebooks'}")  # fmt: skip
+    settings = (
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={root / 'notebooks'}",
+    )
     with (root / "log").open("w") as log:
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *settings], cwd=root, env=os.environ | own,
-                                  stdout=log, stderr=log, start_new_session=True)  # fmt: skip
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *settings],
+            cwd=root,
+            env=os.environ | own,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
         try:
             address = f"http://127.0.0.1:{port}"
             answered(address, server, root / "log")

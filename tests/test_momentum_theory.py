@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from warmup_study import theory
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
 
 
 def test_the_parabola_by_hand() -> None:

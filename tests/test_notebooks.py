@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 from synthetic_runs import table
 
-from warmup_study import claims, store, verdicts
+from warmup_study.chapters import judging
+from warmup_study.claims import ledger
+from warmup_study.claims.table import table as claims_table
 from warmup_study.cli import main
-from warmup_study.paths import BATCH, CHAPTERS, Folders, StudyError, project_root
+from warmup_study.errors import StudyError
+from warmup_study.paths import BATCH, CHAPTERS, Folders, project_root
+from warmup_study.running import store
+from warmup_study.training.table import from_frame
 
 STORED = project_root() / "notebooks"
 PRESENT = [name for name in BATCH if (STORED / f"{name}.ipynb").exists()]
@@ -102,8 +107,8 @@ def test_chapter_leaves_runs_verdicts_figures_and_provenance(study: Study, name:
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["preset"] == "smoke" and provenance["notebooks"][name]["wall_seconds"] > 0
     assert set(provenance["notebooks"][name]["seeds"]) == set(runs["seed"])
-    entered = {row.id for row in verdicts.read(study.folders) if row.notebook == name}
-    assert entered == {row.id for row in claims.table() if row.notebook == name}
+    entered = {row.id for row in ledger.read(study.folders) if row.notebook == name}
+    assert entered == {row.id for row in claims_table() if row.notebook == name}
 
 
 @pytest.mark.parametrize("name", TESTED)
@@ -119,12 +124,12 @@ def test_figures_shown_are_the_figures_saved(study: Study, name: str) -> None:
         sidecar = json.loads((saved / f"{stem}.json").read_text(encoding="utf-8"))
         assert set(sidecar) == {"title", "alt", "caption", "maker", "preset", "notebook", "name"}
         assert all(sidecar.values()) and sidecar["preset"] == "smoke" and f"{name}-{sidecar['name']}" == stem
-    pointed_at = {row.figure for row in verdicts.read(study.folders) if row.notebook == name}
+    pointed_at = {row.figure for row in ledger.read(study.folders) if row.notebook == name}
     assert pointed_at <= set(figures), "a verdict points at a figure that is not there"
 
 
 def test_smoke_decides_nothing(study: Study) -> None:
-    rows = verdicts.read(study.folders)
+    rows = ledger.read(study.folders)
     assert rows and {row.verdict for row in rows} == {"inconclusive"}
     assert {row.id for row in rows if row.task == "all"} == {row.id for row in rows}
 
@@ -147,14 +152,14 @@ def test_verdicts_follow_from_the_tables_of_runs_alone(
     written = study.folders.results / "verdicts.json"
     assert (copy.results / "verdicts.json").read_bytes() == written.read_bytes()
     listed = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert listed == [[row.id, row.task, row.verdict] for row in verdicts.read(study.folders)]
+    assert listed == [[row.id, row.task, row.verdict] for row in ledger.read(study.folders)]
 
 
 def test_recomputing_nothing_or_damage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = Folders(tmp_path, "smoke")
     with pytest.raises(StudyError, match="no results of preset smoke"):
-        verdicts.recompute(folders)
-    store.write_runs(folders.results / f"{FIRST}.parquet", store.from_frame(table([])))
+        judging.recompute(folders)
+    store.write_runs(folders.results / f"{FIRST}.parquet", from_frame(table([])))
     content = (folders.results / f"{FIRST}.parquet").read_bytes()
     (folders.results / f"{FIRST}.parquet").write_bytes(content[:-9])
     assert main(["verdicts", "--preset", "smoke", "--output-dir", str(tmp_path)]) == 1

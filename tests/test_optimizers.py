@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from warmup_study.optimizers import SETTINGS, Optimizer, apply, coefficients, initial_state
+from warmup_study.training.optimizers import SETTINGS, Optimizer, apply, coefficients, initial_state
 
 UPDATES = 200
 SHAPES = {"weight": (3, 2), "bias": (4,)}

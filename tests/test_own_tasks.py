@@ -7,15 +7,16 @@ import pytest
 import torch
 from small_experiments import small
 
-from warmup_study import ensemble, streams, tasks
-from warmup_study.chapters import open_chapter
-from warmup_study.history import Plan, Run
-from warmup_study.optimizers import Optimizer
-from warmup_study.parameters import validate
-from warmup_study.paths import CHAPTERS, StudyError
-from warmup_study.schedules import Schedule
-from warmup_study.sweep import sweep
+from warmup_study import tasks
+from warmup_study.chapters import checked_parameters, open_chapter
+from warmup_study.errors import StudyError
+from warmup_study.paths import CHAPTERS
+from warmup_study.running.sweep import sweep
 from warmup_study.tasks import Task
+from warmup_study.training import batches, ensemble
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 OWN = ("users_networks:resnet", "users_networks:lstm", "users_networks:cancer")
 CHANCE = {"users_networks:cancer": 0.5}  # all others tell ten classes apart
@@ -30,7 +31,7 @@ def trained_alone(task: Task, seed: int, plan: Plan, lr: float) -> float:
     torch.manual_seed(seed)
     model = task.model()
     optimizer = torch.optim.SGD(model.parameters(), lr)
-    for picked in torch.as_tensor(streams.batch_order(seed, len(task.splits.train), plan.batch, plan.updates)):
+    for picked in torch.as_tensor(batches.batch_order(seed, len(task.splits.train), plan.batch, plan.updates)):
         optimizer.zero_grad()
         task.loss(model(task.splits.train.inputs[picked]), task.splits.train.targets[picked]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -74,7 +75,7 @@ def test_a_sweep_stores_its_runs_under_its_name(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name != "7_anchor_warmup"])
 def test_every_chapter_of_classes_takes_them(chapter: str) -> None:
     given = {"preset": "smoke", "task": ", ".join(OWN)}
-    assert validate(chapter, given).task_names == OWN
+    assert checked_parameters(chapter, given).task_names == OWN
     planned = {experiment.task.partition("+")[0] for experiment in open_chapter(chapter, given).experiments}
     assert planned >= set(OWN)
 

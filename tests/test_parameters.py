@@ -8,21 +8,24 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 
 from warmup_study import tasks
-from warmup_study.parameters import Parameters, SgdVsAdam, validate
-from warmup_study.paths import CHAPTERS, StudyError
+from warmup_study.chapters import checked_parameters
+from warmup_study.chapters.sgd_vs_adam.design import Parameters as SgdVsAdam
+from warmup_study.errors import StudyError
+from warmup_study.parameters import CommonParameters
+from warmup_study.paths import CHAPTERS
 
 FIRST = "1_sgd_vs_adam"
 
 
 def check(**given: Any) -> SgdVsAdam:
-    parameters = validate(FIRST, given)
+    parameters = checked_parameters(FIRST, given)
     assert isinstance(parameters, SgdVsAdam)
     return parameters
 
 
 def refusal(**given: Any) -> str:
     with pytest.raises(StudyError) as caught:
-        validate(FIRST, given)
+        checked_parameters(FIRST, given)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -36,7 +39,7 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("notebook", CHAPTERS)
 def test_every_chapter_takes_the_common_ones(notebook: str) -> None:
-    assert isinstance(validate(notebook, {"preset": "smoke"}), Parameters)
+    assert isinstance(checked_parameters(notebook, {"preset": "smoke"}), CommonParameters)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_a_mapping_that_is_no_kernels_is_taken_at_its_word() -> None:
 
 def test_unknown_notebook() -> None:
     with pytest.raises(StudyError, match="notebook: got 'zzz'; takes one of 1_sgd_vs_adam"):
-        validate("zzz", {})
+        checked_parameters("zzz", {})
 
 
 def test_tasks_are_loaded_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,15 +157,15 @@ def run_as_papermill(*cells: str) -> dict[str, Any]:
 
 def test_in_a_notebook_only_injected_names_count() -> None:
     cells = ('preset: str = "quick"\nseeds: int = 0', "# Parameters\npreset = 'smoke'\nseeds = '3'", "sedes = 5")
-    parameters = validate(FIRST, run_as_papermill(*cells, cells[0], cells[1]))
+    parameters = checked_parameters(FIRST, run_as_papermill(*cells, cells[0], cells[1]))
     assert (parameters.preset, parameters.seeds) == ("smoke", 3)
     for wrong in ("sedes", "In", "_seeds"):
         with pytest.raises(StudyError, match=f"{wrong}: no such parameter"):
-            validate(FIRST, run_as_papermill(cells[0], f"# Parameters\n{wrong} = 3"))
+            checked_parameters(FIRST, run_as_papermill(cells[0], f"# Parameters\n{wrong} = 3"))
 
 
 def test_a_cell_that_is_no_python_assigns_nothing() -> None:
-    assert validate(FIRST, {"In": ["", "# Parameters\n%matplotlib inline\nsedes = 1"]}).seeds == 0
+    assert checked_parameters(FIRST, {"In": ["", "# Parameters\n%matplotlib inline\nsedes = 1"]}).seeds == 0
 
 
 VALUES = st.one_of(
@@ -183,7 +186,7 @@ NAMES = st.one_of(st.sampled_from(sorted(SgdVsAdam.model_fields)), st.text(min_s
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
 def test_anything_is_either_right_or_one_line(given: dict[str, Any]) -> None:
     try:
-        parameters = validate(FIRST, given)
+        parameters = checked_parameters(FIRST, given)
     except StudyError as error:
         assert str(error).startswith(tuple(f"{name}: " for known in given for name in (known, repr(known))))
         assert len(str(error).splitlines()) == 1

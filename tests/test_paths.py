@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from warmup_study import paths
-from warmup_study.paths import Folders, StudyError, project_root, write_atomically
+from warmup_study.errors import StudyError
+from warmup_study.files import write_atomically
+from warmup_study.paths import Folders, project_root
 
 
 def test_root_is_the_checkout() -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from warmup_study import ensemble, streams, tasks, theory
-from warmup_study.history import Plan, Run
-from warmup_study.landscape import Landscape
-from warmup_study.optimizers import Optimizer
-from warmup_study.probes import PROBES, ProbeName, Sight, flat
-from warmup_study.schedules import Schedule
-from warmup_study.watch import Watch
+from warmup_study import tasks, theory
+from warmup_study.training import batches, ensemble
+from warmup_study.training.full_batch import Landscape
+from warmup_study.training.group_losses import Watch
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.probes import PROBES, ProbeName, Sight, flat
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 
 def sight(step: list[float], rate: float, descent: list[float]) -> Sight:
@@ -85,7 +86,7 @@ def test_alignment_is_the_cosine_with_autograds_full_gradient() -> None:
     )
     torch.manual_seed(2)
     model = task.model().double()
-    picked = streams.batch_order(2, len(task.splits.train), batch, 1)[0]
+    picked = batches.batch_order(2, len(task.splits.train), batch, 1)[0]
 
     def gradient(rows: slice | np.ndarray) -> torch.Tensor:
         loss = task.loss(model(task.splits.train.inputs[rows].double()), task.splits.train.targets[rows])

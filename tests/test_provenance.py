@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from warmup_study import provenance
-from warmup_study.paths import Folders, StudyError
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders
+from warmup_study.running import provenance
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ import nbformat
 import pandas as pd
 import pytest
 
-from warmup_study import chapters, store, verdicts
-from warmup_study.inference import Verdict
+from warmup_study import chapters
+from warmup_study.claims import ledger
+from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import CHAPTERS, Folders, project_root
+from warmup_study.running import store
 from warmup_study.tasks import text
 
 ROOT = project_root()
@@ -58,7 +60,7 @@ def test_figures_drawn_anew_from_the_tables_have_the_same_bytes(
         return store.read_runs(PUBLISHED.results / f"{chapter.name}.parquet")
 
     def stored_verdicts(chapter: chapters.Chapter, runs: pd.DataFrame) -> list[Verdict]:
-        return [row for row in verdicts.read(PUBLISHED) if row.notebook == chapter.name]
+        return [row for row in ledger.read(PUBLISHED) if row.notebook == chapter.name]
 
     monkeypatch.setattr(chapters.Chapter, "run", stored_runs)
     monkeypatch.setattr(chapters.Chapter, "judge", stored_verdicts)

@@ -18,12 +18,15 @@ from click.testing import CliRunner
 from papermill.cli import papermill
 from report_fixtures import finished_run
 
-from warmup_study import capacity, store, verdicts
+from warmup_study.bench import cluster_capacity
+from warmup_study.chapters import checked_parameters
+from warmup_study.claims import ledger
 from warmup_study.cli import main
-from warmup_study.parameters import validate
-from warmup_study.paths import Folders, StudyError, project_root
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders, project_root
 from warmup_study.report import Results
 from warmup_study.report.readme import SHOWN, filled
+from warmup_study.running import store
 
 ROOT = project_root()
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -155,7 +158,7 @@ def parameters(**expected: Any) -> Check:
         for cell in prepared(command, folder):
             exec(cell, namespace)
         namespace = {name: value for name, value in namespace.items() if not name.startswith("__")}
-        checked = validate(notebook_of(command), namespace).model_dump()
+        checked = checked_parameters(notebook_of(command), namespace).model_dump()
         assert {name: checked[name] for name in expected} == expected
 
     return check
@@ -191,7 +194,7 @@ def verdicts_anew(command: str, folder: Path) -> None:
     here.results.mkdir(parents=True)
     shutil.copy(PUBLISHED.results / f"{CHEAP}.parquet", here.results)
     assert main(shlex.split(command)[1:]) == 0
-    made, kept = ({(row.id, row.task): row for row in verdicts.read(place)} for place in (here, PUBLISHED))
+    made, kept = ({(row.id, row.task): row for row in ledger.read(place)} for place in (here, PUBLISHED))
     of_chapter = [key for key, row in kept.items() if row.notebook == CHEAP]
     assert of_chapter
     for key in of_chapter:
@@ -210,8 +213,8 @@ def readme_anew(command: str, folder: Path) -> None:
 
 
 def measured_capacity(command: str, _: Path) -> None:
-    assert f"-m {capacity.__name__} " in command
-    assert capacity.main(shlex.split(command)[-1:]) == 1  # the line's own address is none
+    assert f"-m {cluster_capacity.__name__} " in command
+    assert cluster_capacity.main(shlex.split(command)[-1:]) == 1  # the line's own address is none
 
 
 def dask(*tests: str) -> Check:
@@ -271,7 +274,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     '.venv/bin/dask ssh --nworkers 16 --nthreads 1 --remote-python "$PWD/.venv/bin/python" node1 node2 node3': (
         dask("test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks"),
     ),
-    ".venv/bin/python -m warmup_study.capacity tcp://host:port": (measured_capacity,),
+    ".venv/bin/python -m warmup_study.bench.cluster_capacity tcp://host:port": (measured_capacity,),
     ".venv/bin/warmup-study claims": (list_of_claims,),
     ".venv/bin/warmup-study readme": (readme_anew,),
     ".venv/bin/warmup-study verdicts --preset full": (verdicts_anew,),
@@ -299,7 +302,7 @@ def test_the_typing_error_ends_in_the_line_that_readme_shows() -> None:
     (shown,) = blocks("text")
     given = re.findall(r"`-p (\w+) (\d+)` ends in:", TEXT)
     with pytest.raises(StudyError) as caught:
-        validate("1_sgd_vs_adam", dict(given))
+        checked_parameters("1_sgd_vs_adam", dict(given))
     assert shown.strip() == f"StudyError: {caught.value}"
 
 
@@ -328,7 +331,7 @@ def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr[-3000:]
     results = Folders(tmp_path, "smoke")
     assert set(store.read_runs(results.results / "1_sgd_vs_adam.parquet")["task"]) == {"my_task:wine"}
-    assert {row.task for row in verdicts.read(results)} == {"all", "my_task:wine"}
+    assert {row.task for row in ledger.read(results)} == {"all", "my_task:wine"}
     cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
     said = [output for cell in cells for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
     assert any("runs on my_task:wine: " in output.data["text/markdown"] for output in said)

@@ -29,14 +29,16 @@ from report_fixtures import (
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from warmup_study import claims, report
-from warmup_study.paths import Folders, StudyError
-from warmup_study.report import gates, literature
+from warmup_study import report
+from warmup_study.claims.table import claim
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders
+from warmup_study.presentation.formatting import number
+from warmup_study.report import literature, page_checks
 from warmup_study.report.font import font_face
 from warmup_study.report.formulas import mathml
-from warmup_study.report.prose import typed_results
-from warmup_study.report.tidy import tidy
-from warmup_study.wording import number
+from warmup_study.report.html_cleanup import tidy
+from warmup_study.report.typed_numbers import typed_results
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -88,8 +90,12 @@ def test_every_claim_stands_on_the_page_with_its_word_the_decided_first(folders:
     page = built(folders)
     results = report.Results.read(folders)
     assert texts(page, "#answer .verdicts:not(.untested) .word") == [
-        "supported", "supported", "contradicted", "mixed", "inconclusive",
-    ]  # fmt: skip
+        "supported",
+        "supported",
+        "contradicted",
+        "mixed",
+        "inconclusive",
+    ]
     assert set(texts(page, ".untested .word")) == {"not run"}
     assert len(page.select("#answer .verdicts tbody tr")) == len(results.claims)
     assert len(page.select("#answer .verdicts .mark")) == len(results.claims)
@@ -98,9 +104,12 @@ def test_every_claim_stands_on_the_page_with_its_word_the_decided_first(folders:
 def test_verdict_rows_count_their_tasks_and_name_them(folders: Folders) -> None:
     tasks = built(folders).select("#answer .verdicts:not(.untested) td.count:last-child")
     assert [(cell["title"], cell.get_text().removeprefix("tasks: ")) for cell in tasks] == [
-        ("digits, mnist1d", "2"), ("digits, mnist1d", "2"), ("digits", "1"), ("all tasks", "all"),
         ("digits, mnist1d", "2"),
-    ]  # fmt: skip
+        ("digits, mnist1d", "2"),
+        ("digits", "1"),
+        ("all tasks", "all"),
+        ("digits, mnist1d", "2"),
+    ]
 
 
 def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
@@ -128,12 +137,14 @@ def test_findings_of_others_stand_beside_verdicts_that_differ(folders: Folders) 
 
 def test_findings_of_others_name_claims_and_verdicts_and_no_result() -> None:
     for entry in literature.entries():
-        assert claims.claim(entry["claim"]) and entry["expects"] in ("supported", "contradicted")
+        assert claim(entry["claim"]) and entry["expects"] in ("supported", "contradicted")
         assert typed_results(f"{entry['published']} {entry['reason']}") == []
 
 
-BENCH = {"machine": {"cpu": "AMD EPYC", "cores": 2, "system": "Linux"}, "table": [
-    {"workload": "MLP 64-32-32-10", "over_loops": 14.5, "over_jax": None, "of_floor": 0.41}]}  # fmt: skip
+BENCH = {
+    "machine": {"cpu": "AMD EPYC", "cores": 2, "system": "Linux"},
+    "table": [{"workload": "MLP 64-32-32-10", "over_loops": 14.5, "over_jax": None, "of_floor": 0.41}],
+}
 
 
 def with_bench(folders: Folders, content: Any) -> None:
@@ -175,8 +186,10 @@ def test_provenance_is_short(folders: Folders) -> None:
     (folders.results / "provenance.json").write_text(json.dumps(content | {"notebooks": {CHAPTER: record}}))
     rows = texts(built(folders), "#provenance tbody tr")
     assert rows[1:] == [
-        "dirty no", "versions torch 2.13.0, numpy 2.4.6", f"{CHAPTER} 24.13 0–3, 9 0a1b2c3d4e, with changes",
-    ]  # fmt: skip
+        "dirty no",
+        "versions torch 2.13.0, numpy 2.4.6",
+        f"{CHAPTER} 24.13 0–3, 9 0a1b2c3d4e, with changes",
+    ]
 
 
 def test_whole_task_table_is_folded_claim_by_claim(folders: Folders) -> None:
@@ -230,7 +243,7 @@ def test_figure_has_words_maker_and_data(folders: Folders) -> None:
     image = figure.select_one("img")
     assert image and unquote(str(image["src"]).partition(",")[2]).startswith("<svg")
     assert "two bowls" in str(image["alt"])
-    assert "warmup_study.figures.curves.lr_curves" in figure.get_text()
+    assert "warmup_study.chapters.sgd_vs_adam.figures.lr_curves" in figure.get_text()
     assert figure.select_one(f'a[href="../data/results/quick/{CHAPTER}.parquet"]')
 
 
@@ -384,23 +397,37 @@ def test_gate_on_a_figure_without_words(folders: Folders) -> None:
 
 
 def test_gate_on_size(folders: Folders) -> None:
-    with_cell(folders, "show()", html(f"<p>{'x' * gates.LARGEST_PAGE}</p>"))
+    with_cell(folders, "show()", html(f"<p>{'x' * page_checks.LARGEST_PAGE}</p>"))
     refused(folders, "has 5.. MB, more than 5")
 
 
 @pytest.mark.parametrize(
-    "formula", [r"x \label{a}", r"\operatorname*{min} x", r"\nosuchcommand{x}", r"\begin{aligned} a &= b \end{aligned}",
-                r"x_1_2", r"\left( x"],
-)  # fmt: skip
+    "formula",
+    [
+        r"x \label{a}",
+        r"\operatorname*{min} x",
+        r"\nosuchcommand{x}",
+        r"\begin{aligned} a &= b \end{aligned}",
+        r"x_1_2",
+        r"\left( x",
+    ],
+)
 def test_gate_on_formulas(folders: Folders, formula: str) -> None:
     with_cell(folders, f"The formula $${formula}$$ fails.")
     refused(folders, "formula")
 
 
 @pytest.mark.parametrize(
-    "formula", [r"\eta_i = \eta \min(1, i/n)", r"\hat m_t / (\sqrt{\hat v_t} + \epsilon)", r"\lVert g \rVert",
-                r"\begin{cases} 0 & i \le n \\ 1 & i > n \end{cases}", r"\mathbb{E}[g^2]", r"\Delta\theta"],
-)  # fmt: skip
+    "formula",
+    [
+        r"\eta_i = \eta \min(1, i/n)",
+        r"\hat m_t / (\sqrt{\hat v_t} + \epsilon)",
+        r"\lVert g \rVert",
+        r"\begin{cases} 0 & i \le n \\ 1 & i > n \end{cases}",
+        r"\mathbb{E}[g^2]",
+        r"\Delta\theta",
+    ],
+)
 def test_formulas_that_the_study_needs(formula: str) -> None:
     element = BeautifulSoup(mathml(formula), "html.parser")
     assert element.math and "\\" not in element.get_text()
@@ -423,9 +450,19 @@ def test_gate_on_a_character_that_the_font_lacks() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Adam gains 0.148.", "It fell by 12 %.", "by 12%", "with n = 37 seeds", "3.7× faster", "a 4-fold gain",
-             "−0.31 in all", "a rate of 3e-3", "won 7 times"],
-)  # fmt: skip
+    "text",
+    [
+        "Adam gains 0.148.",
+        "It fell by 12 %.",
+        "by 12%",
+        "with n = 37 seeds",
+        "3.7× faster",
+        "a 4-fold gain",
+        "−0.31 in all",
+        "a rate of 3e-3",
+        "won 7 times",
+    ],
+)
 def test_gate_on_typed_numbers(folders: Folders, text: str) -> None:
     with_cell(folders, text)
     refused(folders, f"{CHAPTER} types the number")
@@ -437,10 +474,22 @@ def test_gate_on_numbers_typed_into_code(folders: Folders) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["$x = 0.148$ and `0.148`", "[Goyal](https://arxiv.org/abs/1706.02677), arXiv:1706.02677", "Python 3.11",
-             "with $\\beta_2$ at 0.999", "a 95 % interval", "version 2.13.0", "section 2.1", "in 2017", "update 1",
-             "10 classes", "```\n0.148\n```", "<https://example.org/0.148>"],
-)  # fmt: skip
+    "text",
+    [
+        "$x = 0.148$ and `0.148`",
+        "[Goyal](https://arxiv.org/abs/1706.02677), arXiv:1706.02677",
+        "Python 3.11",
+        "with $\\beta_2$ at 0.999",
+        "a 95 % interval",
+        "version 2.13.0",
+        "section 2.1",
+        "in 2017",
+        "update 1",
+        "10 classes",
+        "```\n0.148\n```",
+        "<https://example.org/0.148>",
+    ],
+)
 def test_numbers_that_may_be_typed(text: str) -> None:
     assert typed_results(text) == []
 
@@ -485,8 +534,15 @@ def test_stored_verdicts_notebook_passes_the_gate_on_numbers() -> None:
 
 # ------------------------------------------------------------------------------------------------------ in a browser
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run")  # fmt: skip
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 @pytest.fixture(scope="module")

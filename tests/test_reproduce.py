@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from small_experiments import arm, small
 
-from warmup_study import chapters, reproduce, store, sweep
+from warmup_study import chapters, reproduce
 from warmup_study.cli import main
-from warmup_study.paths import Folders, StudyError
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders
+from warmup_study.running import store, sweep
+from warmup_study.training.table import from_frame
 
 NAME = "3_momentum"
 
@@ -20,13 +23,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     folders = Folders(tmp_path_factory.mktemp("published"), "smoke")
     opened = chapters.open_chapter(NAME, {"preset": "smoke"})
     runs = sweep.sweep(opened.experiments, folders.cache, processes=0)
-    store.write_runs(folders.results / f"{NAME}.parquet", store.from_frame(runs))
+    store.write_runs(folders.results / f"{NAME}.parquet", from_frame(runs))
     return folders
 
 
 def tampered(root: Path, change: pd.DataFrame) -> Folders:
     folders = Folders(root, "smoke")
-    store.write_runs(folders.results / f"{NAME}.parquet", store.from_frame(change))
+    store.write_runs(folders.results / f"{NAME}.parquet", from_frame(change))
     return folders
 
 

@@ -17,7 +17,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from report_fixtures import CHAPTER, finished_run, verdict, write_notebook
 
-from warmup_study.paths import StudyError, project_root
+from warmup_study.errors import StudyError
+from warmup_study.paths import project_root
 from warmup_study.report import build
 from warmup_study.tasks import text
 
@@ -123,9 +124,15 @@ def test_a_script_in_the_error_of_a_failed_chapter_never_runs(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "content",
-    [SCRIPT, "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", '<a href="javascript:alert(1)">a</a>',
-     "<iframe src='x'></iframe>", "<svg onload=alert(1)></svg>"],
-)  # fmt: skip
+    [
+        SCRIPT,
+        "<img src=x onerror=alert(1)>",
+        "[a](javascript:alert(1))",
+        '<a href="javascript:alert(1)">a</a>',
+        "<iframe src='x'></iframe>",
+        "<svg onload=alert(1)></svg>",
+    ],
+)
 def test_what_could_run_in_a_chapters_own_words_is_refused_or_defused(tmp_path: Path, content: str) -> None:
     words = new_output("display_data", {"text/markdown": f"Trained on {content}."})
     try:
@@ -162,8 +169,10 @@ def shipped() -> list[Path]:
     """Every tracked file, and whatever is rendered but not tracked yet."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     named = [ROOT / name for name in listed.split("\0") if name]
     return [path for path in {*named, *(ROOT / "report").glob("*.html")} if path.is_file()]
 

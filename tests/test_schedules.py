@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim import lr_scheduler
 
-from warmup_study.optimizers import Optimizer, coefficients
-from warmup_study.paths import StudyError
-from warmup_study.schedules import Schedule, audit_reference, factor, learning_rates
+from warmup_study.errors import StudyError
+from warmup_study.training.optimizers import Optimizer, coefficients
+from warmup_study.training.schedules import Schedule, audit_reference, factor, learning_rates
 
 WARMUPS = ("none", "zero", "constant", "ramp", "polynomial", "exponential", "untuned")
 MOMENTS = ("first_moment", "second_moment", "rectified")

@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from small_experiments import ARMS, small
 
-from warmup_study import store
-from warmup_study.paths import StudyError
-from warmup_study.trainer import train_chunk
+from warmup_study.errors import StudyError
+from warmup_study.running import store
+from warmup_study.training.table import RUNS, from_frame, table_of, to_frame
+from warmup_study.training.trainer import train_chunk
 
 NAME = "0123456789abcdef0123"
 
@@ -33,11 +34,11 @@ def stored(tmp_path: Path, table: pa.Table) -> Path:
 
 def test_runs_come_back_as_they_were(stored: Path, table: pa.Table) -> None:
     back = store.read_chunk(stored, NAME)
-    assert back is not None and back.schema.equals(store.RUNS)
-    pd.testing.assert_frame_equal(store.to_frame(back), store.to_frame(table))
-    again = store.from_frame(store.to_frame(back))
-    pd.testing.assert_frame_equal(store.to_frame(again), store.to_frame(table))
-    assert again.schema.remove_metadata().equals(store.RUNS)
+    assert back is not None and back.schema.equals(RUNS)
+    pd.testing.assert_frame_equal(to_frame(back), to_frame(table))
+    again = from_frame(to_frame(back))
+    pd.testing.assert_frame_equal(to_frame(again), to_frame(table))
+    assert again.schema.remove_metadata().equals(RUNS)
 
 
 def test_lists_and_nulls_keep_their_kind(stored: Path) -> None:
@@ -58,7 +59,7 @@ def test_extreme_numbers_come_back_to_the_bit(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"task": "ü, “x”", "test_loss": value, "validation_curve": [value]} for value in values
     ]
-    store.write_runs(tmp_path / "x.parquet", store.table_of(rows), NAME)
+    store.write_runs(tmp_path / "x.parquet", table_of(rows), NAME)
     runs = store.read_runs(tmp_path / "x.parquet")
     assert runs["test_loss"].to_numpy().tobytes() == np.array(values).tobytes()
     assert [curve[0] for curve in runs["validation_curve"]] == pytest.approx(
@@ -77,7 +78,7 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path, table: p
     path = tmp_path / "lr=0.1" / "seed=3 ü" / "x.parquet"
     store.write_runs(path, table, NAME)
     assert store.read_chunk(path, NAME) is not None
-    assert list(store.read_runs(path)) == store.RUNS.names
+    assert list(store.read_runs(path)) == RUNS.names
 
 
 @pytest.mark.parametrize("identity", ["", "0123456789abcdef0124", NAME.upper()])

@@ -10,18 +10,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from warmup_study import endpoints, sweep
 from warmup_study.chapters import TARGET, open_chapter
-from warmup_study.claims import (
-    anchor_warmup,
-    attention_and_decay,
-    mechanism,
-    momentum,
-    sgd_vs_adam,
-    skew,
-    zero_vs_ramped_warmup,
-)
-from warmup_study.inference import Effect
+from warmup_study.chapters.anchor_warmup import analysis as anchor_warmup
+from warmup_study.chapters.attention_and_decay import analysis as attention_and_decay
+from warmup_study.chapters.early_examples.analysis import skew
+from warmup_study.chapters.mechanism import analysis as mechanism
+from warmup_study.chapters.momentum import analysis as momentum
+from warmup_study.chapters.sgd_vs_adam import analysis as sgd_vs_adam
+from warmup_study.chapters.zero_vs_ramped_warmup import analysis as zero_vs_ramped_warmup
+from warmup_study.running import sweep
+from warmup_study.statistics import endpoints
+from warmup_study.statistics.bootstrap import Effect
 
 Found = Mapping[str, Mapping[Any, Effect] | None]
 SWAPS: dict[str, tuple[Callable[[pd.DataFrame], Found], tuple[str, str], Callable[[Any], bool]]] = {

@@ -16,12 +16,12 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from small_experiments import ARMS, arm, hear_interrupts, small
 
-from warmup_study import store
-from warmup_study.experiment import Chunk, Experiment
-from warmup_study.paths import StudyError
-from warmup_study.store import Cache
-from warmup_study.sweep import available_cores, sweep
-from warmup_study.workers import train_and_store
+from warmup_study.errors import StudyError
+from warmup_study.running.local import train_and_store
+from warmup_study.running.store import Cache
+from warmup_study.running.sweep import available_cores, sweep
+from warmup_study.training.experiment import Chunk, Experiment
+from warmup_study.training.table import RUNS
 
 EXPERIMENTS = (small(lrs=(0.001, 0.01, 0.1)), small(part="other", arms=(arm("sgd"), arm("nesterov"))))
 CHUNKS = tuple(chunk for experiment in EXPERIMENTS for chunk in experiment.chunks())
@@ -88,7 +88,7 @@ def test_every_run_has_one_row_in_the_order_of_the_experiments(swept: tuple[pd.D
     runs, folder = swept
     cells = [(c.part, c.task, arm.label, seed, c.lr * arm.lr_scale) for c in CHUNKS for arm, seed in c.cells]
     assert list(runs[["part", "task", "arm", "seed", "lr"]].itertuples(index=False, name=None)) == cells
-    assert list(runs) == store.RUNS.names
+    assert list(runs) == RUNS.names
     assert (runs["lr_audit"] == 0).all() and (runs["role"] == "selection").sum() == 2 * 2 * len(CHUNKS)
     assert set(stamps(folder)) == {f"{chunk.id}.parquet" for chunk in CHUNKS}
 
@@ -180,7 +180,7 @@ import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from small_experiments import small
-from warmup_study.sweep import sweep
+from warmup_study.running.sweep import sweep
 short = small(updates=9, lrs=(0.1,))
 long = [small(updates=30_000, task="mishaps:slow", lrs=(0.1,), part=f"part {{k}}") for k in range(3)]
 sweep([short, *long], Path({cache!r}), 2)
@@ -207,9 +207,13 @@ def driver(own_tasks: str, tmp_path: Path) -> Iterator[Driver]:
     code = SLOW.format(paths=paths, cache=str(tmp_path / "cache"))
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, start_new_session=True,
+        [sys.executable, "-c", code],
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
         preexec_fn=hear_interrupts,
-    ) as process:  # fmt: skip
+    ) as process:
         try:
             yield Driver(process, wait_for_workers(process, tmp_path))
         finally:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from warmup_study import ensemble, tasks
-from warmup_study.history import Plan, Run
-from warmup_study.optimizers import Optimizer
-from warmup_study.paths import StudyError
-from warmup_study.schedules import Schedule
+from warmup_study import tasks
+from warmup_study.errors import StudyError
 from warmup_study.tasks import Split, Task, mnist1d, text
+from warmup_study.training import ensemble
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.run import Plan, Run
+from warmup_study.training.schedules import Schedule
 
 SIZES = {"digits": (1257, 270, 270), "mnist1d": (3500, 750, 750), "text": (2048, 256, 256)}
 LYING = "WARMUP_STUDY_DATA" in os.environ and (Path(os.environ["WARMUP_STUDY_DATA"]) / text.FILE).exists()
@@ -71,10 +72,12 @@ def test_splits_are_the_same_in_every_process() -> None:
     outputs = {
         subprocess.run(
             [sys.executable, "-c", f"import numpy; numpy.random.seed({seed})\n{code}"],
-            capture_output=True, text=True, check=True,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for seed in (1, 2)
-    }  # fmt: skip
+    }
     assert len(outputs) == 1 and len(outputs.pop().split()) == len(HAD)
 
 

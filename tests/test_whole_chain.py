@@ -15,11 +15,14 @@ import pytest
 from scipy import stats
 from small_experiments import arm, small
 
-from warmup_study import claims
 from warmup_study.claims.evidence import GAINS
-from warmup_study.inference import Effect, Verdict, judge, paired_effect, with_holm
-from warmup_study.schedules import Schedule
-from warmup_study.sweep import sweep
+from warmup_study.claims.table import margin
+from warmup_study.claims.table import table as claims_table
+from warmup_study.claims.verdict import Verdict, with_holm
+from warmup_study.running.sweep import sweep
+from warmup_study.statistics.bootstrap import Effect, paired_effect
+from warmup_study.statistics.decisions import judge
+from warmup_study.training.schedules import Schedule
 
 SELECTION, CONFIRMATION = 4, 6
 FEW, REPLICATIONS = 20, 200
@@ -28,7 +31,7 @@ LRS = tuple(2.0**k for k in range(-5, 2))
 MANY = {"tuned_loss": (40, 120), "lr_sensitivity": (10, 30), "max_trainable_lr": (10, 30)}
 """Selection and confirmation seeds at which power is asked for: those of the full preset, four times as many where the
 best rate is picked anew: there 60 find but three in four of these effects on this noisy task."""
-CLAIMS = [row.id for row in claims.table()][: len(GAINS)]  # any three: one for each endpoint
+CLAIMS = [row.id for row in claims_table()][: len(GAINS)]  # any three: one for each endpoint
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,16 @@ def pool_of(replications: int, folder: Path, paired: bool = False) -> Pool:
         schedule = Schedule(warmup="ramp", length=2) if paired and place else Schedule()
         seeds = {role: tuple(range(first * (k + 1), first * (k + 1) + n)) for k, (role, n) in enumerate(counts.items())}
         design = small(
-            task="tiny_tasks:curve", arms=(arm("sgd", schedule, label=name),), lrs=LRS, updates=40,
-            batch=8, evaluate_every=40, probed=(), probes=(), **seeds,
-        )  # fmt: skip
+            task="tiny_tasks:curve",
+            arms=(arm("sgd", schedule, label=name),),
+            lrs=LRS,
+            updates=40,
+            batch=8,
+            evaluate_every=40,
+            probed=(),
+            probes=(),
+            **seeds,
+        )
         found[name] = sweep([design], folder, processes=0)
     return Pool(found)
 
@@ -102,7 +112,7 @@ def verdicts(effects: dict[str, Effect], least: dict[str, float]) -> list[Verdic
 
 def false_verdicts(pool: Pool, replications: int, margins: bool) -> int:
     """How many replications of equal arms have a verdict on any endpoint."""
-    least = {endpoint: claims.margin(endpoint).value if margins else 0.0 for endpoint in GAINS}
+    least = {endpoint: margin(endpoint).value if margins else 0.0 for endpoint in GAINS}
     wrong = 0
     for number in range(replications):
         pair = pool.pair(number, SELECTION, CONFIRMATION, slice(None))
@@ -145,7 +155,7 @@ def planted(pair: tuple[pd.DataFrame, pd.DataFrame], endpoint: str, size: float)
 @pytest.mark.parametrize("endpoint", GAINS)
 def test_a_planted_effect_of_the_smallest_size_of_interest_is_found(twins: Pool, endpoint: str) -> None:
     """Found: the interval lies on the effect's side of zero. To be above the margin, an effect must exceed it."""
-    least, counts = claims.margin(endpoint).value, MANY[endpoint]
+    least, counts = margin(endpoint).value, MANY[endpoint]
     trials = min(REPLICATIONS * SELECTION // counts[0], REPLICATIONS * CONFIRMATION // counts[1])
     found = []
     for dealt, number in product(range(DEALS), range(trials)):

@@ -16,9 +16,16 @@ def curve() -> Task:
     noise = 0.1 * torch.randn(inputs.shape, generator=chance)
     pairs = zip(torch.split(inputs, SIZES), torch.split(torch.sin(3 * inputs) + noise, SIZES), strict=True)
     return Task(
-        "curve", "a noisy curve, nine weights", model, Splits(*(Split(x, y) for x, y in pairs)),
-        loss=functional.mse_loss, error=functional.mse_loss, batch=8, stack=1000, worth_compiling=10**9,
-    )  # fmt: skip
+        "curve",
+        "a noisy curve, nine weights",
+        model,
+        Splits(*(Split(x, y) for x, y in pairs)),
+        loss=functional.mse_loss,
+        error=functional.mse_loss,
+        batch=8,
+        stack=1000,
+        worth_compiling=10**9,
+    )
 
 
 def model() -> nn.Module:

@@ -67,8 +67,9 @@ def _shaped(*shape: int) -> Splits:
 
 def _residual() -> nn.Module:
     stem = nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.GroupNorm(2, 8), nn.ReLU()
-    return nn.Sequential(*stem, Block(8, 8, 1), Block(8, 16, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(16, 10))  # fmt: skip
+    return nn.Sequential(
+        *stem, Block(8, 8, 1), Block(8, 16, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)
+    )
 
 
 def resnet() -> Task:
@@ -84,10 +85,11 @@ def cancer() -> Task:
     raw = stratified_splits(measured.astype(np.float32), kind.astype(np.int64), held_out=0.2)
     mean, deviation = raw.train.inputs.mean(0), raw.train.inputs.std(0)
     return Task(
-        "cancer", "breast cancer, MLP with 1 hidden layer",
+        "cancer",
+        "breast cancer, MLP with 1 hidden layer",
         lambda: nn.Sequential(nn.Linear(30, 16), nn.Tanh(), nn.Linear(16, 2)),
         Splits(*(Split((split.inputs - mean) / deviation, split.targets) for split in raw)),
-    )  # fmt: skip
+    )
 
 
 def torchs_lstm() -> Task:

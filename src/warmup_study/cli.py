@@ -4,9 +4,11 @@ import argparse
 import os
 import sys
 
-from warmup_study import reproduce, verdicts
-from warmup_study.claims import table
-from warmup_study.paths import PRESETS, Folders, StudyError
+from warmup_study import reproduce
+from warmup_study.chapters import judging
+from warmup_study.claims.table import table
+from warmup_study.errors import StudyError
+from warmup_study.paths import PRESETS, Folders
 from warmup_study.report import build
 from warmup_study.report.readme import refresh
 
@@ -58,7 +60,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def _verdicts(options: argparse.Namespace) -> None:
     """Print a line per verdict made anew: claim, task, verdict."""
-    for row in verdicts.recompute(Folders.of(options.output_dir, options.preset)):
+    for row in judging.recompute(Folders.of(options.output_dir, options.preset)):
         print(f"{row.id:20} {row.task:20} {row.verdict}")
 
 

@@ -1,18 +1,13 @@
-"""Where things lie: the notebooks' names, the output folders, atomic writing, and the study's own error."""
+"""Where things lie: the notebooks' names and the output folders."""
 
-import contextlib
 import os
-import sys
 import tempfile
 import tomllib
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-if sys.platform != "win32":
-    import fcntl
+from warmup_study.errors import StudyError
 
 CHAPTERS = (
     "1_sgd_vs_adam",
@@ -34,18 +29,6 @@ NOTEBOOKS = (*BATCH, "lab")
 Preset = Literal["smoke", "quick", "full"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 """Sizes of the study, smallest first. They change sizes only, never rules."""
-
-
-class StudyError(Exception):
-    """An error whose message is one clear line for the reader, shown in notebooks without a traceback."""
-
-    def __str__(self) -> str:
-        """The message on one line, whatever was put into it."""
-        return " ".join(super().__str__().split())
-
-    def _render_traceback_(self) -> list[str]:
-        """Lines that IPython prints in place of a traceback."""
-        return [f"StudyError: {self}"]
 
 
 def project_root() -> Path:
@@ -116,51 +99,3 @@ def _try_writing(folder: Path) -> None:
     nearest = next(place for place in (folder, *folder.parents) if place.exists())
     with tempfile.TemporaryFile(dir=nearest):
         pass
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder`, made where it is missing, against other processes that lock it; its lock ends with its holder.
-
-    Raises StudyError where the folder cannot be made. Where the system has no such locks, nobody is held up.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise StudyError(f"cannot write {folder}: {error.strerror or error}") from error
-    if place is None:
-        yield
-        return
-    try:
-        with contextlib.suppress(OSError):  # some network file systems know no locks
-            fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8): whatever happens, `path` holds all of the old or all of the new.
-
-    Makes the parent folders. Raises StudyError where the system refuses.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_synced(part, data)
-        os.replace(part, path)
-    except OSError as error:
-        raise StudyError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, or never made
-            part.unlink()
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and push it to the disk, lest a crash leave a full-length file of zeros."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from warmup_study import chapters, store, workers
-from warmup_study.experiment import Chunk
-from warmup_study.paths import CHAPTERS, Folders, StudyError
-from warmup_study.store import Cache
-from warmup_study.sweep import available_cores
+from warmup_study import chapters
+from warmup_study.errors import StudyError
+from warmup_study.paths import CHAPTERS, Folders
+from warmup_study.running import local, store
+from warmup_study.running.store import Cache
+from warmup_study.running.sweep import available_cores
+from warmup_study.training.experiment import Chunk
+from warmup_study.training.table import from_frame, to_frame
 
 # What holds on another kind of machine: the share of runs that end alike, the median |log ratio| of test losses, and
 # the median distance, in updates, of the steps at which a run diverged.
@@ -61,7 +64,7 @@ def _compare(name: str, folders: Folders, share: float, seed: int, processes: in
     pairs = _chosen(name, folders, share, seed)
     stored = pa.concat_tables([rows for _, rows in pairs])
     trained = _trained([chunk for chunk, _ in pairs], processes)
-    old, new = (store.to_frame(table) for table in (stored, trained))
+    old, new = (to_frame(table) for table in (stored, trained))
     equal = sum(before == now for before, now in zip(_lines(old), _lines(new), strict=True))
     same_end = int((old["status"] == new["status"]).sum())
     return Comparison(name, len(pairs), len(old), equal, same_end, _deviation(old, new), _step_gap(old, new))
@@ -69,7 +72,7 @@ def _compare(name: str, folders: Folders, share: float, seed: int, processes: in
 
 def _chosen(name: str, folders: Folders, share: float, seed: int) -> list[tuple[Chunk, pa.Table]]:
     """Chunks drawn by chance, each with its rows of the stored table."""
-    table = store.from_frame(store.read_runs(folders.results / f"{name}.parquet"))
+    table = from_frame(store.read_runs(folders.results / f"{name}.parquet"))
     opened = chapters.open_chapter(name, {"preset": folders.preset})
     chunks = [chunk for experiment in opened.experiments for chunk in experiment.chunks()]
     starts = np.cumsum([0, *(len(chunk.cells) for chunk in chunks)])
@@ -83,14 +86,14 @@ def _trained(chunks: list[Chunk], processes: int) -> pa.Table:
     """The chunks trained now, whatever the study's own cache may hold."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
-        for _ in workers.finished(chunks, cache, min(processes, len(chunks))):
+        for _ in local.finished(chunks, cache, min(processes, len(chunks))):
             pass
         return pa.concat_tables([table for chunk in chunks if (table := cache.get(chunk)) is not None])
 
 
 def _lines(runs: pd.DataFrame) -> list[str]:
     """Each run as text that tells apart any two floats and holds one nan equal to another."""
-    return [repr(row) for row in store.from_frame(runs).drop_columns(_AFTERWARDS).to_pylist()]
+    return [repr(row) for row in from_frame(runs).drop_columns(_AFTERWARDS).to_pylist()]
 
 
 def _deviation(old: pd.DataFrame, new: pd.DataFrame) -> float:

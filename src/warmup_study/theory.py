@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from warmup_study import optimizers, schedules
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
+from warmup_study.training import optimizers, schedules
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
 
 _DRAWS = 20_000
 

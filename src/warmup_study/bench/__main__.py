@@ -6,22 +6,14 @@ import statistics
 import tempfile
 from typing import Any
 
-from warmup_study import provenance
-from warmup_study.bench import floor
-from warmup_study.bench.contenders import (
-    JAX,
-    LOOPS,
-    OURS,
-    Team,
-    compile_seconds,
-    contenders,
-    one_per_core,
-    pinned,
-)
+from warmup_study.bench import matmul_bound
+from warmup_study.bench.figures import speed
 from warmup_study.bench.scaling import devices, scaling
+from warmup_study.bench.torch_loops import JAX, LOOPS, OURS, Team, compile_seconds, contenders, one_per_core, pinned
 from warmup_study.bench.workloads import BATCH, WORKLOADS, Workload
-from warmup_study.figures.bench import speed
-from warmup_study.paths import project_root, write_atomically
+from warmup_study.files import write_atomically
+from warmup_study.paths import project_root
+from warmup_study.running import provenance
 
 ROUNDS = 7
 PRODUCTS = "batched products"
@@ -29,7 +21,7 @@ PRODUCTS = "batched products"
 
 def main() -> None:
     """Measure all and write it down."""
-    teams = contenders() | {PRODUCTS: one_per_core(floor.product_operations)}
+    teams = contenders() | {PRODUCTS: one_per_core(matmul_bound.product_operations)}
     table = [_row(workload, measure(teams, workload)) for workload in WORKLOADS]
     for team in teams.values():
         team.dismiss()
@@ -55,7 +47,7 @@ def measure(teams: dict[str, Team], workload: Workload) -> dict[str, float]:
 
 def _row(workload: Workload, rates: dict[str, float]) -> dict[str, Any]:
     """Ratios of the ensemble to its peers and to the floor, printed as they come."""
-    operations, products = floor.operations(workload), rates.pop(PRODUCTS)
+    operations, products = matmul_bound.operations(workload), rates.pop(PRODUCTS)
     rivals = [rate for name, rate in rates.items() if name.startswith(JAX)]
     row = {
         "workload": workload.title,
@@ -63,7 +55,7 @@ def _row(workload: Workload, rates: dict[str, float]) -> dict[str, Any]:
         "over_jax": rates[OURS] / max(rivals) if rivals else None,
         "of_floor": rates[OURS] * operations / products,
         "operations": operations,
-        "bytes_moved": floor.bytes_moved(workload),
+        "bytes_moved": matmul_bound.bytes_moved(workload),
         "products_per_second": products,
         "updates_per_second": rates,
     }

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from warmup_study.experiment import Arm, Experiment
-from warmup_study.optimizers import Optimizer
-from warmup_study.schedules import Schedule
-from warmup_study.sweep import sweep
+from warmup_study.running.sweep import sweep
+from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
 
 RUNS = (10, 100, 1_000, 10_000)
 UPDATES = 200

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from warmup_study.models import mlp
 from warmup_study.tasks import Task, digits
+from warmup_study.tasks.networks import mlp
 
 LR = 1e-3
 BATCH = 64

@@ -11,14 +11,19 @@ from IPython.display import display
 from pandas.io.formats.style import Styler
 from pydantic import ValidationError
 
-from warmup_study import claims, controls, endpoints, provenance, store, sweep, verdicts
+from warmup_study.chapters import judging
 from warmup_study.chapters.sizes import device_of
-from warmup_study.experiment import Experiment
-from warmup_study.figures.canvas import StudyFigure
-from warmup_study.inference import Verdict
-from warmup_study.parameters import Parameters, validate
-from warmup_study.paths import Folders, StudyError
-from warmup_study.wording import say
+from warmup_study.claims.table import table as claims_table
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.parameters import CommonParameters, validate
+from warmup_study.paths import CHAPTERS, Folders
+from warmup_study.presentation.canvas import StudyFigure
+from warmup_study.presentation.display import say
+from warmup_study.running import provenance, sanity_checks, store, sweep
+from warmup_study.statistics import endpoints
+from warmup_study.training.experiment import Experiment
+from warmup_study.training.table import from_frame
 
 TARGET = 0.25  # share of the loss at initialisation that counts as trained, for steps_to_target
 
@@ -28,7 +33,7 @@ class Chapter:
     """One notebook's run: validated parameters, what they make it train, and the tests that belong to its name."""
 
     name: str
-    parameters: Parameters
+    parameters: CommonParameters
     experiments: tuple[Experiment, ...]
     started: float
 
@@ -42,21 +47,21 @@ class Chapter:
 
         The controls come first: raises ``StudyError`` where one of them fails.
         """
-        controls.check(self.folders.cache, device_of(self.parameters))
+        sanity_checks.check(self.folders.cache, device_of(self.parameters))
         runs, seconds = sweep.timed_sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
         runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
-        store.write_runs(self.folders.results / f"{self.name}.parquet", store.from_frame(runs))
+        store.write_runs(self.folders.results / f"{self.name}.parquet", from_frame(runs))
         wall, seeds = time.perf_counter() - self.started, map(int, runs["seed"].unique())
         provenance.record(self.folders, self.name, seeds, wall_seconds=wall, training_seconds=seconds)
         return runs
 
     def judge(self, runs: pd.DataFrame) -> list[Verdict]:
         """The chapter's verdicts, adjusted for all claims tested so far and entered in verdicts.json."""
-        return verdicts.enter(self.folders, self.name, verdicts.judge(self.name, runs))
+        return judging.enter(self.folders, self.name, judging.judge(self.name, runs))
 
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
-        mine = [row for row in claims.table() if self.name in (row.notebook, *row.also)]
+        mine = [row for row in claims_table() if self.name in (row.notebook, *row.also)]
         columns = ["id", "source", "rule", "margin", "unit"]
         table = pd.DataFrame([row.model_dump() for row in mine])[columns]
         return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
@@ -75,16 +80,28 @@ class Chapter:
         display(figure.save(self.folders, self.name, name))
 
 
+def checked_parameters(notebook: str, namespace: Mapping[str, Any]) -> CommonParameters:
+    """The parameters of a chapter's notebook, checked. Raises StudyError in one line where one is wrong."""
+    if notebook not in CHAPTERS:
+        raise StudyError(f"notebook: got {notebook!r}; takes one of {', '.join(CHAPTERS)}")
+    model: type[CommonParameters] = design_of(notebook).Parameters
+    return validate(model, namespace)
+
+
+def design_of(notebook: str) -> Any:
+    """The module that holds a chapter's parameters and says what they make it train."""
+    return importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2]}.design")
+
+
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:
     """The chapter a notebook belongs to, with its parameters checked: ``open_chapter("1_...", globals())``.
 
     Raises ``StudyError``, in one line, for any parameter that is unknown, of the wrong type or out of range, and for
     parameters that are right one by one but make no design together.
     """
-    parameters = validate(name, namespace)
-    design = importlib.import_module(f"warmup_study.chapters.{name.partition('_')[2]}")
+    parameters = checked_parameters(name, namespace)
     try:
-        experiments = tuple(design.experiments(parameters))
+        experiments = tuple(design_of(name).experiments(parameters))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = "".join(f"{part}: " for part in problem["loc"][:1])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from warmup_study import tasks
-from warmup_study.parameters import GridParameters, Parameters
-from warmup_study.paths import StudyError
+from warmup_study.errors import StudyError
+from warmup_study.parameters import CommonParameters, GridParameters
 
 _FIRST_SEED = {"smoke": 1_000, "quick": 2_000, "full": 3_000}  # what quick has shown must not shape full's verdicts
 _TO_SELECTION = 100_000  # from a preset's first confirmation seed to its first selection seed
@@ -19,7 +19,7 @@ class Seeds:
     selection: int
     confirmation: int
 
-    def of(self, parameters: Parameters) -> dict[str, tuple[int, ...]]:
+    def of(self, parameters: CommonParameters) -> dict[str, tuple[int, ...]]:
         """The seeds themselves, no two presets' alike.
 
         ``parameters.seeds`` sets the number of confirmation seeds; half as many select.
@@ -33,7 +33,7 @@ class Seeds:
         }
 
 
-def device_of(parameters: Parameters) -> str:
+def device_of(parameters: CommonParameters) -> str:
     """The device that trains: ``auto`` means a CUDA device where there is one."""
     if parameters.device != "auto":
         return parameters.device

@@ -6,9 +6,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from warmup_study import endpoints
-from warmup_study.claims import claim
-from warmup_study.inference import MIN_SEEDS, Effect, Part, Verdict, Word, judge, pooled
+from warmup_study.claims.table import claim
+from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.statistics import endpoints
+from warmup_study.statistics.bootstrap import Effect, pooled
+from warmup_study.statistics.decisions import MIN_SEEDS, Word, judge
 
 ALL = "all"
 Key = TypeVar("Key")

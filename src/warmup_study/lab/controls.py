@@ -6,11 +6,13 @@ from typing import Any, get_args
 
 import ipywidgets as widgets
 
-from warmup_study import schedules, tasks
-from warmup_study.figures.style import OPTIMIZERS, WARMUPS
+from warmup_study import tasks
+from warmup_study.lab.parameters import Setup
 from warmup_study.lab.setups import OFFERED, rule
-from warmup_study.optimizers import SETTINGS
-from warmup_study.parameters import Setup, checked
+from warmup_study.parameters import checked
+from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
+from warmup_study.training import schedules
+from warmup_study.training.optimizers import SETTINGS
 
 BETAS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 UPDATES = (50, 100, 150, 200, 300, 500, 1000)
@@ -74,8 +76,13 @@ class Controls:
 def probe_picker(chosen: str) -> Any:
     """Which probe is drawn beside the others."""
     offered = [("none", ""), *((name.replace("_", " "), name) for name in OFFERED)]
-    return _named(widgets.Dropdown, "also show", "a probe of the first few seeds; sharpness takes some seconds",
-                  options=offered, value=chosen if chosen in OFFERED else "")  # fmt: skip
+    return _named(
+        widgets.Dropdown,
+        "also show",
+        "a probe of the first few seeds; sharpness takes some seconds",
+        options=offered,
+        value=chosen if chosen in OFFERED else "",
+    )
 
 
 def _kernel(optimizer: str) -> str:
@@ -120,17 +127,31 @@ def _warmups() -> tuple[str, ...]:
 
 
 def _length(setup: Setup) -> Any:
-    return _named(widgets.IntSlider, "length", "updates of warmup", min=0, max=setup.updates, value=setup.length,
-                  continuous_update=False)  # fmt: skip
+    return _named(
+        widgets.IntSlider,
+        "length",
+        "updates of warmup",
+        min=0,
+        max=setup.updates,
+        value=setup.length,
+        continuous_update=False,
+    )
 
 
 def _lr(setup: Setup) -> Any:
     power = math.log10(setup.lr)
     return _named(
-        widgets.FloatLogSlider, "peak lr", "the learning rate after warmup", base=10, step=0.05, value=setup.lr,
-        min=min(RATES[0], math.floor(power)), max=max(RATES[1], math.ceil(power)), readout_format=".3g",
+        widgets.FloatLogSlider,
+        "peak lr",
+        "the learning rate after warmup",
+        base=10,
+        step=0.05,
+        value=setup.lr,
+        min=min(RATES[0], math.floor(power)),
+        max=max(RATES[1], math.ceil(power)),
+        readout_format=".3g",
         continuous_update=False,
-    )  # fmt: skip
+    )
 
 
 def _decay(setup: Setup) -> Any:
@@ -144,8 +165,9 @@ def _updates(setup: Setup) -> Any:
 
 
 def _seeds(setup: Setup) -> Any:
-    return _named(widgets.BoundedIntText, "seeds", "runs that differ by chance alone", min=1, max=200,
-                  value=setup.seeds)  # fmt: skip
+    return _named(
+        widgets.BoundedIntText, "seeds", "runs that differ by chance alone", min=1, max=200, value=setup.seeds
+    )
 
 
 _MAKERS: dict[str, Callable[[Setup], Any]] = {

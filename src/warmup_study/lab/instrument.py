@@ -11,13 +11,14 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from warmup_study.figures.canvas import StudyFigure
-from warmup_study.figures.lab import LETTERS, lab, labels
+from warmup_study.errors import StudyError
 from warmup_study.lab.controls import Controls, probe_picker
+from warmup_study.lab.figures import LETTERS, lab, labels
+from warmup_study.lab.parameters import Lab, Setup
 from warmup_study.lab.setups import Glance, Seen, glance, names, see, summary
-from warmup_study.parameters import Lab, Setup
-from warmup_study.paths import Folders, StudyError
-from warmup_study.sweep import watched
+from warmup_study.paths import Folders
+from warmup_study.presentation.canvas import StudyFigure
+from warmup_study.running.sweep import watched
 
 PATIENCE = 0.3  # seconds without a further change before a change is acted on
 _IMAGE = "max-width:100%;background:#fff;color-scheme:light;padding:4px;box-sizing:border-box"

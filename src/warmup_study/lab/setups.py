@@ -9,16 +9,17 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from warmup_study import store, tasks
-from warmup_study.experiment import Arm, Experiment
-from warmup_study.figures.style import OPTIMIZERS, WARMUPS
-from warmup_study.optimizers import SETTINGS, Optimizer
-from warmup_study.parameters import Setup
-from warmup_study.paths import StudyError
-from warmup_study.probes import PROBES, ProbeName
-from warmup_study.schedules import Schedule
-from warmup_study.trainer import train_chunk
-from warmup_study.wording import number
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.lab.parameters import Setup
+from warmup_study.presentation.formatting import number
+from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
+from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.optimizers import SETTINGS, Optimizer
+from warmup_study.training.probes import PROBES, ProbeName
+from warmup_study.training.schedules import Schedule
+from warmup_study.training.table import to_frame
+from warmup_study.training.trainer import train_chunk
 
 Floats = NDArray[np.float64]
 Band = tuple[Floats, Floats, Floats]
@@ -103,7 +104,7 @@ def experiment(setup: Setup, seeds: int, probes: Sequence[ProbeName], points: in
 
 
 def _trained(planned: Experiment) -> pd.DataFrame:
-    return store.to_frame(pa.concat_tables([train_chunk(chunk) for chunk in planned.chunks()]))
+    return to_frame(pa.concat_tables([train_chunk(chunk) for chunk in planned.chunks()]))
 
 
 def _rows(runs: pd.DataFrame, column: str) -> Floats:

@@ -2,8 +2,8 @@
 
 from warmup_study.report.answer import answer, reading
 from warmup_study.report.build import build
-from warmup_study.report.front import task_table, untested_table, verdict_table
+from warmup_study.report.power import undecided_table
 from warmup_study.report.results import Results
-from warmup_study.report.undecided import undecided_table
+from warmup_study.report.summary import task_table, untested_table, verdict_table
 
 __all__ = ["Results", "answer", "build", "reading", "task_table", "undecided_table", "untested_table", "verdict_table"]

@@ -6,10 +6,11 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from warmup_study import claims
-from warmup_study.inference import Verdict, place
+from warmup_study.claims.table import claim, margin
+from warmup_study.claims.verdict import Verdict
+from warmup_study.presentation.formatting import evidence
 from warmup_study.report.results import Results
-from warmup_study.wording import evidence
+from warmup_study.statistics.decisions import place
 
 
 def answer(results: Results) -> str:
@@ -56,8 +57,8 @@ def _reading(verdict: Verdict) -> str:
 def _within_margins(verdict: Verdict, phrases: dict[str, Any]) -> bool:
     parts = {part.name: part.decision == "inside" for part in verdict.parts}
     if verdict.ci_low is not None and verdict.ci_high is not None:
-        margin = claims.margin(verdict.endpoint).value  # the endpoint's own: a claim's rule may ask for less
-        parts["estimate"] = place(verdict.ci_low, verdict.ci_high, margin) == "inside"
+        least = margin(verdict.endpoint).value  # the endpoint's own: a claim's rule may ask for less
+        parts["estimate"] = place(verdict.ci_low, verdict.ci_high, least) == "inside"
     return all(parts.get(name, False) for name in phrases.get("evidence", {"estimate": ""}))
 
 
@@ -71,7 +72,7 @@ def _sentence(results: Results, verdict: Verdict) -> str:
 
 def _untested(question: dict[str, Any]) -> str:
     """An honest gap, and where it will be filled."""
-    chapters = sorted({chapter_name(claims.claim(name).notebook) for name in question["claims"]})
+    chapters = sorted({chapter_name(claim(name).notebook) for name in question["claims"]})
     return f"{question['untested']} (run {' and '.join(chapters)})."
 
 

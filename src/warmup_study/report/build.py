@@ -6,15 +6,16 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-from warmup_study.paths import Folders, write_atomically
+from warmup_study.files import write_atomically
+from warmup_study.paths import Folders
 from warmup_study.report.exporter import PageExporter
 from warmup_study.report.font import font_face
-from warmup_study.report.gates import check_page, check_size
+from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import executed_notebooks, merge
-from warmup_study.report.prose import check_typed_numbers
+from warmup_study.report.page_checks import check_page, check_size
 from warmup_study.report.results import Results
 from warmup_study.report.speed import KEY, speed_figure
-from warmup_study.report.tidy import tidy
+from warmup_study.report.typed_numbers import check_typed_numbers
 
 TITLE = "Does training warmup help?"
 SUBTITLE = "What is said about warming up the learning rate, put to the test claim by claim"

@@ -12,7 +12,7 @@ from importlib.resources import files
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 
-from warmup_study.paths import StudyError
+from warmup_study.errors import StudyError
 
 FAMILY = "STIX Two Math subset"
 # Browsers draw a one-letter identifier with the italic letter of these blocks (MathML Core, "math-auto").

@@ -4,7 +4,7 @@ import re
 
 from latex2mathml.converter import convert
 
-from warmup_study.paths import StudyError
+from warmup_study.errors import StudyError
 
 # Commands that latex2mathml 3.81 turns into wrong MathML without a word; each has a plain substitute.
 SILENT_FAILURES = (r"\operatorname*", r"\label", r"\tag", r"{aligned}", r"{align}", r"{equation}")

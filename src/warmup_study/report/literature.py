@@ -5,9 +5,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from warmup_study.claims import claim
-from warmup_study.report.front import drawn
+from warmup_study.claims.table import claim
 from warmup_study.report.results import Results
+from warmup_study.report.summary import drawn
 
 
 def literature(results: Results) -> str:

@@ -8,13 +8,14 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from warmup_study.paths import CHAPTERS, Folders, StudyError
+from warmup_study.errors import StudyError
+from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.report.answer import answer
-from warmup_study.report.front import main_figure, practice_table, untested_table, verdict_table
 from warmup_study.report.literature import literature
 from warmup_study.report.provenance import provenance_tables
 from warmup_study.report.results import Results
 from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
+from warmup_study.report.summary import main_figure, practice_table, untested_table, verdict_table
 
 ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
 FRONT_TAG = "front"  # cells of the verdicts notebook that the page's first screen shows already

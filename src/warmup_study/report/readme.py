@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from warmup_study.inference import LEVEL
-from warmup_study.paths import NOTEBOOKS, Folders, StudyError, write_atomically
+from warmup_study.errors import StudyError
+from warmup_study.files import write_atomically
+from warmup_study.paths import NOTEBOOKS, Folders
+from warmup_study.presentation.formatting import interval, number, percent
 from warmup_study.report.answer import answer
-from warmup_study.report.front import main_figure, verdict_rows
 from warmup_study.report.results import Results, read_json
 from warmup_study.report.speed import measured
-from warmup_study.wording import interval, number, percent
+from warmup_study.report.summary import main_figure, verdict_rows
+from warmup_study.statistics.bootstrap import LEVEL
 
 PAGE = "report/index.html"
 LAB = "Try it yourself"

@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from warmup_study import claims, verdicts
-from warmup_study.claims import Claim
-from warmup_study.inference import Verdict
-from warmup_study.paths import Folders, StudyError
+from warmup_study.claims import ledger
+from warmup_study.claims.table import Claim
+from warmup_study.claims.table import table as claims_table
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.paths import Folders
 
 
 class Sidecar(BaseModel):
@@ -49,7 +51,7 @@ class Results:
         provenance = read_json(folders.results / "provenance.json", {})
         sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*-*.json"))]  # bench.json is no chapter's
         figures = {sidecar.key: sidecar for sidecar in sidecars}
-        return cls(folders, claims.table(), tuple(verdicts.read(folders)), provenance, figures)
+        return cls(folders, claims_table(), tuple(ledger.read(folders)), provenance, figures)
 
     def svg(self, figure: Sidecar) -> str:
         """A figure's drawing. Raises StudyError where its file is gone."""

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from warmup_study.paths import StudyError
-from warmup_study.report.front import drawn
+from warmup_study.errors import StudyError
 from warmup_study.report.results import Results, Sidecar, read_json
+from warmup_study.report.summary import drawn
 
 KEY = "bench"  # the figure's stem: it belongs to no chapter and to no preset
 

@@ -5,10 +5,10 @@ import inspect
 from collections.abc import Callable
 from functools import lru_cache
 
-from warmup_study.paths import StudyError
+from warmup_study.errors import StudyError
 from warmup_study.tasks import detection, digits, mnist1d, text
 from warmup_study.tasks.task import Split, Splits, Task, stratified_splits
-from warmup_study.tasks.twists import TWISTS
+from warmup_study.tasks.variants import TWISTS
 
 __all__ = ["Split", "Splits", "Task", "load", "names", "source", "stratified_splits"]
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warmup_study.tasks import canvases
-from warmup_study.tasks.canvases import CELL, GRID, LABELS, MOST, SIDE, Canvas, Family
-from warmup_study.tasks.scoring import Floats, mean_average_precision
+from warmup_study.tasks import detection_data
+from warmup_study.tasks.detection_data import CELL, GRID, LABELS, MOST, SIDE, Canvas, Family
+from warmup_study.tasks.detection_map import Floats, mean_average_precision
 from warmup_study.tasks.task import ScoreName, Split, Splits, Task
 
 ANCHORS = 3
@@ -162,9 +162,9 @@ def strewn() -> Task:
 
 
 def _task(name: str, title: str, family: Family) -> Task:
-    made = canvases.canvases(family)
+    made = detection_data.canvases(family)
     sizes = np.vstack([canvas.boxes for canvas in made["train"]])[:, 2:]
-    anchors = canvases.anchors(sizes.astype(np.float32).astype(np.float64))  # as the targets hold them
+    anchors = detection_data.anchors(sizes.astype(np.float32).astype(np.float64))  # as the targets hold them
     losses = Losses(torch.as_tensor(anchors, dtype=torch.float32))
     splits = _splits(made, anchors)
 
@@ -194,7 +194,7 @@ def _task(name: str, title: str, family: Family) -> Task:
 def anchors_of(task: Task) -> Floats:
     """Widths and heights [ANCHORS, 2] of a detection task's anchors, as shares of the canvas' side."""
     targets = task.splits.train.targets
-    return canvases.anchors(targets[targets[..., 0] != NONE][:, 3:5].numpy().astype(np.float64))
+    return detection_data.anchors(targets[targets[..., 0] != NONE][:, 3:5].numpy().astype(np.float64))
 
 
 def detections(outputs: NDArray[np.float32], anchors: Floats) -> tuple[Floats, Floats]:
@@ -222,7 +222,7 @@ def _splits(made: Mapping[str, Sequence[Canvas]], anchors: Floats) -> Splits:
 def _target(canvas: Canvas, anchors: Floats) -> Floats:
     """What `Losses` takes of one canvas, [MOST, 6]; digits that are not there have a box in the middle."""
     rows = np.tile([NONE, 0.5, 0.5, 0.5, 0.5, 0.0], (MOST, 1))
-    likest = canvases.shape_overlap(canvas.boxes[:, None, 2:], anchors).argmax(1)
-    predictors = canvases.cells(canvas.boxes) * ANCHORS + likest
+    likest = detection_data.shape_overlap(canvas.boxes[:, None, 2:], anchors).argmax(1)
+    predictors = detection_data.cells(canvas.boxes) * ANCHORS + likest
     rows[: len(predictors)] = np.column_stack([predictors, canvas.boxes, canvas.labels])
     return rows

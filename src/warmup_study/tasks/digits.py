@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from warmup_study.models import Mixing, Placement, Transformer, mlp
+from warmup_study.tasks.networks import Mixing, Placement, Transformer, mlp
 from warmup_study.tasks.task import Split, Splits, Task, stratified_splits, token_names
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from mnist1d.data import get_dataset_args, make_dataset
 
-from warmup_study.models import Mixing, Norm, Placement, Transformer, convolutional
-from warmup_study.models import mlp as network
+from warmup_study.tasks.networks import Mixing, Norm, Placement, Transformer, convolutional
+from warmup_study.tasks.networks import mlp as network
 from warmup_study.tasks.task import Split, Splits, Task, stratified_splits, token_names
 
 

@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
-from warmup_study.models import Mixing, Placement
+from warmup_study.tasks.networks import Mixing, Placement
 
 Measure = Callable[[Tensor, Tensor], Tensor]  # (outputs, targets) of a batch -> scalar
 CurveName = Literal["box_curve", "pull_curve"]

@@ -11,8 +11,9 @@ import pooch
 import torch
 from torch import Tensor
 
-from warmup_study.models import Mixing, Placement, Transformer
-from warmup_study.paths import StudyError, project_root
+from warmup_study.errors import StudyError
+from warmup_study.paths import project_root
+from warmup_study.tasks.networks import Mixing, Placement, Transformer
 from warmup_study.tasks.task import Split, Splits, Task, token_names
 
 FILE = "tinyshakespeare.txt"

@@ -1,0 +1,59 @@
+"""The engine's speed: beside its peers on each workload, and as the number of runs grows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from warmup_study.presentation.canvas import Words, figure_maker
+from warmup_study.presentation.style import INK, OPTIMIZERS
+
+_LOOKS = {
+    "torch.optim loops": (INK, "s"),
+    "JAX, one process": (OPTIMIZERS["momentum"].colour, "v"),
+    "JAX, a process per core": (OPTIMIZERS["sgd"].colour, "^"),
+    "ensemble": (OPTIMIZERS["adam"].colour, "o"),
+}
+_DEVICES = {"cpu": (OPTIMIZERS["adam"].colour, "o"), "cuda": (OPTIMIZERS["radam"].colour, "D")}
+
+
+@figure_maker
+def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
+    """From the content of bench.json: rates as multiples of the ordinary loops, and runs a minute."""
+    figure, (beside, among) = plt.subplots(1, 2, figsize=(8.4, 3.0), width_ratios=(3, 2))
+    _peers(beside, content["table"])
+    for device, rows in content["scaling"].items():
+        colour, marker = _DEVICES[device]
+        runs, rates = ([row[key] for row in rows] for key in ("runs", "runs_per_minute"))
+        among.plot(runs, rates, color=colour, marker=marker)
+        if len(content["scaling"]) > 1:
+            among.annotate(f"{device} ", (runs[-1], rates[-1]), color=colour, va="bottom", ha="right")
+    among.set(xscale="log", yscale="log", xlabel="runs in one sweep", ylabel="runs a minute")
+    machine = content["machine"]
+    return figure, Words(
+        "How fast is the engine?",
+        "Left: for each of four workloads, the rate of updates of the engine and of JAX as a multiple of ordinary "
+        "training loops. Right: runs a minute against the number of runs in a sweep, from ten to ten thousand.",
+        f"Medians of {content['rounds']} interleaved rounds on {machine['cores']} cores ({machine['cpu']}), batch "
+        f"{content['batch']}, Adam. Left, dotted: what batched matrix products alone would allow. Right: start-up of "
+        "processes and compilation included, which many runs share.",
+    )
+
+
+def _peers(axes: Axes, table: list[dict[str, Any]]) -> None:
+    """A row for each workload, a mark for each contender; the floor's rate as a dotted tick."""
+    for place, row in enumerate(table):
+        rates = row["updates_per_second"]
+        loops = rates["torch.optim loops"]
+        for name, rate in rates.items():
+            colour, marker = _LOOKS[name]
+            axes.plot(rate / loops, place, color=colour, marker=marker, ls="", label=name if place == 0 else None)
+        axes.plot([row["over_loops"] / row["of_floor"]] * 2, [place - 0.3, place + 0.3], color=INK, ls=":")
+    axes.set_yticks(range(len(table)), [row["workload"] for row in table])
+    axes.set(xscale="log", xlabel="updates per second, as a multiple of the loops", ylim=(len(table) - 0.5, -0.5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)

@@ -1,0 +1,1 @@
+"""The notebook `7_anchor_warmup`."""

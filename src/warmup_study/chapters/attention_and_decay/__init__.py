@@ -1,0 +1,1 @@
+"""The notebook `5_attention_and_decay`."""

@@ -1,0 +1,1 @@
+"""The notebook `4_early_examples`."""

@@ -1,0 +1,81 @@
+"""From tables of runs to the ledger: every chapter judges its claims and enters its rows."""
+
+import contextlib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from warmup_study.chapters.report import analysis
+from warmup_study.claims import ledger
+from warmup_study.claims.table import table
+from warmup_study.claims.verdict import Verdict
+from warmup_study.errors import StudyError
+from warmup_study.files import locked
+from warmup_study.paths import CHAPTERS, Folders
+from warmup_study.running import store
+
+
+def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
+    """The rows of one chapter, or of one claim that it shares, not yet adjusted: functions of its table of runs alone.
+
+    A chapter that shares a claim has a function ``judge_claim`` beside its ``judge``.
+    """
+    tests = importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2]}.analysis")
+    return list(tests.judge_claim(claim, runs) if claim else tests.judge(runs))
+
+
+def enter_report(folders: Folders) -> list[Verdict]:
+    """Enter the report's own rows, which rest on all chapters' tables of runs; nothing where no chapter has run."""
+    rows = analysis.judge(tables(folders))
+    return enter(folders, analysis.NOTEBOOK, rows) if rows else []
+
+
+def tables(folders: Folders) -> dict[str, pd.DataFrame]:
+    """Every chapter's table of runs, in reading order; one of an older study counts as not run."""
+    found = {}
+    for name, path in _stored(folders).items():
+        with contextlib.suppress(StudyError):
+            found[name] = store.read_runs(path)
+    return found
+
+
+def _stored(folders: Folders) -> dict[str, Path]:
+    """Where the chapters' tables of runs lie that exist, in reading order."""
+    paths = {name: folders.results / f"{name}.parquet" for name in CHAPTERS}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
+def enter(folders: Folders, notebook: str, rows: Sequence[Verdict]) -> list[Verdict]:
+    """Replace the notebook's rows in verdicts.json, adjust all (Holm), write, and return the notebook's as adjusted."""
+    mine = {row.id for row in rows}
+    with locked(folders.results):
+        entered = ledger.joined([*_of_sister_chapters(folders, notebook), *rows])
+        others = [row for row in ledger.read(folders) if row.notebook != notebook and row.id not in mine]
+        return [row for row in ledger.write(folders, [*others, *entered]) if row.id in mine]
+
+
+def _of_sister_chapters(folders: Folders, notebook: str) -> list[Verdict]:
+    """Rows that other chapters contribute to the claims which this one shares with them, where they have run."""
+    rows = []
+    for claim in table():
+        tested_in = (claim.notebook, *claim.also)
+        for other in tested_in if notebook in tested_in else ():
+            with contextlib.suppress(StudyError):  # a table of an older study counts as not run
+                if other != notebook:
+                    rows += judge(other, store.read_runs(folders.results / f"{other}.parquet"), claim.id)
+    return rows
+
+
+def recompute(folders: Folders) -> list[Verdict]:
+    """All rows made anew from the chapters' tables of runs alone, written in place of verdicts.json, and returned.
+
+    Raises ``StudyError`` where no chapter has run, or a table of runs is damaged.
+    """
+    stored = _stored(folders)
+    if not stored:
+        raise StudyError(f"no results of preset {folders.preset}: run a chapter first")
+    with locked(folders.results):
+        rows = [row for name, path in stored.items() for row in judge(name, store.read_runs(path))]
+        return ledger.write(folders, [*ledger.joined(rows), *analysis.judge(tables(folders))])

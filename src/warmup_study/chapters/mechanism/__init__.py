@@ -1,0 +1,1 @@
+"""The notebook `6_mechanism`."""

@@ -1,0 +1,1 @@
+"""The notebook `3_momentum`."""

@@ -1,0 +1,222 @@
+"""Tests of the third chapter's claims, as functions of its table of runs alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from warmup_study.claims.evidence import GAINS, pool_tasks, verdict
+from warmup_study.claims.table import claim, margin
+from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.presentation.formatting import effect as effect_in_words
+from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
+from warmup_study.statistics.decisions import both, either
+from warmup_study.statistics.endpoints import CONFIRMATION
+
+NOTEBOOK = "3_momentum"
+FORMS = ("momentum", "momentum_tf")
+BATCHED = ("sgd", "momentum")  # the optimisers that are compared over batch sizes
+SENSITIVITY = "lr_sensitivity"
+
+
+class Comparison(NamedTuple):
+    """An arm with warmup, and the arm without that it is held against. ``optimizer`` and ``warmup`` give its look."""
+
+    none: str
+    arm: str
+    optimizer: str
+    warmup: str = "ramp"
+
+
+COMPARISONS = {
+    "SGD: ramp": Comparison("sgd/none", "sgd/ramp", "sgd"),
+    "momentum: ramp": Comparison("momentum/none", "momentum/ramp", "momentum"),
+    "momentum: low lr, then full": Comparison("momentum/none", "momentum/constant", "momentum", "constant"),
+    "momentum: lr = 0, then full": Comparison("momentum/none", "momentum/zero", "momentum", "zero"),
+    "Sutskever's form: ramp": Comparison("momentum_tf/none", "momentum_tf/ramp", "momentum_tf"),
+    "Sutskever's form: low lr, then full": Comparison(
+        "momentum_tf/none", "momentum_tf/constant", "momentum_tf", "constant"
+    ),
+    "Sutskever's form: lr = 0, then full": Comparison("momentum_tf/none", "momentum_tf/zero", "momentum_tf", "zero"),
+    "Nesterov's momentum: ramp": Comparison("nesterov/none", "nesterov/ramp", "nesterov"),
+    "momentum: μ ramped, lr not": Comparison("momentum/none", "ramped/none", "momentum"),
+    "momentum: μ and lr ramped": Comparison("momentum/none", "ramped/ramp", "momentum"),
+    "Adam, β₁ = 0: ramp": Comparison("adam0/none", "adam0/ramp", "adam"),
+    "Adam: ramp": Comparison("adam/none", "adam/ramp", "adam"),
+}
+"""What is held against what, by the name that the reader sees; ``zero`` has n updates more than ``none``."""
+
+Gains = dict[tuple[str, str], Effect]  # by (comparison, endpoint)
+BatchGains = dict[tuple[str, int], Effect]  # by (optimiser, batch size)
+FormEffects = dict[tuple[str, str], Effect]  # by (form of momentum, quantity)
+
+
+def judge(runs: pd.DataFrame) -> list[Verdict]:
+    """All verdicts of the chapter, per task and over tasks."""
+    return [*momentum_adaptive(batch_gains(runs)), *momentum_zero(form_effects(runs))]
+
+
+def gains(runs: pd.DataFrame) -> dict[str, Gains]:
+    """Per task: what each comparison gains on each endpoint, at the usual batch; positive favours warmup."""
+    grid = runs[runs["part"].isin(["grid", "zero", "adam"])]
+    return {str(task): _gains_of(_by_arm(rows)) for task, rows in grid.groupby("task", sort=False)}
+
+
+def _by_arm(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(arm): rows for arm, rows in runs.groupby("arm")}
+
+
+def _gains_of(arms: Mapping[str, pd.DataFrame]) -> Gains:
+    return {
+        (name, endpoint): gain(arms[pair.none], arms[pair.arm])
+        for name, pair in COMPARISONS.items()
+        if pair.arm in arms
+        for endpoint, gain in GAINS.items()
+    }
+
+
+def gain_table(gains_by_task: Mapping[str, Gains]) -> pd.DataFrame:
+    """The gains as a table: a row per comparison and task, a column per endpoint, each with its interval in words."""
+    rows = [
+        {"comparison": name, "task": task} | {endpoint: effect_in_words(effects[name, endpoint]) for endpoint in GAINS}
+        for task, effects in gains_by_task.items()
+        for name in dict.fromkeys(name for name, _ in effects)
+    ]
+    return pd.DataFrame(rows)
+
+
+def batch_gains(runs: pd.DataFrame) -> dict[str, BatchGains]:
+    """Per task: the ramp's gain in lr_sensitivity, by optimiser and batch size, all on the confirmation seeds."""
+    chosen = runs[runs["part"].isin(["grid", "batch"]) & (runs["role"] == CONFIRMATION)]
+    return {str(task): _batch_gains_of(rows) for task, rows in chosen.groupby("task", sort=False)}
+
+
+def _batch_gains_of(runs: pd.DataFrame) -> BatchGains:
+    by_batch = {int(size): _by_arm(runs[runs["batch"] == size]) for size in runs["batch"].unique()}
+    return {
+        (optimizer, batch): GAINS[SENSITIVITY](arms[f"{optimizer}/none"], arms[f"{optimizer}/ramp"])
+        for optimizer in BATCHED
+        for batch, arms in sorted(by_batch.items())
+    }
+
+
+def momentum_differences(effects: BatchGains) -> dict[int, Effect]:
+    """By batch size: gain of SGD with momentum less gain of SGD."""
+    return {batch: difference(effects["momentum", batch], effects["sgd", batch]) for _, batch in effects}
+
+
+def momentum_adaptive(gains_by_task: Mapping[str, BatchGains]) -> list[Verdict]:
+    """Momentum adds more than the margin to what SGD gains, on average over the batch sizes."""
+    return [_momentum_adaptive(task, effects) for task, effects in pool_tasks(gains_by_task).items()]
+
+
+def _momentum_adaptive(task: str, effects: BatchGains) -> Verdict:
+    least, differences = margin(SENSITIVITY), momentum_differences(effects)
+    mean = pooled(list(differences.values()))
+    named = {f"{optimizer}, batch {batch}": effect for (optimizer, batch), effect in effects.items()}
+    named |= {f"difference, batch {batch}": effect for batch, effect in differences.items()}
+    return verdict(
+        "momentum-adaptive",
+        task,
+        mean,
+        figure="batches",
+        parts=[Part.of(name, effect, least.value, least.unit) for name, effect in named.items()],
+        p_supported=mean.p_above(least.value),
+        p_contradicted=mean.p_below(least.value),
+    )
+
+
+def form_effects(runs: pd.DataFrame) -> dict[str, FormEffects]:
+    """Per task and form of momentum: velocity, first real step and outcome of ``zero``, and what a ramp leaves."""
+    return {str(task): _form_effects(rows) for task, rows in runs.groupby("task", sort=False)}
+
+
+def _form_effects(runs: pd.DataFrame) -> FormEffects:
+    grid, zero, probe = (runs[runs["part"] == part] for part in ("grid", "zero", "probe"))
+    seen = {
+        (form, name): paired_effect(values)
+        for form in FORMS
+        for name, values in _probed_quantities(probe, form).items()
+    }
+    outcomes = {
+        (form, "outcome"): GAINS["tuned_loss"](grid[grid["arm"] == f"{form}/none"], zero[zero["arm"] == f"{form}/zero"])
+        for form in FORMS
+    }
+    return seen | outcomes
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The probed runs of one arm, a row per seed, seeds ascending; ``length`` is the warmup's."""
+
+    runs: pd.DataFrame
+    length: int
+    lr: float
+
+    @classmethod
+    def of(cls, probe: pd.DataFrame, arm: str) -> Self:
+        """Those runs of the part "probe" that belong to ``arm``."""
+        rows = probe[probe["arm"] == arm].sort_values("seed")
+        return cls(rows, int(rows["length"].iloc[0]), float(rows["lr"].iloc[0]))
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """A probe's values, [S, T]: seeds by updates 1..T."""
+        return np.stack(self.runs[name].to_list()).astype(float)
+
+
+def _probed_quantities(probe: pd.DataFrame, form: str) -> dict[str, NDArray[np.float64]]:
+    """By name, one value per seed [S]. Lengths are over that of the first batch gradient; no direction counts as 0."""
+    none, zero, ramp = (Probed.of(probe, f"{form}/{warmup}") for warmup in ("none", "zero", "ramp"))
+    gradient = none.values("update_norm")[:, 0]  # the first step without warmup: the rate times the first gradient
+    scale = gradient if form == "momentum_tf" else gradient / none.lr  # the other form's velocity lacks the rate
+    after_ramp, after_zero = (
+        np.nan_to_num(arm.values("velocity_alignment")[:, zero.length - 1]) for arm in (ramp, zero)
+    )
+    return {
+        "velocity": zero.values("velocity_norm")[:, : zero.length].max(1) / scale,
+        "first step": zero.values("update_norm")[:, zero.length] / gradient,
+        "direction after zero": after_zero,
+        "direction after ramp": after_ramp,
+    }
+
+
+def momentum_zero(effects_by_task: Mapping[str, FormEffects]) -> list[Verdict]:
+    """No velocity after ``zero`` and the outcome of ``none``: in each form of momentum, then over both."""
+    return [_momentum_zero(task, effects) for task, effects in pool_tasks(effects_by_task).items()]
+
+
+def _momentum_zero(task: str, effects: FormEffects) -> Verdict:
+    least = claim("momentum-zero").margin or 0.0
+    holds = [_form_holds(effects, form, least) for form in FORMS]
+    fails = [effects[form, "velocity"].p_above(0) for form in FORMS]
+    return verdict(
+        "momentum-zero",
+        task,
+        effects["momentum_tf", "outcome"],
+        figure="velocity",
+        parts=_zero_parts(effects, least),
+        p_supported=both(*holds),
+        p_contradicted=both(*fails),
+        p_mixed=either(both(holds[0], fails[1]), both(fails[0], holds[1])),
+    )
+
+
+def _form_holds(effects: FormEffects, form: str, least: float) -> float:
+    """P-value for "the velocity is 0 and the outcome that of ``none``"; the first half holds exactly or not at all."""
+    at_rest = effects[form, "velocity"].estimate == 0  # lengths are not negative: their mean is 0 if each of them is
+    return effects[form, "outcome"].p_inside(least) if at_rest else 1.0
+
+
+def _zero_parts(effects: FormEffects, least: float) -> Sequence[Part]:
+    outcome = claim("momentum-zero").unit
+    held_against = {
+        "velocity": (0.0, "first gradients"),
+        "first step": (1.0, "first steps without warmup"),
+        "outcome": (least, outcome),
+        "direction after zero": (0.0, "cosine"),
+        "direction after ramp": (0.0, "cosine"),
+    }
+    return [Part.of(f"{name}, {form}", effect, *held_against[name]) for (form, name), effect in effects.items()]

@@ -1,0 +1,1 @@
+"""The notebook `1_sgd_vs_adam`."""

@@ -1,0 +1,1 @@
+"""The notebook `2_zero_vs_ramped_warmup`."""

@@ -1,1 +1,0 @@
-"""Figures: one function each, one style, files that carry their own words."""

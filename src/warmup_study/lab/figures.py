@@ -1,0 +1,176 @@
+"""The lab's figure: the loss of up to five setups with its bands over seeds, and below it what led there."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from warmup_study import tasks
+from warmup_study.lab.setups import CEILING, Band, Floats, Glance, Seen, names, quantiles
+from warmup_study.presentation.canvas import Words, figure_maker
+from warmup_study.presentation.panels import plain_log_scale
+from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
+
+LETTERS = "ABCD"
+CURRENT = "now"
+_WIDE = 20.0  # peak rates further apart than this share a logarithmic axis
+_LINEAR_PROBES = {"alignment", "velocity_alignment", "dead_share", "attention_entropy", "update_angle"}
+
+
+def labels(shown: int) -> list[str]:
+    """Short names of the setups: letters, and the last is the current one."""
+    return [*LETTERS[: shown - 1], CURRENT]
+
+
+@figure_maker
+def lab(shown: Sequence[Seen], probe: str = "", glances: Mapping[str, Glance] | None = None) -> tuple[Figure, Words]:
+    """Loss bands above; realised rate, size of updates and, on request, a probe below.
+
+    ``shown``: pinned setups, then the current one; ``glances``: what the probe saw, by short name.
+    """
+    letters, seen_by_probe = labels(len(shown)), glances or {}
+    figure = plt.figure(figsize=(6.6, 5.8))
+    rows = figure.add_gridspec(2, 1, height_ratios=(1.6, 1))
+    grid = rows[1].subgridspec(1, 3 if seen_by_probe else 2)
+    loss, rate, size = (figure.add_subplot(place) for place in (rows[0], grid[0], grid[1]))
+    _loss_panel(loss, dict(zip(letters, shown, strict=True)))
+    _rate_panel(rate, dict(zip(letters, shown, strict=True)))
+    _bands(size, {letter: (seen, seen.probed, quantiles(seen.size)) for letter, seen in _pairs(letters, shown)})
+    size.set(title="update size / lr", yscale="log")
+    if seen_by_probe:
+        _probe_panel(figure.add_subplot(grid[2]), probe, dict(zip(letters, shown, strict=True)), seen_by_probe)
+    for axes in figure.axes:
+        axes.set(xlabel="" if axes is loss else "update", xlim=(0, max(seen.setup.updates for seen in shown)))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        _name_ends(axes)
+    _key(figure, letters, shown)
+    return figure, _words(shown, probe if seen_by_probe else "")
+
+
+def _pairs(letters: Sequence[str], shown: Sequence[Seen]) -> list[tuple[str, Seen]]:
+    return list(zip(letters, shown, strict=True))
+
+
+def _loss_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
+    _bands(axes, {letter: (seen, seen.evaluated, seen.band) for letter, seen in shown.items()})
+    untrained = max(seen.untrained for seen in shown.values())
+    lowest = min(float(np.nanmin(seen.band[0])) for seen in shown.values())
+    highest = max(float(np.nanmax(seen.band[2])) for seen in shown.values())
+    axes.axhline(untrained, lw=0.8, ls=":", color="0.5")
+    axes.annotate(
+        "untrained",
+        (0.99, untrained),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )
+    plain_log_scale(axes)
+    axes.set_ylim(0.85 * lowest, max(1.2 * untrained, min(1.1 * highest, CEILING * untrained)))
+    axes.set_title("validation loss (nats)")
+
+
+def _rate_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
+    _bands(axes, {letter: (seen, seen.evaluated[1:], _exactly(seen.rate[1:])) for letter, seen in shown.items()})
+    peaks = [seen.setup.lr for seen in shown.values()]
+    if max(peaks) > _WIDE * min(peaks):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.08 * max(peaks))
+    axes.set_title("realised lr")
+
+
+def _exactly(values: Floats) -> Band:
+    return values, values, values
+
+
+def _probe_panel(axes: Axes, probe: str, shown: Mapping[str, Seen], glances: Mapping[str, Glance]) -> None:
+    _bands(axes, {at: (shown[at], found.probed, quantiles(found.values)) for at, found in glances.items()})
+    seeds = max(len(found.values) for found in glances.values())
+    positive = all(np.nanmin(found.values) > 0 for found in glances.values())
+    axes.set_yscale("log" if positive and probe not in _LINEAR_PROBES else "linear")
+    axes.set_title(f"{probe.replace('_', ' ')} (n = {seeds})")
+
+
+def _bands(axes: Axes, drawn: Mapping[str, tuple[Seen, Floats, Band]]) -> None:
+    """Median thick, 10 to 90 % tinted; the current setup thickest. Each median keeps its short name for its end."""
+    for letter, (seen, at, (low, middle, high)) in drawn.items():
+        colour, current = OPTIMIZERS[seen.setup.optimizer].colour, letter == CURRENT
+        axes.fill_between(at, low, high, color=colour, alpha=0.22 if current else 0.1, lw=0)
+        line = WARMUPS[seen.setup.warmup].line
+        axes.plot(at, middle, color=colour, ls=line, lw=2.6 if current else 1.4, gid=f"lab-{letter}")
+
+
+def _name_ends(axes: Axes) -> None:
+    """Each median's short name where it ends, pushed apart where two would overlap."""
+    lines = [line for line in axes.get_lines() if str(line.get_gid()).startswith("lab-")]
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [(to_axes.transform(_last_point(line))[1], line) for line in lines]
+    room = 13 / (72 * axes.get_position().height * axes.get_figure(root=True).get_figheight())  # type: ignore[union-attr]
+    placed = _apart([min(max(height, 0.0), 1.0) for height, _ in ends], room)
+    for (_, line), height in zip(ends, placed, strict=True):
+        letter = str(line.get_gid()).removeprefix("lab-")
+        axes.text(
+            1.015,
+            height,
+            letter,
+            transform=axes.transAxes,
+            color=line.get_color(),
+            fontsize=9,
+            va="center",
+            weight="bold" if letter == CURRENT else "normal",
+        )
+
+
+def _last_point(line: Line2D) -> tuple[float, float]:
+    """The last point of a line that is one; the origin of a line without any."""
+    points = np.asarray(line.get_xydata(), dtype=float)
+    finite = points[np.isfinite(points).all(1)]
+    return (float(finite[-1, 0]), float(finite[-1, 1])) if len(finite) else (1.0, 1.0)
+
+
+def _apart(heights: Sequence[float], room: float) -> list[float]:
+    """Heights in the same order from bottom to top, at least ``room`` from each other."""
+    order = np.argsort(heights, kind="stable")
+    placed = np.asarray(heights, dtype=float)[order]
+    for here in range(1, len(placed)):
+        placed[here] = max(placed[here], placed[here - 1] + room)
+    placed -= max(0.0, placed[-1] - 1.0) if len(placed) else 0.0
+    return [float(placed[place]) for place in np.argsort(order, kind="stable")]
+
+
+def _key(figure: Figure, letters: Sequence[str], shown: Sequence[Seen]) -> None:
+    """One line for each setup, in its colour and line."""
+    described = names([seen.setup for seen in shown])
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=OPTIMIZERS[seen.setup.optimizer].colour,
+            ls=WARMUPS[seen.setup.warmup].line,
+            lw=2.6 if letter == CURRENT else 1.4,
+        )
+        for letter, seen in _pairs(letters, shown)
+    ]
+    texts = [f"{letter}: {text}" for letter, text in zip(letters, described, strict=True)]
+    figure.legend(handles, texts, loc="outside upper left", ncols=1, handlelength=3.2, labelspacing=0.25)
+
+
+def _words(shown: Sequence[Seen], probe: str) -> Words:
+    described = names([seen.setup for seen in shown])
+    listed = "; ".join(f"{letter}: {text}" for letter, text in zip(labels(len(shown)), described, strict=True))
+    titles = ", ".join(dict.fromkeys(tasks.load(seen.setup.task).title for seen in shown))
+    probed = f", and {probe.replace('_', ' ')}" if probe else ""
+    ends = "; ".join(f"{letter} {seen.band[1][-1]:.2g}" for letter, seen in _pairs(labels(len(shown)), shown))
+    return Words(
+        "What the lab trained: loss, learning rate and size of updates",
+        f"Curves over updates with bands for {len(shown)} setups ({listed}). Above, the validation loss, which ends at "
+        f"a median of {ends}. Below, the realised learning rate, the size of updates over it{probed}.",
+        f"{titles}. Lines: the median over n = {len(shown[-1].loss)} seeds; tinted: 10 to 90 % of them. A loss above "
+        f"{CEILING:g} times that of an untrained network, and that of a diverged run, counts as {CEILING:g} times.",
+    )

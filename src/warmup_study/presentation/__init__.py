@@ -1,0 +1,1 @@
+"""One look for figures, one way to write numbers."""

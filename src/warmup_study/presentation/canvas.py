@@ -1,0 +1,90 @@
+"""From a matplotlib figure to a file that carries its own title, alternative text and caption."""
+
+import inspect
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from warmup_study.files import write_atomically
+from warmup_study.paths import Folders
+from warmup_study.presentation.style import INK, INK_ON_DARK, study_style
+from warmup_study.presentation.svg_minify import compact
+
+_THEME = f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}}}</style>"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a reader who cannot see the figure, or sees it alone, needs: title, alternative text, caption."""
+
+    title: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class StudyFigure:
+    """A finished figure: its SVG text, its words and the dotted name of the function that made it."""
+
+    svg: str
+    words: Words
+    maker: str
+
+    def save(self, folders: Folders, notebook: str, name: str) -> "ShownFigure":
+        """Write ``<notebook>-<name>.svg`` and its ``.json`` sidecar; the same data give the same bytes."""
+        stem = f"{notebook}-{name}"
+        self.write(folders.figures / stem, preset=folders.preset, notebook=notebook, name=name)
+        return ShownFigure(self, stem)
+
+    def write(self, place: Path, **origin: str) -> None:
+        """Write the figure and its sidecar beside each other, under the name of ``place`` with two endings."""
+        sidecar = asdict(self.words) | {"maker": self.maker} | origin
+        write_atomically(place.with_name(f"{place.name}.svg"), self.svg)
+        write_atomically(
+            place.with_name(f"{place.name}.json"), json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
+        )
+
+
+@dataclass(frozen=True)
+class ShownFigure:
+    """A saved figure as a notebook shows it; its metadata tells the report which file it is."""
+
+    figure: StudyFigure
+    stem: str
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        return {"image/svg+xml": self.figure.svg, "text/plain": self.figure.words.alt}, {"figure": self.stem}
+
+
+def figure_maker(draw: Callable[..., tuple[Figure, Words]]) -> Callable[..., StudyFigure]:
+    """Turn a function that draws (figure, words) into one that returns a :class:`StudyFigure` in the study's style."""
+
+    @wraps(draw)
+    def make(*args: Any, **kwargs: Any) -> StudyFigure:
+        others = plt.get_fignums()
+        try:
+            with study_style():
+                figure, words = draw(*args, **kwargs)
+                svg = _themed_svg(figure)
+        finally:
+            for number in set(plt.get_fignums()) - set(others):
+                plt.close(number)  # also what a failed drawing leaves open, which a notebook would show
+        return StudyFigure(svg, words, f"{inspect.getmodule(draw).__name__}.{draw.__name__}")  # type: ignore[union-attr]
+
+    return make
+
+
+def _themed_svg(figure: Figure) -> str:
+    """SVG text without date or chance in it, whose ink follows the reader's light or dark theme."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    head, tag, body = compact(buffer.getvalue()).partition("<svg ")
+    opening, closing, content = body.replace(INK, "currentColor").partition(">")
+    return f"{head}{tag}{opening}{closing}{_THEME}{content}"

@@ -1,0 +1,44 @@
+"""What to do in practice: advice chosen by the verdicts of all chapters that have run, each row with its evidence."""
+
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+from warmup_study.claims import ledger
+from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.paths import Folders
+from warmup_study.presentation.formatting import NO_BREAK, interval, number, percent
+from warmup_study.statistics.bootstrap import LEVEL
+
+COLUMNS = ["if you have", "then", "by", f"{percent(LEVEL)} interval", "n", "evidence"]
+
+
+def table(folders: Folders) -> pd.DataFrame:
+    """One row for each situation; where the claim behind it has not been run, the row says so."""
+    overall = {row.id: row for row in ledger.read(folders) if row.task == "all"}
+    return pd.DataFrame([_row(entry, overall.get(entry["claim"])) for entry in _entries()], columns=COLUMNS)
+
+
+def _row(entry: dict[str, Any], verdict: Verdict | None) -> list[str]:
+    source = f"{entry['claim']}: {verdict.verdict if verdict else 'not run'}"
+    if verdict is None:
+        return [entry["situation"], "–", "–", "–", "–", source]
+    shown = _shown(entry, verdict)
+    size = number(shown.estimate)
+    with_unit = f"{size}{NO_BREAK}{shown.unit}" if shown.estimate is not None else size
+    return [entry["situation"], entry[verdict.verdict], with_unit, interval(shown) or "–", str(shown.n), source]
+
+
+def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:
+    """The claim's part that bears on the situation, the claim itself where the entry names none."""
+    return next((part for part in verdict.parts if part.name == entry.get("part")), verdict)
+
+
+@lru_cache(maxsize=1)
+def _entries() -> list[dict[str, Any]]:
+    """The parsed practice.toml."""
+    content = tomllib.loads(files("warmup_study").joinpath("practice.toml").read_text(encoding="utf-8"))
+    return list(content["row"])

@@ -1,0 +1,36 @@
+"""What a run leaves open: how near each claim came to a verdict, and how small an effect it could have found."""
+
+from typing import Any
+
+from scipy import special
+
+from warmup_study.claims.verdict import Verdict
+from warmup_study.presentation.formatting import percent
+from warmup_study.report.results import Results
+from warmup_study.report.summary import drawn
+from warmup_study.statistics.bootstrap import LEVEL
+
+POWER = 0.8
+
+
+def undecided_table(results: Results) -> str:
+    """HTML table of the claims that are inconclusive over all tasks; empty where every claim is decided."""
+    found = [(row, verdict) for row in results.tested if (verdict := results.overall(row.id))]
+    rows: list[dict[str, Any]] = [
+        {"claim": row, "verdict": verdict, "least": detectable(verdict)}
+        for row, verdict in sorted(found, key=lambda pair: pair[1].p_alone)
+        if verdict.verdict == "inconclusive"
+    ]
+    return drawn("undecided.html.j2", rows=rows, power=percent(POWER)) if rows else ""
+
+
+def detectable(verdict: Verdict) -> float | None:
+    """The smallest distance from its rule's bound that a study with this interval finds with probability ``POWER``.
+
+    Half the interval is z(0.975) standard errors, and the estimate must lie further than that from the bound, so the
+    effect has to be z(0.975) + z(0.8) standard errors away (Cohen 1988, chapter 2). None where there is no interval.
+    """
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return None
+    beyond = special.ndtri(1 - (1 - LEVEL) / 2)
+    return float((verdict.ci_high - verdict.ci_low) / 2 * (beyond + special.ndtri(POWER)) / beyond)

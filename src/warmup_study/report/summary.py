@@ -1,0 +1,82 @@
+"""The first screens: verdicts, main figure, what to do, what was not run. Shared by the page and its notebook."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from IPython.display import HTML
+from jinja2 import Environment, PackageLoader
+
+from warmup_study.claims.table import Claim, claim
+from warmup_study.claims.verdict import Verdict
+from warmup_study.presentation.formatting import interval, number, percent
+from warmup_study.report import advice
+from warmup_study.report.answer import chapter_name
+from warmup_study.report.glyphs import UNTESTED, forest, mark
+from warmup_study.report.results import Results, Sidecar
+from warmup_study.statistics.bootstrap import LEVEL
+
+MAIN_FIGURES = ("four_setups", "lr_curves")  # by the names that their chapters give them, the better first
+ORDER = ("supported", "contradicted", "mixed", "inconclusive")  # a reader in haste gets what was decided first
+
+
+def verdict_table(results: Results) -> str:
+    """HTML table of the tested claims; a line that says so where there is none."""
+    if not results.tested:
+        return "<p>No claim has been tested by this run.</p>"
+    return drawn("verdicts.html.j2", rows=verdict_rows(results))
+
+
+def verdict_rows(results: Results) -> list[dict[str, Any]]:
+    """What each row of the verdict table shows, decided claims first, else in the order of the claims' table."""
+    rows = [
+        {"claim": row, "verdict": results.of_claim(row.id)[0], "tasks": results.tasks(row.id)} for row in results.tested
+    ]
+    return sorted(rows, key=lambda row: ORDER.index(row["verdict"].verdict))
+
+
+def untested_table(results: Results) -> str:
+    """HTML table of the claims that have no verdict; empty where every claim has one."""
+    if not results.untested:
+        return ""
+    return drawn("untested.html.j2", claims=results.untested, untested=UNTESTED, chapter_name=chapter_name)
+
+
+def main_figure(results: Results) -> Sidecar | None:
+    """The figure of the four setups if it exists, else the first chapter's curves, else none."""
+    figures = list(results.figures.values())
+    candidates = [figure for name in MAIN_FIGURES for figure in figures if figure.name.startswith(name)]
+    return next(iter(candidates), None)
+
+
+def task_table(results: Results) -> HTML:
+    """The verdicts behind the table over all tasks, claim by claim and task by task; folded, as they are many."""
+    groups = [(row, _by_task(results, row)) for row in results.tested]
+    groups = [(row, verdicts) for row, verdicts in groups if verdicts]
+    count = sum(len(verdicts) for _, verdicts in groups)
+    return HTML(drawn("tasks.html.j2", groups=groups, count=count))
+
+
+def _by_task(results: Results, row: Claim) -> Sequence[Verdict]:
+    return [verdict for verdict in results.of_claim(row.id) if verdict.task != "all"]
+
+
+def practice_table(results: Results) -> str:
+    """HTML table of what to do in practice; empty where nothing has been tested."""
+    if not results.tested:
+        return ""
+    rows = advice.table(results.folders).itertuples(index=False, name=None)
+    return drawn("practice.html.j2", rows=[_advice(*row) for row in rows])
+
+
+def _advice(situation: str, advice: str, size: str, span: str, n: str, evidence: str) -> dict[str, Any]:
+    """What one row of the practical table shows; its evidence names a claim and that claim's verdict."""
+    name, _, word = evidence.partition(": ")
+    shown = {"situation": situation, "advice": advice, "size": size, "interval": span, "n": n}
+    return shown | {"claim": claim(name), "word": word}
+
+
+def drawn(name: str, **content: Any) -> str:
+    """A template of the page's folder, filled in; it escapes what it is given."""
+    words = {"number": number, "interval": interval, "mark": mark, "forest": forest, "level": percent(LEVEL)}
+    environment = Environment(loader=PackageLoader("warmup_study.report", "page"), autoescape=True)
+    return environment.get_template(name).render(**words, **content)

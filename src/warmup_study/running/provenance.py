@@ -1,0 +1,85 @@
+"""Where results come from: commit, versions, machine, threads, seeds and wall time, kept beside the results."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warmup_study.errors import StudyError
+from warmup_study.files import locked, write_atomically
+from warmup_study.paths import Folders, project_root
+
+_PACKAGES = ("warmup-study", "torch", "numpy", "scipy", "statsmodels", "pandas", "scikit-learn", "matplotlib")
+_SOURCES = ("src", "notebooks", "pyproject.toml", "requirements.lock")  # results are written, so always "dirty"
+
+
+def record(
+    folders: Folders, notebook: str, seeds: Iterable[int], *, wall_seconds: float, training_seconds: float
+) -> None:
+    """Merge this run of `notebook` into provenance.json.
+
+    Commit, versions and machine at the top are the last run's; each notebook's entry names its own commit. The seconds
+    are those until the results were stored, and of training among them. A run that found everything trained keeps the
+    seconds of the one before. Raises StudyError where the file can't be written, or is there and can't be read.
+    """
+    path = folders.results / "provenance.json"
+    origin = _origin()
+    taken = {"wall_seconds": round(wall_seconds, 1), "training_seconds": round(training_seconds, 1)}
+    entry = {"seeds": sorted(set(seeds)), "commit": origin["commit"], "dirty": origin["dirty"]}
+    with locked(folders.results):
+        known = _read(path).get("notebooks", {})
+        before = known.get(notebook, {})
+        if not training_seconds and before.get("seeds") == entry["seeds"]:
+            taken = {name: before[name] for name in taken if name in before}
+        content = {**origin, "preset": folders.preset, "notebooks": {**known, notebook: entry | taken}}
+        write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What the file holds so far; nothing where there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(f"cannot read {path}: {error}; remove it to start afresh") from error
+
+
+def _origin() -> dict[str, Any]:
+    """Code, versions and machine. No host name, user or path: the file is published."""
+    return {
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "dirty": bool(_git("status", "--porcelain", "--", *_SOURCES)),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, number of cores and system; nothing that names the machine itself."""
+    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "system": platform.system()}
+
+
+def _git(*arguments: str) -> str:
+    """What git prints about the project; empty outside a repository or without git."""
+    try:
+        command = ["git", "-C", str(project_root()), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _cpu_model() -> str:
+    """The processor's name, from /proc where there is one: platform.processor() is empty on most Linux systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

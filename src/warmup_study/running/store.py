@@ -1,0 +1,88 @@
+"""Results on disk: runs as parquet, written atomically, checked when read, nothing executed from them."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warmup_study.errors import StudyError
+from warmup_study.files import write_atomically
+from warmup_study.training.experiment import Chunk
+from warmup_study.training.table import RUNS, to_frame
+
+_IDENTITY, _SEAL = b"warmup_study", b"warmup_study_sha256"
+_OPEN = b"the digest of this file as it is while these words stand here...".ljust(64, b".")  # as long as the digest
+_UNREADABLE = (OSError, ValueError, pa.ArrowException)  # also a name in the footer that is no UTF-8
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Trained chunks on disk, one parquet file each, named by the chunk's id."""
+
+    folder: Path
+
+    def path(self, chunk: Chunk) -> Path:
+        """Where the chunk's runs are or will be stored."""
+        return self.folder / f"{chunk.id}.parquet"
+
+    def get(self, chunk: Chunk) -> pa.Table | None:
+        """The stored runs of the chunk, None where they are missing, damaged or of another chunk."""
+        return read_chunk(self.path(chunk), chunk.id)
+
+    def put(self, chunk: Chunk, table: pa.Table) -> None:
+        """Store the runs of the chunk. Raises ``StudyError`` where the disk refuses."""
+        write_runs(self.path(chunk), table, chunk.id)
+
+
+def write_runs(path: Path, table: pa.Table, identity: str = "") -> None:
+    """Write a table of runs atomically, with the identity it was made under and a digest of the whole file in it."""
+    stamped = table.replace_schema_metadata({_IDENTITY: identity, _SEAL: _OPEN})
+    buffer = io.BytesIO()
+    pq.write_table(stamped, buffer, compression="zstd")
+    content = buffer.getvalue()
+    write_atomically(path, content.replace(_OPEN, _digest(content)))
+
+
+def read_chunk(path: Path, identity: str) -> pa.Table | None:
+    """The table stored under ``identity``, or None where there is none that can be trusted.
+
+    A missing, damaged or foreign file is no error here: its chunk is simply trained again.
+    """
+    try:
+        table = _read(path)
+    except _UNREADABLE:
+        return None
+    stamp = (table.schema.metadata or {}).get(_IDENTITY, b"")
+    return table if stamp == identity.encode() and table.schema.equals(RUNS) else None
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """A chapter's table of runs. Raises ``StudyError`` where the file is missing, damaged or no table of runs."""
+    try:
+        table = _read(path)
+    except _UNREADABLE as problem:
+        raise StudyError(f"{path.name}: cannot be read ({problem}); run its notebook again") from problem
+    if not table.schema.equals(RUNS):
+        raise StudyError(f"{path.name}: its columns are not those of a table of runs; run its notebook again")
+    return to_frame(table)
+
+
+def _read(path: Path) -> pa.Table:
+    """The table in the file. Raises one of ``_UNREADABLE`` unless every bit is as it was written.
+
+    Parquet's own checksums leave out its footer, where a flipped bit can change what is read.
+    """
+    content = path.read_bytes()
+    with pq.ParquetFile(io.BytesIO(content)) as file:
+        seal = (file.metadata.metadata or {}).get(_SEAL, b"")
+        if len(seal) != len(_OPEN) or _digest(content.replace(seal, _OPEN)) != seal:
+            raise OSError("its checksum is wrong")
+        return file.read()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

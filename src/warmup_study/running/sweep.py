@@ -1,0 +1,94 @@
+"""Runs experiments: what is stored is reused, what is missing is trained, on this machine or on a Dask cluster.
+
+Every chunk is stored as soon as it is finished, so whatever is finished survives an interrupted sweep.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+from IPython import get_ipython
+from tqdm.auto import tqdm
+
+from warmup_study.errors import StudyError
+from warmup_study.running import dask_cluster, local
+from warmup_study.running.store import Cache
+from warmup_study.training.experiment import Chunk, Experiment
+from warmup_study.training.table import to_frame
+
+
+class Swept(NamedTuple):
+    """The runs, one row each, and the seconds that training took now: 0 where all were stored already."""
+
+    runs: pd.DataFrame
+    seconds: float
+
+
+def sweep(
+    experiments: Sequence[Experiment], folder: Path, processes: int | None = None, scheduler: str = ""
+) -> pd.DataFrame:
+    """Every run of the experiments: :func:`timed_sweep` for those who need no time."""
+    return timed_sweep(experiments, folder, processes, scheduler).runs
+
+
+def timed_sweep(
+    experiments: Sequence[Experiment], folder: Path, processes: int | None = None, scheduler: str = ""
+) -> Swept:
+    """Every run of the experiments, trained now where ``folder`` does not hold it yet.
+
+    ``processes`` train side by side (default: one per core available; 0: none but this one), or the workers of the Dask
+    ``scheduler`` at that address; the result depends on neither. Raises ``StudyError`` in one line where a chunk cannot
+    be trained or stored, or a worker or the scheduler dies; all chunks finished by then stay stored.
+    """
+    cache = Cache(folder)
+    chunks = [chunk for experiment in experiments for chunk in experiment.chunks()]
+    missing = [chunk for chunk in chunks if cache.get(chunk) is None]
+    processes = available_cores() if processes is None else processes
+    seconds = _train(missing, cache, processes, scheduler) if missing else 0.0
+    tables = [_stored(cache, chunk) for chunk in chunks]
+    return Swept(to_frame(pa.concat_tables(tables)), seconds)
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> float:
+    """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took."""
+    started = time.perf_counter()
+    ordered = sorted(chunks, key=lambda chunk: -len(chunk.cells) * chunk.updates)
+    bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)
+    with bar:
+        for _ in _finished(ordered, cache, processes, scheduler):
+            bar.update()
+    runs = sum(len(chunk.cells) for chunk in ordered)
+    seconds = time.perf_counter() - started
+    print(f"trained {runs:,} runs in {seconds:.0f} s")
+    return seconds
+
+
+def _finished(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> Iterator[None]:
+    """Yields once for each chunk as it is stored."""
+    if scheduler:
+        return dask_cluster.finished(chunks, cache, scheduler)
+    return local.finished(chunks, cache, min(processes, len(chunks)))
+
+
+def watched() -> bool:
+    """Whether somebody looks on: a terminal, or a notebook opened in JupyterLab or VS Code; not a batch run."""
+    shell = get_ipython()
+    by_vs_code = shell is not None and "__vsc_ipynb_file__" in shell.user_ns
+    return sys.stderr.isatty() or by_vs_code or bool({"JPY_SESSION_NAME", "VSCODE_PID"} & set(os.environ))
+
+
+def _stored(cache: Cache, chunk: Chunk) -> pa.Table:
+    table = cache.get(chunk)
+    if table is None:
+        raise StudyError("a trained chunk cannot be read back: the code or the disk changed meanwhile; start again")
+    return table

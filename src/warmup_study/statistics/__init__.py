@@ -1,0 +1,1 @@
+"""From runs to effects: endpoints, bootstrap intervals, decisions."""

@@ -1,0 +1,61 @@
+"""What is watched beside the loss: groups of test examples, and runs that differ in their stream alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from warmup_study.tasks import Split, Task
+from warmup_study.training import batches
+from warmup_study.training.batches import Stream
+
+Stacks = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
+
+    ``drawn`` holds the stream and the seed of each run, ``places`` the position of its twin; ``test`` is the task's
+    test split, on the device that trains.
+    """
+
+    task: Task
+    drawn: Sequence[tuple[Stream, int]]
+    places: Sequence[int]
+    test: Split
+
+    @cached_property
+    def inside(self) -> Tensor:
+        """Which test examples lie in the cluster that each run watches, as 0 and 1: [R, N]."""
+        masks = [batches.inside(self.task, stream, seed, self.task.splits.test) for stream, seed in self.drawn]
+        return torch.as_tensor(np.stack(masks), dtype=torch.get_default_dtype(), device=self.test.targets.device)
+
+    @cached_property
+    def twins(self) -> Tensor:
+        """Position of each run's twin, [R]."""
+        return torch.as_tensor(self.places, device=self.test.targets.device)
+
+    def group_losses(self, params: Stacks) -> tuple[Tensor, Tensor]:
+        """Mean test loss of each run inside and outside its cluster, [R] twice; NaN where a group is empty."""
+        losses = self._losses(params)
+        outside = 1 - self.inside
+        return (losses * self.inside).sum(1) / self.inside.sum(1), (losses * outside).sum(1) / outside.sum(1)
+
+    def _losses(self, params: Stacks) -> Tensor:
+        """Loss of each run on each test example, [R, N]."""
+        model = self.task.model()
+
+        def alone(output: Tensor, target: Tensor) -> Tensor:
+            return self.task.loss(output[None], target[None])
+
+        def losses(params: Stacks) -> Tensor:
+            found: Tensor = vmap(alone)(functional_call(model, params, (self.test.inputs,)), self.test.targets)
+            return found
+
+        measured: Tensor = vmap(losses)(params)
+        return measured

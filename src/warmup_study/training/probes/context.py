@@ -1,0 +1,78 @@
+"""What a probe looks at: one update of all runs of an ensemble, from both sides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from warmup_study.training.full_batch import Landscape
+from warmup_study.training.group_losses import Watch
+
+Stacks = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One update of R runs, seen from both sides.
+
+    ``before`` and ``after`` are the stacked parameters, ``state`` the optimiser's stacks after the update, ``row`` the
+    coefficients [R] it was taken with, ``loss`` [R] the loss of its batch; ``landscape`` answers for the whole training
+    split at any weights, ``watch`` for groups of test examples and for which runs are twins.
+    """
+
+    before: Stacks
+    after: Stacks
+    state: Mapping[str, Stacks]
+    row: Mapping[str, Tensor]
+    loss: Tensor
+    landscape: Landscape
+    watch: Watch
+
+    @cached_property
+    def step(self) -> Tensor:
+        """Change of all parameters, [R, P]."""
+        return flat(self.after) - flat(self.before)
+
+    @cached_property
+    def descent(self) -> Tensor:
+        """Minus the gradient over the whole training split, at the weights before the update, [R, P]."""
+        return -flat(self.landscape.gradient(self.before))
+
+    @cached_property
+    def squared_gradient(self) -> Tensor:
+        """Mean squared gradient over fresh batches, at the weights before the update, [R, P]."""
+        return flat(self.landscape.squared_gradient(self.before))
+
+    @cached_property
+    def group_losses(self) -> tuple[Tensor, Tensor]:
+        """Mean test loss inside and outside the cluster that each run's stream watches, after the update: [R] twice."""
+        return self.watch.group_losses(self.after)
+
+    @property
+    def rate(self) -> Tensor:
+        """Learning rate of the update, [R]."""
+        return self.row["lr"]
+
+
+def flat(stacks: Stacks) -> Tensor:
+    """All parameters of each run in one row: dict of [R, ...] -> [R, P]."""
+    return torch.cat([stack.flatten(1) for stack in stacks.values()], dim=1)
+
+
+def unflat(rows: Tensor, like: Stacks) -> Stacks:
+    """The inverse of :func:`flat`: rows [R, P] as a dict of [R, ...] shaped as ``like``."""
+    parts = torch.split(rows, [stack[0].numel() for stack in like.values()], dim=1)
+    return {name: part.view_as(stack) for (name, stack), part in zip(like.items(), parts, strict=True)}
+
+
+def cosine(left: Tensor, right: Tensor) -> Tensor:
+    """Cosine of two rows of each run: [R, P] twice -> [R]."""
+    return torch.div(torch.sum(left * right, dim=1), length(left) * length(right))
+
+
+def length(rows: Tensor) -> Tensor:
+    """Euclidean norm of each row: [R, P] -> [R]."""
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
+    return norms

@@ -1,0 +1,102 @@
+"""Trains one chunk of an experiment and lays its runs out as rows of the table of runs."""
+
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from warmup_study import tasks
+from warmup_study.tasks.task import CurveName, ScoreName
+from warmup_study.training import batches, schedules
+from warmup_study.training.batches import ORDINARY, Stream
+from warmup_study.training.ensemble import train
+from warmup_study.training.experiment import Arm, Chunk
+from warmup_study.training.table import table_of
+
+_FINAL = ("test_loss", "test_error")
+
+
+def train_chunk(chunk: Chunk) -> pa.Table:
+    """The runs of the chunk, trained as one ensemble, in the order of ``chunk.cells``."""
+    history = train(chunk.task, chunk.runs, chunk.plan, chunk.device)
+    seen, diverged_at = history.by_run(len(chunk.cells)), history.diverged_at
+    return table_of(
+        [
+            _definition(chunk, arm, seed)
+            | _result(chunk, seen[run])
+            | _status(int(diverged_at[run]))
+            | {"lr_audit": _audit(chunk, arm, seen[run]["realised_lr"])}
+            for run, (arm, seed) in enumerate(chunk.cells)
+        ]
+    )
+
+
+def _definition(chunk: Chunk, arm: Arm, seed: int) -> dict[str, Any]:
+    role = "selection" if seed in chunk.selection_seeds else "confirmation"
+    return {
+        "part": chunk.part,
+        "task": chunk.task,
+        "arm": arm.label,
+        "role": role,
+        "optimizer": arm.optimizer.name,
+        **arm.optimizer.model_dump(exclude={"name"}),
+        "warmup": arm.schedule.warmup,
+        "decay": arm.schedule.decay,
+        "length": arm.schedule.warmup_length,
+        "hold": arm.schedule.hold,
+        "level": arm.schedule.level if arm.schedule.warmup == "constant" else None,
+        **_stream(chunk, arm.stream),
+        "init": arm.init,
+        **_auxiliary(arm),
+        "lr": chunk.lr * arm.lr_scale,
+        "seed": seed,
+        "updates": chunk.updates,
+        "batch": chunk.batch,
+    }
+
+
+def _stream(chunk: Chunk, stream: Stream) -> dict[str, Any]:
+    """Settings of a stream that is not the ordinary one, and the number of examples in one of its epochs."""
+    if stream == ORDINARY:
+        return {}
+    first, last = stream.redrawn or (None, None)
+    settings = stream.model_dump(exclude={"redrawn"}) | {"redrawn_from": first, "redrawn_to": last}
+    return settings | {"examples": len(batches.usual(tasks.load(chunk.task), stream))}
+
+
+def _auxiliary(arm: Arm) -> dict[str, Any]:
+    """Settings of the auxiliary loss where it acts."""
+    settings = arm.auxiliary.model_dump() if arm.auxiliary.acts else {}
+    return {f"auxiliary_{name}": value for name, value in settings.items()}
+
+
+def _result(chunk: Chunk, seen: dict[str, Any]) -> dict[str, Any]:
+    """What one run showed: ``seen`` holds its part of the history."""
+    evaluated = np.asarray(chunk.plan.evaluated)
+    probes = {name: seen[name] for name in chunk.probes} | {"probed_at": chunk.probed} if chunk.probed else {}
+    return {
+        **{name: float(seen[name]) for name in _FINAL},
+        "initial_loss": float(seen["validation_loss"][0]),
+        "validation_loss": float(seen["validation_loss"][-1]),
+        "validation_error": float(seen["validation_error"][-1]),
+        "evaluated_at": evaluated,
+        "validation_curve": seen["validation_loss"],
+        "realised_lr": seen["realised_lr"][np.maximum(evaluated, 1) - 1],
+        **probes,
+        **({"outputs": seen["outputs"]} if chunk.kept else {}),
+        **{name: seen[name] for name in get_args(CurveName) if name in seen},
+        **{name: float(seen[name]) for name in get_args(ScoreName) if np.isfinite(seen[name])},
+    }
+
+
+def _status(diverged_at: int) -> dict[str, Any]:
+    return {"status": "diverged", "diverged_at": diverged_at} if diverged_at else {"status": "ok"}
+
+
+def _audit(chunk: Chunk, arm: Arm, realised: Any) -> float:
+    """Largest difference between the learning rates of a run's updates and the formula; 0 means all are equal.
+
+    Updates never taken, because every run of the chunk had diverged, are no part of it.
+    """
+    formula = schedules.audit_reference(arm.schedule, chunk.lr * arm.lr_scale, chunk.updates)
+    return float(np.nanmax(np.abs(realised - np.asarray(formula, realised.dtype))))

@@ -1,0 +1,189 @@
+"""Streams of examples against their definition, on real tasks and on cases small enough to check by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.training import batches, ensemble
+from warmup_study.training.batches import ORDINARY, Stream
+from warmup_study.training.group_losses import Watch
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.run import Plan, Run, twins
+from warmup_study.training.schedules import Schedule
+
+DIGITS = tasks.load("digits-mlp")
+EXAMPLES = len(DIGITS.splits.train)
+SGD = Optimizer(name="sgd")
+
+
+def order(seed: int = 3, batch: int = 8, updates: int = 30, task: str = "digits-mlp", **settings: Any) -> Any:
+    return batches.order_of(Stream(**settings), seed, tasks.load(task), batch, updates)
+
+
+def test_the_ordinary_stream_is_one_shuffled_epoch_after_another() -> None:
+    rows = batches.batch_order(5, 12, 4, 6)
+    assert sorted(rows[:3].ravel()) == sorted(rows[3:].ravel()) == list(range(12))
+    assert not np.array_equal(rows[:3], rows[3:])
+    assert np.array_equal(order(), batches.batch_order(3, EXAMPLES, 8, 30))
+    assert np.array_equal(order(cluster="class"), order()), "to watch a cluster changes nothing"
+
+
+def test_only_the_redrawn_stretch_changes_and_takes_what_the_pass_leaves_over() -> None:
+    plain, redrawn = order(), order(redrawn=(11, 20))
+    assert np.array_equal(np.flatnonzero((plain != redrawn).any(1)), np.arange(10, 20))
+    new = redrawn[10:20].ravel()
+    assert not set(new) & set(plain.ravel()) and len(set(new)) == new.size
+    moved = order(redrawn=(1, 10))
+    assert np.array_equal(moved[:10], redrawn[10:20]), "the same new examples, at another place"
+    with pytest.raises(StudyError, match="80 examples cannot be redrawn, a pass over 1240 leaves 17"):
+        order(updates=155, redrawn=(1, 10))
+
+
+def test_an_order_of_its_own_is_the_same_for_all_seeds() -> None:
+    assert np.array_equal(order(1, order=7), order(2, order=7))
+    assert np.array_equal(order(1, order=7), order(7)) and not np.array_equal(order(1), order(7))
+
+
+@pytest.mark.parametrize(("skew", "count"), [(0.5, 4), (0.9, 7), (1.0, 8)])
+def test_skew_is_the_share_of_early_batches_from_the_cluster(skew: float, count: int) -> None:
+    rows, plain = order(cluster="class", skew=skew, span=6), order()
+    labels = DIGITS.splits.train.targets.numpy()[rows]
+    assert (labels[:6, :count] == 3).all(), "seed 3 watches class 3"
+    assert np.array_equal(rows[:6, count:], plain[:6, count:]) and np.array_equal(rows[6:], plain[6:])
+
+
+def test_a_small_cluster_is_used_up_before_it_is_used_again() -> None:
+    inside = batches.inside(DIGITS, Stream(cluster="kmeans"), 3, DIGITS.splits.train)
+    drawn = order(cluster="kmeans", skew=1, span=30)
+    times = np.bincount(drawn.ravel(), minlength=EXAMPLES)[inside]
+    assert times.sum() == drawn.size and times.max() - times.min() <= 1
+
+
+def test_clusters_of_a_class_lie_within_it() -> None:
+    for split in DIGITS.splits:
+        of_class = batches.inside(DIGITS, Stream(cluster="class"), 14, split)
+        part = batches.inside(DIGITS, Stream(cluster="kmeans"), 14, split)
+        assert np.array_equal(of_class, split.targets.numpy() == 4)
+        assert 0 < part.sum() < of_class.sum() and not (part & ~of_class).any()
+    assert not batches.inside(DIGITS, ORDINARY, 1, DIGITS.splits.test).any()
+
+
+def test_marks_are_true_early_and_drawn_by_lot_later() -> None:
+    task = tasks.load("digits-mlp+marks")
+    train = task.splits.train
+    assert train.marks is not None and len(train) == 2 * EXAMPLES
+    assert torch.equal(train.marks[:EXAMPLES], train.targets[:EXAMPLES])
+    assert (train.marks[EXAMPLES:] == train.targets[EXAMPLES:]).float().mean() == pytest.approx(0.1, abs=0.03)
+    first, second = _patterns(train)
+    torch.testing.assert_close(train.inputs[:EXAMPLES] - train.inputs[EXAMPLES:], first - second, rtol=0, atol=1e-5)
+    rows = order(batch=8, task="digits-mlp+marks", cluster="mark", skew=1, span=5)
+    assert (train.marks[rows[:5]] == train.targets[rows[:5]]).all() and (rows[5:] >= EXAMPLES).all()
+    with pytest.raises(StudyError, match="digits-mlp has no marks"):
+        order(cluster="mark", skew=1, span=5)
+
+
+def _patterns(train: tasks.Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """The marks that were added to the two halves."""
+    assert train.marks is not None
+    inputs = DIGITS.splits.train.inputs
+    first = torch.stack([(train.inputs[:EXAMPLES] - inputs)[train.marks[:EXAMPLES] == mark][0] for mark in range(10)])
+    assert (first.abs() - 0.5 * inputs.std()).abs().max() < 1e-5
+    return first[train.marks[:EXAMPLES]], first[train.marks[EXAMPLES:]]
+
+
+def test_a_model_that_meets_new_classes_knows_the_old_ones_and_is_the_same_for_a_seed() -> None:
+    task = tasks.load("digits-mlp+new")
+    assert set(task.splits.train.targets.tolist()) == set(range(5, 10)) and len(task.splits.test) == 270
+    taught = batches.inside(task, Stream(cluster="taught"), 0, task.splits.test)
+    assert np.array_equal(taught, task.splits.test.targets.numpy() >= 5)
+    first, second = (ensemble.initial_weights(task, [seed, 1]) for seed in (1, 2))
+    assert all(torch.equal(stack[0], stack[1]) for stack in first.values())
+    assert any(not torch.equal(stack[0], stack[1]) for stack in second.values())
+    plan = Plan(1, 64, 1, probed=(1,), probes=("inside_loss", "outside_loss"))
+    seen = ensemble.train("digits-mlp+new", [Run(SGD, Schedule(), 1e-6, 1, Stream(cluster="taught"))], plan).probes
+    assert seen["outside_loss"].item() < 0.3 and seen["inside_loss"].item() > 5
+
+
+@pytest.mark.parametrize("name", ["digits-mlp+no", "+new", "nowhere+marks"])
+def test_a_twist_or_task_that_does_not_exist_is_named(name: str) -> None:
+    with pytest.raises(StudyError, match="task: got"):
+        tasks.load(name)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"skew": 0.5},
+        {"skew": 0.5, "span": 3},
+        {"cluster": "class", "span": 3},
+        {"redrawn": (5, 4)},
+        {"redrawn": (0, 4)},
+        {"cluster": "class", "skew": 1.1, "span": 3},
+        {"order": -1},
+        {"cluster": "other"},
+    ],
+)
+def test_a_stream_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Stream(**settings)
+
+
+def twin_runs() -> list[Run]:
+    skewed = Stream(cluster="class", skew=1, span=1)
+    return [Run(SGD, Schedule(), 0.1, seed, stream) for seed in (1, 2) for stream in (skewed, skewed.plain)]
+
+
+def test_twins_differ_in_their_stream_alone() -> None:
+    assert twins(twin_runs()) == [1, 1, 3, 3]
+    assert twins(twin_runs()[:1]) == [0], "without its twin a run is its own"
+
+
+def test_the_first_batch_displaces_sgd_by_the_rate_times_the_difference_of_gradients() -> None:
+    plan = Plan(2, 16, 2, probed=(1, 2), probes=("displacement", "inside_loss"))
+    runs = twin_runs()
+    seen = ensemble.train("digits-mlp", runs, plan, dtype=torch.float64).probes["displacement"]
+    assert seen[:, 1].tolist() == [0, 0]
+    assert seen[0, 0].item() == pytest.approx(_by_autograd(runs[0], runs[1]).item(), rel=1e-5)
+    assert seen[1, 0] > 0
+
+
+def _by_autograd(run: Run, twin: Run) -> torch.Tensor:
+    torch.manual_seed(run.seed)
+    model, train = DIGITS.model().double(), DIGITS.splits.train
+    gradients = []
+    for stream in (run.stream, twin.stream):
+        picked = torch.as_tensor(batches.order_of(stream, run.seed, DIGITS, 16, 2)[0])
+        loss = DIGITS.loss(model(train.inputs[picked].double()), train.targets[picked])
+        gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
+    length: torch.Tensor = run.lr * (gradients[0] - gradients[1]).norm()
+    return length
+
+
+def test_group_losses_add_up_to_the_test_loss() -> None:
+    stream = Stream(cluster="class")
+    runs = [Run(SGD, Schedule(), 0.1, seed, stream) for seed in (1, 2)]
+    history = ensemble.train("digits-mlp", runs, Plan(3, 16, 3, probed=(3,), probes=("inside_loss", "outside_loss")))
+    share = [batches.inside(DIGITS, stream, seed, DIGITS.splits.test).mean() for seed in (1, 2)]
+    inside, outside = (history.probes[name][0].numpy() for name in ("inside_loss", "outside_loss"))
+    np.testing.assert_allclose(share * inside + (1 - np.asarray(share)) * outside, history.test_loss, rtol=1e-5)
+
+
+def test_groups_that_are_empty_have_no_loss() -> None:
+    watch = Watch(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
+    inside, outside = watch.group_losses(ensemble.initial_weights(DIGITS, [1]))
+    assert inside.isnan().all() and outside.isfinite().all()
+
+
+def test_kept_outputs_are_those_of_the_first_test_examples() -> None:
+    runs = [Run(SGD, Schedule(), 1e-9, seed, init=4) for seed in (1, 2)]
+    outputs = ensemble.train("digits-mlp", runs, Plan(1, 16, 1, kept=3)).outputs
+    torch.manual_seed(4)
+    with torch.no_grad():
+        expected = DIGITS.model()(DIGITS.splits.test.inputs[:3]).flatten()
+    torch.testing.assert_close(outputs, torch.stack([expected, expected], dim=1), rtol=1e-4, atol=1e-5)
+    assert ensemble.train("digits-mlp", runs, Plan(1, 16, 1)).outputs.numel() == 0

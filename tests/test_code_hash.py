@@ -1,0 +1,177 @@
+"""The digest of training code: what changes a result changes it, and nothing else does."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.paths import project_root
+from warmup_study.training import code_hash
+
+PACKAGE = project_root() / "src" / "warmup_study"
+TASK = "digits-mlp"
+TRAINING = {
+    "training/schedules.py": ("np.minimum(1.0, progress)", "np.minimum(1.0, progress**2)"),
+    "training/auxiliary.py": ("update <= last", "update < last"),
+    "training/optimizers.py": ('"momentum": 0.9', '"momentum": 0.95'),
+    "tasks/networks.py": ("width: int = 32", "width: int = 33"),
+    "tasks/digits.py": ("held_out=0.15", "held_out=0.2"),
+    "tasks/task.py": ("random_state=0", "random_state=1"),
+    "training/full_batch.py": ("FRESH_BATCHES = 2**31, 16", "FRESH_BATCHES = 2**31, 8"),
+    "training/probes/updates.py": ("seen.step.abs()", "seen.step"),
+    "training/batches.py": ("default_rng([seed, 1])", "default_rng([seed, 2])"),
+    "training/group_losses.py": ("1 - self.inside", "2 - self.inside"),
+    "training/run.py": ("finite.argmin(0), 1", "finite.argmin(0), 2"),
+    "training/inductor.py": ("_FEW = 16", "_FEW = 8"),
+    "training/ensemble.py": ("COMPILED_MULTIPLE = 32", "COMPILED_MULTIPLE = 16"),
+    "training/experiment.py": ("self.lr * arm.lr_scale", "self.lr"),
+    "training/trainer.py": ('seen["validation_loss"][-1]', 'seen["validation_loss"][-2]'),
+}
+NO_TRAINING = (
+    "statistics/endpoints.py",
+    "statistics/bootstrap.py",
+    "presentation/formatting.py",
+    "chapters/sgd_vs_adam/figures.py",
+    "chapters/sgd_vs_adam/analysis.py",
+    "paths.py",
+)
+SCRIPT = """
+import importlib, json, sys
+from pathlib import Path
+from warmup_study.training import code_hash
+
+package = Path(code_hash.__file__).parents[1]
+found = {}
+for name, path, text in json.load(sys.stdin):
+    before = (package / path).read_text(encoding="utf-8")
+    (package / path).write_text(text, encoding="utf-8")
+    importlib.reload(code_hash)
+    found[name] = code_hash.training_code("digits-mlp")
+    (package / path).write_text(before, encoding="utf-8")
+print(json.dumps({"package": str(package), **found}))
+"""
+
+
+def changed(path: str) -> str:
+    """The module with another result."""
+    text, (old, new) = (PACKAGE / path).read_text(encoding="utf-8"), TRAINING[path]
+    assert text.count(old) >= 1, f"{path} has no {old!r} any more"
+    return text.replace(old, new)
+
+
+def reworded(path: str) -> str:
+    """The module with other comments, docstrings and layout."""
+    text = (PACKAGE / path).read_text(encoding="utf-8")
+    return f"# A new first line.\n\n{text}".replace('."""', ' and more."""').replace("\n\n\n", "\n\n\n\n# A word.\n")
+
+
+@pytest.fixture(scope="module")
+def digests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests by a copy of the package, in a process of its own, each after one change of one file."""
+    copy = tmp_path_factory.mktemp("copy") / "warmup_study"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    changes = [
+        ("as it is", "paths.py", (PACKAGE / "paths.py").read_text(encoding="utf-8")),
+        *((f"changed {path}", path, changed(path)) for path in TRAINING),
+        *((f"reworded {path}", path, reworded(path)) for path in TRAINING),
+        *((f"rewritten {path}", path, "nothing = 'is left'\n") for path in NO_TRAINING),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(copy.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps(changes),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=copy.parent,
+    )
+    found: dict[str, str] = json.loads(ran.stdout)
+    assert found["package"] == str(copy)
+    return found
+
+
+def test_a_copy_elsewhere_has_the_same_digest(digests: dict[str, str]) -> None:
+    assert digests["as it is"] == code_hash.training_code(TASK)
+
+
+@pytest.mark.parametrize("path", TRAINING)
+def test_a_change_of_training_code_counts(digests: dict[str, str], path: str) -> None:
+    assert digests[f"changed {path}"] != digests["as it is"]
+
+
+def test_no_two_changes_look_alike(digests: dict[str, str]) -> None:
+    assert len({digests[f"changed {path}"] for path in TRAINING}) == len(TRAINING)
+
+
+@pytest.mark.parametrize("path", TRAINING)
+def test_comments_docstrings_and_layout_do_not_count(digests: dict[str, str], path: str) -> None:
+    assert reworded(path) != (PACKAGE / path).read_text(encoding="utf-8")
+    assert digests[f"reworded {path}"] == digests["as it is"]
+
+
+@pytest.mark.parametrize("path", NO_TRAINING)
+def test_statistics_figures_and_prose_do_not_count(digests: dict[str, str], path: str) -> None:
+    assert digests[f"rewritten {path}"] == digests["as it is"]
+
+
+def test_every_room_that_training_imports_counts() -> None:
+    """What a worker imports of the study to train a run is either in the digest or known not to decide results."""
+    code = (
+        "import sys, warmup_study.trainer; print(*[name for name in sys.modules if name.startswith('warmup_study.')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    files = {name.removeprefix("warmup_study.").replace(".", "/") for name in ran.stdout.split()}
+    counted = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix().removesuffix("/__init__")
+        for room in code_hash._TRAINING_ROOMS
+        for path in PACKAGE.glob(room)
+    }
+    assert files - counted == {"paths", "store", "fingerprint"}
+
+
+@pytest.mark.parametrize("library", code_hash._LIBRARIES)
+def test_another_version_of_a_library_counts(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    before = code_hash.training_code(TASK)
+    monkeypatch.setattr(code_hash, "version", lambda name: "0.0" if name == library else metadata.version(name))
+    code_hash.training_code.cache_clear()
+    assert code_hash.training_code(TASK) != before
+    code_hash.training_code.cache_clear()
+
+
+OWN = "from warmup_study import tasks\nSIZE = 3\ndef mine():\n    return tasks.load('digits-mlp')\n"
+
+
+def own_digest(folder: Path, text: str, task: str) -> str:
+    (folder / "own_digest_task.py").write_text(text)
+    code_hash.training_code.cache_clear()
+    return code_hash.training_code(task)
+
+
+def test_a_users_own_source_counts_but_not_its_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "own_digest_task:mine"
+    first = own_digest(tmp_path, OWN, name)
+    assert first != code_hash.training_code(TASK)
+    assert own_digest(tmp_path, f"# my task\n{OWN}", name) == first
+    assert own_digest(tmp_path, OWN.replace("SIZE = 3", "SIZE = 30"), name) != first
+
+
+def test_a_task_made_by_a_partial_counts_by_the_users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "partial_task.py").write_text(
+        "from functools import partial\nfrom warmup_study import tasks\nmine = partial(tasks.load, 'digits-mlp')\n"
+    )
+    assert "mine = partial(" in tasks.source("partial_task:mine")
+
+
+def test_a_task_without_source_is_one_line() -> None:
+    with pytest.raises(StudyError, match=r"^task: 'math:sqrt' has no Python source"):
+        tasks.source("math:sqrt")

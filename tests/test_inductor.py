@@ -1,0 +1,96 @@
+"""Native code against the Python that it was made from."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn import functional
+
+from warmup_study import tasks
+from warmup_study.tasks.task import cross_entropy
+from warmup_study.training import ensemble, inductor
+
+RUNS, EXAMPLES = 3, 24
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("columns", "turned"), [(1, 1), (10, 1), (15, 1), (16, 0), (40, 0)])
+def test_only_products_of_few_columns_are_turned_and_stay_equal(columns: int, turned: int) -> None:
+    def flat(left: Tensor, right: Tensor) -> Tensor:
+        return torch.bmm(left, right).view(RUNS, -1)  # a view that needs rows one after the other
+
+    factors = random(RUNS, EXAMPLES, 20), random(RUNS, 20, columns)
+    graph = inductor.turn_skinny_products(make_fx(flat)(*factors))
+    permuted = graph.graph.find_nodes(op="call_function", target=torch.ops.aten.permute.default)
+    assert len(permuted) == 3 * turned
+    torch.testing.assert_close(graph(*factors), flat(*factors), rtol=1e-14, atol=1e-14)
+
+
+def test_a_product_of_few_rows_and_columns_is_left_alone() -> None:
+    graph = make_fx(torch.bmm)(random(RUNS, 8, 20), random(RUNS, 20, 8))
+    before = str(graph.graph)
+    assert str(inductor.turn_skinny_products(graph).graph) == before
+
+
+def test_functions_of_equal_shapes_do_not_share_their_code() -> None:
+    def adding(amount: float) -> Callable[[Tensor], Tensor]:
+        return lambda weights: weights + amount
+
+    added, given = [adding(amount) for amount in range(12)], torch.zeros(4)
+    assert [inductor.compiled(function, given)(given)[0].item() for function in added] == list(range(12))
+    assert inductor.compiled(added[0], given) is inductor.compiled(added[0], torch.ones(4))
+    assert inductor.compiled(added[0], given) is not inductor.compiled(added[0], torch.ones(5))
+
+
+def test_compiling_leaves_the_examples_alone_and_works_in_place() -> None:
+    def step(params: dict[str, Tensor], rate: Tensor) -> Tensor:
+        before = params["weights"].sum()
+        params["weights"].sub_(rate * params["weights"])
+        return before
+
+    params, rate = {"weights": torch.ones(3, 4)}, torch.tensor(0.5)
+    made = inductor.compiled(step, params, rate)
+    assert torch.equal(params["weights"], torch.ones(3, 4))
+    assert made(params, rate).item() == 12
+    assert torch.equal(params["weights"], torch.full((3, 4), 0.5))
+
+
+def test_evaluation_as_native_code_equals_evaluation_in_python() -> None:
+    measure, split = ensemble._measure("digits-mlp"), tasks.load("digits-mlp").splits.validation
+    params = ensemble.initial_weights(tasks.load("digits-mlp"), range(RUNS), torch.float64)
+    arguments = params, split.inputs.double(), split.targets
+    for ours, expected in zip(inductor.compiled(measure, *arguments)(*arguments), measure(*arguments), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=0)
+
+
+def test_without_a_compiler_python_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise RuntimeError("no C++ compiler")
+
+    def double(weights: Tensor) -> Tensor:
+        return 2 * weights
+
+    monkeypatch.setattr(inductor, "get_cpp_compiler", refuse)
+    assert inductor.compiled(double, torch.zeros(2)) is double
+
+
+@pytest.mark.parametrize("shape", [(7, 10), (5, 6, 65), (1, 2)])
+def test_cross_entropy_is_torchs_with_its_gradient(shape: tuple[int, ...]) -> None:
+    logits = (3 * random(*shape)).requires_grad_()
+    labels = torch.arange(logits[..., 0].numel()).reshape(shape[:-1]) % shape[-1]
+    expected = functional.cross_entropy(logits.flatten(0, -2), labels.flatten())
+    ours = cross_entropy(logits, labels)
+    torch.testing.assert_close(ours, expected, rtol=1e-14, atol=0)
+    gradients = [torch.autograd.grad(loss, logits)[0] for loss in (ours, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=1e-16)
+
+
+def test_cross_entropy_looks_at_no_other_class_than_the_true_one() -> None:
+    logits = torch.tensor([[0.0, -torch.inf]])
+    assert cross_entropy(logits, torch.tensor([0])).item() == 0
+    assert cross_entropy(logits, torch.tensor([1])).item() == torch.inf
