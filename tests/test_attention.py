@@ -16,10 +16,10 @@ from warmup_study.errors import StudyError
 from warmup_study.tasks import text
 from warmup_study.tasks.networks import Attention, FixedMixing, Transformer, convolutional
 from warmup_study.training import ensemble
-from warmup_study.training.full_batch import Landscape
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.full_batch import FullBatch
+from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.probes import ProbeName, Sight
+from warmup_study.training.probes import ProbeName, UpdateContext
 from warmup_study.training.probes.attention import attention_entropy, attention_logit
 from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
@@ -90,12 +90,12 @@ def test_convolutions_see_the_whole_signal() -> None:
     assert signals.grad is not None and (signals.grad != 0).any(0).all() and weights(model) == 2314
 
 
-def sight(*layers: list[list[float]]) -> Sight:
+def sight(*layers: list[list[float]]) -> UpdateContext:
     """One run whose attention logits, of one head on one example, are given layer by layer."""
     logits = tuple(torch.tensor(layer)[None, None, None] for layer in layers)
     fake = SimpleNamespace(attention_logits=lambda _: logits)
     none: dict[str, torch.Tensor] = {}
-    return Sight(none, none, {}, {}, torch.ones(1), cast(Landscape, fake), cast(Watch, None))
+    return UpdateContext(none, none, {}, {}, torch.ones(1), cast(FullBatch, fake), cast(GroupLosses, None))
 
 
 def test_entropy_and_logit_by_hand() -> None:

@@ -11,7 +11,7 @@ from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.training import batches, ensemble
 from warmup_study.training.batches import ORDINARY, Stream
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.run import Plan, Run, twins
 from warmup_study.training.schedules import Schedule
@@ -174,14 +174,14 @@ def test_group_losses_add_up_to_the_test_loss() -> None:
 
 
 def test_groups_that_are_empty_have_no_loss() -> None:
-    watch = Watch(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
+    watch = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
     inside, outside = watch.group_losses(ensemble.initial_weights(DIGITS, [1]))
     assert inside.isnan().all() and outside.isfinite().all()
 
 
 def test_kept_outputs_are_those_of_the_first_test_examples() -> None:
     runs = [Run(SGD, Schedule(), 1e-9, seed, init=4) for seed in (1, 2)]
-    outputs = ensemble.train("digits-mlp", runs, Plan(1, 16, 1, kept=3)).outputs
+    outputs = ensemble.train("digits-mlp", runs, Plan(1, 16, 1, outputs_kept=3)).outputs
     torch.manual_seed(4)
     with torch.no_grad():
         expected = DIGITS.model()(DIGITS.splits.test.inputs[:3]).flatten()

@@ -62,7 +62,7 @@ def test_arms_that_cannot_be_tuned_or_stand_for_no_optimiser_are_left_out() -> N
     plain = runs(0.2, TASKS[0])
     assert analysis.cells({"1": plain[plain["lr"].isin(plain["lr"].unique()[:2])]}) == {}
     assert analysis.cells({"1": plain[plain["role"] == "confirmation"]}) == {}
-    renamed = plain.assign(arm=plain["arm"].str.replace("momentum/", "momentum_tf/"))
+    renamed = plain.assign(arm=plain["arm"].str.replace("momentum/", "momentum_lr_inside/"))
     assert {name for _, name in analysis.cells({"1": renamed})} == {"sgd", "rmsprop", "adam"}
 
 

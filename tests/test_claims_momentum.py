@@ -93,13 +93,13 @@ def table(
     noise: float = 0.01,
 ) -> pd.DataFrame:
     """A table of runs: losses of SGD and momentum under the ramp, of both forms after ``zero``; without warmup BAD."""
-    rest = rest or {"momentum": False, "momentum_tf": True}
+    rest = rest or {"momentum": False, "momentum_lr_inside": True}
     found: list[dict[str, Any]] = []
     for part, batch in (("grid", 64), ("batch", 16)):
         for optimizer, losses in (("sgd", sgd), ("momentum", momentum)):
             found += rows(part, f"{optimizer}/none", BAD, batch, seeds, noise)
             found += rows(part, f"{optimizer}/ramp", losses, batch, seeds, noise)
-    found += rows("grid", "momentum_tf/none", BAD, seeds=seeds, noise=noise)
+    found += rows("grid", "momentum_lr_inside/none", BAD, seeds=seeds, noise=noise)
     for form in analysis.FORMS:
         found += rows("zero", f"{form}/zero", zero, seeds=seeds, noise=noise)
         found += probes(form, at_rest=rest[form], seeds=seeds)
@@ -141,8 +141,8 @@ def test_momentum_adaptive_is_the_mean_over_batch_sizes() -> None:
     ("planted", "word"),
     [
         ({}, "mixed"),  # what is expected: one form gathers, the other does not
-        ({"rest": {"momentum": True, "momentum_tf": True}}, "supported"),
-        ({"rest": {"momentum": False, "momentum_tf": False}}, "contradicted"),
+        ({"rest": {"momentum": True, "momentum_lr_inside": True}}, "supported"),
+        ({"rest": {"momentum": False, "momentum_lr_inside": False}}, "contradicted"),
         ({"zero": (0.7, 0.5, 2.3)}, "inconclusive"),  # at rest, and yet another outcome
         ({"seeds": 4}, "inconclusive"),
     ],
@@ -152,8 +152,8 @@ def test_momentum_zero(planted: dict[str, Any], word: str) -> None:
 
 
 def test_a_velocity_that_is_almost_zero_is_not_zero() -> None:
-    runs = table(rest={"momentum": True, "momentum_tf": True})
-    moved = (runs["arm"] == "momentum_tf/zero") & (runs["part"] == "probe") & (runs["seed"] == 3)
+    runs = table(rest={"momentum": True, "momentum_lr_inside": True})
+    moved = (runs["arm"] == "momentum_lr_inside/zero") & (runs["part"] == "probe") & (runs["seed"] == 3)
     runs.loc[moved, "velocity_norm"] = runs.loc[moved, "velocity_norm"].map(lambda norms: [1e-12, *norms[1:]])
     assert verdict_on("momentum-zero", runs).verdict == "inconclusive"
 
@@ -162,8 +162,8 @@ def test_velocity_and_step_are_measured_in_first_gradients_and_first_steps() -> 
     effects = analysis.form_effects(table())["t"]
     assert effects["momentum", "velocity"].estimate == pytest.approx(10)
     assert effects["momentum", "first step"].estimate == pytest.approx(10)
-    assert effects["momentum_tf", "velocity"].estimate == 0
-    assert effects["momentum_tf", "first step"].estimate == pytest.approx(1)
+    assert effects["momentum_lr_inside", "velocity"].estimate == 0
+    assert effects["momentum_lr_inside", "first step"].estimate == pytest.approx(1)
     assert effects["momentum", "direction after ramp"].estimate == pytest.approx(0.5)
 
 

@@ -15,17 +15,17 @@ from warmup_study import tasks, theory
 from warmup_study.tasks import Split
 from warmup_study.tasks.activation_variants import squared_error
 from warmup_study.training import ensemble, optimizers
-from warmup_study.training.full_batch import Landscape
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.full_batch import FullBatch
+from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.probes import PROBES, Sight, flat
+from warmup_study.training.probes import PROBES, UpdateContext, flat
 from warmup_study.training.probes.curvature import lanczos
 from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 Stacks = dict[str, Tensor]
 SEEDS = (3, 4, 5)
-UNWATCHED = cast(Watch, None)
+UNWATCHED = cast(GroupLosses, None)
 
 
 def network() -> nn.Module:
@@ -57,19 +57,19 @@ def exact_hessian(params: Stacks, run: int) -> Tensor:
     return torch.cat(rows)
 
 
-def sight(optimizer: Optimizer, rate: float = 0.1) -> Sight:
+def sight(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
     """What a probe sees of three updates' state at freshly initialised weights."""
     params = stacked()
     before = {name: stack.clone() for name, stack in params.items()}
-    landscape = Landscape(objective, network(), examples(), 8)
+    full_batch = FullBatch(objective, network(), examples(), 8)
     state = optimizers.initial_state(optimizer.kernel, params)
     table = optimizers.coefficients([optimizer] * len(SEEDS), np.full((3, len(SEEDS)), rate))
-    gradient = landscape.gradient(before)
+    gradient = full_batch.gradient(before)
     for update in range(3):
         row = {name: torch.as_tensor(column[update]) for name, column in table.items()}
         optimizers.apply(optimizer.kernel, params, gradient, state, row)
     row["lr"] = torch.full((len(SEEDS),), rate, dtype=torch.float64)
-    return Sight(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), landscape, UNWATCHED)
+    return UpdateContext(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), full_batch, UNWATCHED)
 
 
 def test_sharpness_is_the_top_eigenvalue_of_the_exact_hessian() -> None:
@@ -116,7 +116,7 @@ def test_lanczos_on_matrices_known_by_heart(products: int) -> None:
 def test_a_right_angle_is_a_right_angle() -> None:
     before = {"weight": torch.tensor([[[3.0, 0.0]], [[1.0, 1.0]]]), "bias": torch.ones(2, 2)}
     after = {"weight": torch.tensor([[[0.0, 7.0]], [[2.0, 2.0]]]), "bias": torch.zeros(2, 2)}
-    seen = Sight(before, after, {}, {}, torch.ones(2), cast(Landscape, None), UNWATCHED)
+    seen = UpdateContext(before, after, {}, {}, torch.ones(2), cast(FullBatch, None), UNWATCHED)
     assert PROBES["update_angle"](seen).tolist() == pytest.approx([math.pi / 2, 0], abs=1e-6)
 
 
@@ -126,12 +126,12 @@ def test_dead_units_are_counted_one_by_one() -> None:
     params = {name: torch.stack([value.detach()] * 2) for name, value in model.named_parameters()}
     params["0.weight"] = torch.tensor([[1.0, 1, -1, 0]] * 2)[..., None]
     params["0.bias"] = torch.tensor([[0.0, -2, -2, 1], [torch.nan, 0, 0, 0]])
-    landscape = Landscape(objective, model, inputs, 4)
-    seen = Sight(params, params, {}, {}, torch.ones(2), landscape, UNWATCHED)
+    full_batch = FullBatch(objective, model, inputs, 4)
+    seen = UpdateContext(params, params, {}, {}, torch.ones(2), full_batch, UNWATCHED)
     shares = PROBES["dead_share"](seen)
     assert shares[0] == 0.5 and shares[1].isnan()
     bland = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2))
-    bare = Sight(params, params, {}, {}, torch.ones(2), Landscape(objective, bland, inputs, 4), UNWATCHED)
+    bare = UpdateContext(params, params, {}, {}, torch.ones(2), FullBatch(objective, bland, inputs, 4), UNWATCHED)
     assert PROBES["dead_share"](bare).isnan().all()
 
 
@@ -154,7 +154,7 @@ def diverges(optimizer: Optimizer, sharpness: float) -> bool:
     [
         (Optimizer(name="sgd"), 2.0),
         (Optimizer(name="momentum"), 3.8),
-        (Optimizer(name="momentum_tf", momentum=0.5), 3.0),
+        (Optimizer(name="momentum_lr_inside", momentum=0.5), 3.0),
         (Optimizer(name="nesterov"), 3.8 / 2.8),
         (Optimizer(name="adam"), 38.0),
         (Optimizer(name="rmsprop"), 2.0),

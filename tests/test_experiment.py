@@ -171,7 +171,7 @@ def test_more_arms_than_a_chunk_holds_stay_together() -> None:
 
 
 def test_a_refined_grid_keeps_its_old_chunks() -> None:
-    coarse, fine = (small(lrs=lr_grid(0.001, 1, per_decade)) for per_decade in (1, 2))
+    coarse, fine = (small(lrs=lr_grid(0.001, 1, points_per_decade)) for points_per_decade in (1, 2))
     assert set(ids(coarse)) < set(ids(fine))
     assert set(ids(small(lrs=(0.1,)))) < set(ids(small()))
 
@@ -184,7 +184,7 @@ def test_more_seeds_keep_full_chunks() -> None:
 
 def test_only_large_experiments_compile_all_their_chunks() -> None:
     runs = len(small().chunks()) * len(small().chunks()[0].cells)
-    enough = tasks.load("digits-mlp").worth_compiling
+    enough = tasks.load("digits-mlp").compile_from_updates
     for updates in (enough // runs - 1, enough // runs):
         compiled = {chunk.compiled for chunk in small(updates=updates).chunks()}
         assert compiled == {runs * updates >= enough}
@@ -202,28 +202,30 @@ DECADES = st.integers(-8, 3)
 
 @settings(deadline=None)
 @given(DECADES, st.integers(0, 5), st.integers(1, 12), st.integers(1, 4))
-def test_a_finer_grid_contains_the_coarser(low: int, decades: int, per_decade: int, finer: int) -> None:
+def test_a_finer_grid_contains_the_coarser(low: int, decades: int, points_per_decade: int, finer: int) -> None:
     ends = 10.0**low, 10.0 ** (low + decades)
-    coarse, fine = lr_grid(*ends, per_decade), lr_grid(*ends, per_decade * finer)
-    assert set(coarse) <= set(fine) and len(coarse) == decades * per_decade + 1
+    coarse, fine = lr_grid(*ends, points_per_decade), lr_grid(*ends, points_per_decade * finer)
+    assert set(coarse) <= set(fine) and len(coarse) == decades * points_per_decade + 1
     assert [coarse[0], coarse[-1]] == pytest.approx(ends, rel=1e-12)
 
 
 @settings(deadline=None)
 @given(st.floats(1e-8, 1e3), st.floats(1, 1e4), st.integers(1, 12))
-def test_a_grid_brackets_its_ends_to_half_a_step_and_rises_evenly(low: float, width: float, per_decade: int) -> None:
-    grid = lr_grid(low, low * width, per_decade)
-    half = 0.5 / per_decade + 1e-5
+def test_a_grid_brackets_its_ends_to_half_a_step_and_rises_evenly(
+    low: float, width: float, points_per_decade: int
+) -> None:
+    grid = lr_grid(low, low * width, points_per_decade)
+    half = 0.5 / points_per_decade + 1e-5
     assert abs(math.log10(grid[0] / low)) <= half and abs(math.log10(grid[-1] / (low * width))) <= half
     assert list(grid) == sorted(set(grid))
     steps = [math.log10(b / a) for a, b in pairwise(grid)]
-    assert steps == pytest.approx([1 / per_decade] * len(steps), abs=1e-5)
+    assert steps == pytest.approx([1 / points_per_decade] * len(steps), abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "per_decade"),
+    ("low", "high", "points_per_decade"),
     [(0, 1, 1), (-1, 1, 1), (1, 0.1, 1), (math.nan, 1, 1), (1, math.nan, 1), (1, math.inf, 1), (0.1, 1, 0)],
 )
-def test_a_grid_takes_sensible_ends(low: float, high: float, per_decade: int) -> None:
+def test_a_grid_takes_sensible_ends(low: float, high: float, points_per_decade: int) -> None:
     with pytest.raises(ValueError, match="learning rates: got"):
-        lr_grid(low, high, per_decade)
+        lr_grid(low, high, points_per_decade)

@@ -167,14 +167,14 @@ def sutskever(momentum: float) -> Callable[..., float]:
     return rule
 
 
-def test_momentum_tf_is_sutskevers_form() -> None:
+def test_momentum_lr_inside_is_sutskevers_form() -> None:
     rates = random_rates(1, 1)
-    ours, expected = scalar(sutskever(0.9), rates, 1, name="momentum_tf", momentum=0.9)
+    ours, expected = scalar(sutskever(0.9), rates, 1, name="momentum_lr_inside", momentum=0.9)
     assert ours == pytest.approx(expected, rel=1e-10)
 
 
 def test_both_momentum_forms_agree_at_a_constant_rate_alone() -> None:
-    optimizers = [Optimizer(name="momentum"), Optimizer(name="momentum_tf")]
+    optimizers = [Optimizer(name="momentum"), Optimizer(name="momentum_lr_inside")]
     params, grads = start(1, 2), quadratic(1, 2)
     params = {name: param.expand(2, *param.shape[1:]).clone() for name, param in params.items()}
     gaps = []
@@ -188,7 +188,7 @@ def test_after_zero_warmup_only_the_torch_form_has_built_up_momentum() -> None:
     rates = np.where(np.arange(1, 102) <= 100, 0.0, 0.01)[:, None].repeat(2, axis=1)
     params = {"x": torch.zeros(2, 1, dtype=torch.float64)}
     steady = train(
-        [Optimizer(name="momentum"), Optimizer(name="momentum_tf")],
+        [Optimizer(name="momentum"), Optimizer(name="momentum_lr_inside")],
         rates,
         params,
         lambda params, update: {"x": torch.ones_like(params["x"])},
@@ -295,7 +295,7 @@ MIXED = {
         Optimizer(name="sgd"),
         Optimizer(name="sgd", weight_decay=0.1),
         Optimizer(name="momentum", momentum=0.5, reset_at=9),
-        Optimizer(name="momentum_tf", momentum_ramp=7),
+        Optimizer(name="momentum_lr_inside", momentum_ramp=7),
         Optimizer(name="nesterov", momentum=0.97),
     ],
     "adaptive": [
@@ -414,7 +414,7 @@ def test_settings_survive_a_round_trip_and_numbers_may_be_text() -> None:
         {"name": "sgd", "momentum": 0.9},
         {"name": "sgd", "reset_at": 5},
         {"name": "momentum", "beta2": 0.9},
-        {"name": "momentum_tf", "bias_correction": False},
+        {"name": "momentum_lr_inside", "bias_correction": False},
         {"name": "rmsprop", "beta1": 0.9},
         {"name": "rmsprop", "freeze_first_until": 3},
         {"name": "radam", "bias_correction": False},

@@ -10,32 +10,32 @@ import torch
 
 from warmup_study import tasks, theory
 from warmup_study.training import batches, ensemble
-from warmup_study.training.full_batch import Landscape
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.full_batch import FullBatch
+from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.probes import PROBES, ProbeName, Sight, flat
+from warmup_study.training.probes import PROBES, ProbeName, UpdateContext, flat
 from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 
-def sight(step: list[float], rate: float, descent: list[float]) -> Sight:
+def sight(step: list[float], rate: float, descent: list[float]) -> UpdateContext:
     """One run whose parameters go from 0 to ``step``."""
     before = {"theta": torch.zeros(1, len(step))}
-    return Sight(
+    return UpdateContext(
         before=before,
         after={"theta": torch.tensor([step])},
         state={"velocity": {"theta": torch.tensor([[3.0, -4.0, 0.0]])}},
         row={"lr": torch.tensor([rate])},
         loss=torch.tensor([1.5]),
-        landscape=landscape(-torch.tensor([descent]), torch.tensor([[2.0, 1.0, 0.5]])),
-        watch=cast(Watch, None),
+        full_batch=full_batch(-torch.tensor([descent]), torch.tensor([[2.0, 1.0, 0.5]])),
+        watch=cast(GroupLosses, None),
     )
 
 
-def landscape(gradient: torch.Tensor, squared: torch.Tensor) -> Landscape:
+def full_batch(gradient: torch.Tensor, squared: torch.Tensor) -> FullBatch:
     """One whose slope is the same everywhere."""
     fake = SimpleNamespace(gradient=lambda _: {"theta": gradient}, squared_gradient=lambda _: {"theta": squared})
-    return cast(Landscape, fake)
+    return cast(FullBatch, fake)
 
 
 def test_a_step_by_hand() -> None:
@@ -62,7 +62,7 @@ def test_no_step_has_no_size_and_no_direction() -> None:
 def test_drift_of_the_second_moment_is_a_log_ratio() -> None:
     stale, fresh = torch.tensor([[4.0, 1.0, 0.0]]), torch.tensor([[1.0, 1.0, 5.0]])
     state, row = {"second": {"theta": stale}}, {"root": torch.ones(1)}
-    seen = Sight({}, {}, state, row, torch.ones(1), landscape(fresh, fresh), cast(Watch, None))
+    seen = UpdateContext({}, {}, state, row, torch.ones(1), full_batch(fresh, fresh), cast(GroupLosses, None))
     assert PROBES["second_moment_drift"](seen).item() == pytest.approx(math.log(2) / 2)
 
 

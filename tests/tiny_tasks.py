@@ -24,7 +24,7 @@ def curve() -> Task:
         error=functional.mse_loss,
         batch=8,
         stack=1000,
-        worth_compiling=10**9,
+        compile_from_updates=10**9,
     )
 
 

@@ -132,9 +132,9 @@ def momentum_by_hand(momentum: float, length: int, lr: float, updates: int) -> d
     By the form's name; under "none", the same without warmup, in which the forms agree.
     """
     zero, none = Schedule(warmup="zero", length=length), Schedule()
-    classic, inside = (Optimizer(name=name, momentum=momentum) for name in ("momentum", "momentum_tf"))
+    classic, inside = (Optimizer(name=name, momentum=momentum) for name in ("momentum", "momentum_lr_inside"))
     return {
         "momentum": quadratic_path(classic, zero, lr, updates),
-        "momentum_tf": quadratic_path(inside, zero, lr, updates),
+        "momentum_lr_inside": quadratic_path(inside, zero, lr, updates),
         "none": quadratic_path(classic, none, lr, updates - length),
     }

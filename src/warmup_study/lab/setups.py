@@ -30,14 +30,14 @@ EVALUATIONS, SIZES, GLANCES = 75, 30, 7  # how often, at most, a run is evaluate
 PROBED_SEEDS = 5  # curvature takes longer than the training itself
 SHARES = (0.1, 0.5, 0.9)
 
-_NEEDS_COMPANY = {"inside_loss", "outside_loss", "displacement"}  # a twin, or a stream with a cluster
+_NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a twin, or a stream with a cluster
 _ONE_KERNEL = {
     "velocity_norm": "momentum",
     "velocity_alignment": "momentum",
     "second_moment_drift": "adaptive",
     "preconditioned_sharpness": "adaptive",
 }
-OFFERED = tuple(name for name in PROBES if name not in _NEEDS_COMPANY | {"update_size"})
+OFFERED = tuple(name for name in PROBES if name not in _NEEDS_PAIR | {"update_size"})
 """Probes of a single run beside the size of its updates, which is always shown."""
 
 

@@ -25,7 +25,7 @@ class Look:
 OPTIMIZERS = {
     "sgd": Look("SGD", "#0072B2"),
     "momentum": Look("SGD + momentum", "#56B4E9"),
-    "momentum_tf": Look("SGD + momentum, Sutskever's form", INK),
+    "momentum_lr_inside": Look("SGD + momentum, Sutskever's form", INK),
     "nesterov": Look("SGD + Nesterov momentum", "#56B4E9"),
     "rmsprop": Look("RMSProp", "#E69F00"),
     "adam": Look("Adam", "#D55E00"),

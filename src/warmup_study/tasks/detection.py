@@ -187,7 +187,7 @@ def _task(name: str, title: str, family: Family) -> Task:
         adaptive_lrs=(3.2e-3, 3.2e-2),
         batch=32,
         stack=32,
-        worth_compiling=60_000,
+        compile_from_updates=60_000,
     )
 
 

@@ -61,11 +61,11 @@ class Task:
     """A learning problem that the ensemble can train on.
 
     ``model()`` returns a fresh, randomly initialised ``nn.Module`` that keeps no running statistics; ``loss`` and
-    ``error`` map (outputs, targets) of one batch to a scalar mean. ``sgd_lrs`` and ``adaptive_lrs`` are the lowest
-    and highest learning rate of the bracketing grid of plain SGD and of the adaptive optimisers, ``batch`` the usual
-    number of examples in a batch. ``stack`` runs are trained side by side, as many as fit the cache of one core; from
-    ``worth_compiling`` updates on, over all runs of an experiment, compiling saves more time than it costs. Both are
-    smaller for a dear model.
+    ``error`` map (outputs, targets) of one batch to a scalar mean. ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and
+    highest learning rate of the bracketing grid of plain SGD and of the adaptive optimisers, ``batch`` the usual number
+    of examples in a batch. ``stack`` runs are trained side by side, as many as fit the cache of one core; from
+    ``compile_from_updates`` updates on, over all runs of an experiment, compiling saves more time than it costs. Both
+    are smaller for a dear model.
 
     ``auxiliary`` is a second loss that an arm may add to the first for a while. ``measures`` are evaluated beside loss
     and error on the validation split, ``scores`` map the final outputs on the whole test split of one run, as an
@@ -82,7 +82,7 @@ class Task:
     adaptive_lrs: tuple[float, float] = (1e-4, 1e0)
     batch: int = 64
     stack: int = 64
-    worth_compiling: int = 150_000
+    compile_from_updates: int = 150_000
     auxiliary: Measure | None = None
     measures: Mapping[CurveName, Measure] = field(default_factory=dict)
     scores: Callable[[NDArray[np.float32]], Mapping[ScoreName, float]] | None = None

@@ -89,7 +89,7 @@ def language_model(norm: Placement, mixing: Mixing = "attention") -> Callable[[]
         adaptive_lrs=(1e-4, 1e0),
         batch=32,
         stack=32,
-        worth_compiling=40_000,
+        compile_from_updates=40_000,
     )
 
 

@@ -19,10 +19,10 @@ from warmup_study.errors import StudyError
 from warmup_study.tasks import Split, Task
 from warmup_study.training import auxiliary, batches, inductor, optimizers, schedules
 from warmup_study.training.batches import Stream
-from warmup_study.training.full_batch import Landscape
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.full_batch import FullBatch
+from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Kernel
-from warmup_study.training.probes import PROBES, Sight
+from warmup_study.training.probes import PROBES, UpdateContext
 from warmup_study.training.run import History, Plan, Run, twins
 
 Stacks = dict[str, Tensor]
@@ -79,8 +79,8 @@ class _Ensemble:
         self._lay_out_batches(task, drawn, device)
         self.step = self._built_step(kernel)
         self.measure = _measure(task_name)
-        self.landscape = Landscape(_objective(task_name), task.model(), self.examples, plan.batch)
-        self.watch = Watch(task, drawn, twins(runs), self.test)
+        self.full_batch = FullBatch(_objective(task_name), task.model(), self.examples, plan.batch)
+        self.watch = GroupLosses(task, drawn, twins(runs), self.test)
 
     def _draw_ahead(self, runs: Sequence[Run], device: str, dtype: torch.dtype) -> None:
         """Lay out the coefficients [T, C, R] of all updates."""
@@ -118,8 +118,8 @@ class _Ensemble:
                 break  # every run has diverged: nothing is left to train
         self.history.test_loss, self.history.test_error, *_ = self._losses(self.test)
         self._score(scored)
-        if self.plan.kept:
-            outputs = _outputs(self.task_name)(self.params, self.test.inputs[: self.plan.kept])
+        if self.plan.outputs_kept:
+            outputs = _outputs(self.task_name)(self.params, self.test.inputs[: self.plan.outputs_kept])
             self.history.outputs = outputs.flatten(1).T
         return self.history
 
@@ -132,7 +132,7 @@ class _Ensemble:
         self._update(update)
         row = dict(zip(self.names, self.rows[update - 1].unbind(), strict=True))
         loss = self.history.train_loss[update - 1]
-        seen = Sight(before, self.params, self.state, row, loss, self.landscape, self.watch)
+        seen = UpdateContext(before, self.params, self.state, row, loss, self.full_batch, self.watch)
         for name, values in self.history.probes.items():
             values[self.plan.probed.index(update)] = PROBES[name](seen)
 

@@ -61,7 +61,7 @@ class Chunk(_Frozen):
     evaluate_every: int
     probed: tuple[int, ...]
     probes: tuple[ProbeName, ...]
-    kept: int
+    outputs_kept: int
     compiled: bool
     device: str
 
@@ -88,15 +88,17 @@ class Chunk(_Frozen):
     @property
     def plan(self) -> Plan:
         """What the runs of the stack share."""
-        return Plan(self.updates, self.batch, self.evaluate_every, self.probed, self.probes, self.compiled, self.kept)
+        return Plan(
+            self.updates, self.batch, self.evaluate_every, self.probed, self.probes, self.compiled, self.outputs_kept
+        )
 
 
 class Experiment(_Frozen):
     """Every arm at every learning rate from every seed, on one task: the full factorial, paired by seed.
 
     Learning rates are picked on ``selection_seeds`` and reported on ``confirmation_seeds``, which must be disjoint. The
-    final outputs on the first ``kept`` test examples go into the table of runs. Raises ``pydantic.ValidationError`` for
-    anything out of range.
+    final outputs on the first ``outputs_kept`` test examples go into the table of runs. Raises
+    ``pydantic.ValidationError`` for anything out of range.
     """
 
     part: str
@@ -110,7 +112,7 @@ class Experiment(_Frozen):
     evaluate_every: Annotated[int, Field(ge=1)] = 10
     probed: tuple[Annotated[int, Field(ge=1)], ...] = ()
     probes: tuple[ProbeName, ...] = ()
-    kept: Annotated[int, Field(ge=0)] = 0
+    outputs_kept: Annotated[int, Field(ge=0)] = 0
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
 
     @field_validator("lrs", "selection_seeds", "confirmation_seeds", "probed", "probes")
@@ -160,23 +162,23 @@ class Experiment(_Frozen):
 
     def _compiled(self) -> bool:
         runs = len(self.arms) * len(self.lrs) * (len(self.selection_seeds) + len(self.confirmation_seeds))
-        return runs * self.updates >= tasks.load(self.task).worth_compiling
+        return runs * self.updates >= tasks.load(self.task).compile_from_updates
 
 
-def lr_grid(low: float, high: float, per_decade: int) -> tuple[float, ...]:
-    """Learning rates from ``low`` to ``high`` inclusive, ``per_decade`` of them to a factor of ten.
+def lr_grid(low: float, high: float, points_per_decade: int) -> tuple[float, ...]:
+    """Learning rates from ``low`` to ``high`` inclusive, ``points_per_decade`` of them to a factor of ten.
 
     The steps are counted in whole fractions of a decade from 1 and rounded to six digits, so no id drifts with
-    rounding; an end between two steps moves to the nearer. A finer grid (a multiple of ``per_decade``) contains the
-    coarser one where the coarser has both ends. Raises ``ValueError`` where ``low`` exceeds ``high``.
+    rounding; an end between two steps moves to the nearer. A finer grid (a multiple of ``points_per_decade``) contains
+    the coarser one where the coarser has both ends. Raises ``ValueError`` where ``low`` exceeds ``high``.
     """
     if not 0 < low <= high < math.inf:
         raise ValueError(f"learning rates: got {low} to {high}; takes a positive low end not above the high end")
-    if per_decade < 1:
-        raise ValueError(f"learning rates: got {per_decade} to a decade; takes at least 1")
-    steps = range(_steps(low, per_decade), _steps(high, per_decade) + 1)
-    return tuple(float(f"{10 ** (step / per_decade):.6g}") for step in steps)
+    if points_per_decade < 1:
+        raise ValueError(f"learning rates: got {points_per_decade} to a decade; takes at least 1")
+    steps = range(_steps(low, points_per_decade), _steps(high, points_per_decade) + 1)
+    return tuple(float(f"{10 ** (step / points_per_decade):.6g}") for step in steps)
 
 
-def _steps(lr: float, per_decade: int) -> int:
-    return round(math.log10(lr) * per_decade)
+def _steps(lr: float, points_per_decade: int) -> int:
+    return round(math.log10(lr) * points_per_decade)

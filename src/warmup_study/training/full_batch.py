@@ -20,7 +20,7 @@ _ATTENDED = 64  # training examples on which attention is looked at
 
 
 @dataclass(frozen=True)
-class Landscape:
+class FullBatch:
     """What can be asked of R runs at any weights: dict of [R, ...], as all its methods take and return.
 
     ``objective`` maps one run's weights, inputs and targets to their loss under ``model``; ``batch`` is the number of

@@ -17,7 +17,7 @@ Stacks = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Watch:
+class GroupLosses:
     """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
 
     ``drawn`` holds the stream and the seed of each run, ``places`` the position of its twin; ``test`` is the task's

@@ -8,7 +8,7 @@ gradient g, parameter p, and all other letters columns of the table, one update 
 - ``adaptive`` is   g <- g + l2 p,  m <- keep1 m + add1 g,  v <- keep2 v + add2 g^2,
   p <- shrink p - m (scaled / (root sqrt(v) + eps) + plain).
 
-At a learning rate of 0 the parameters keep their bits; only ``momentum_tf`` coasts on a velocity it already has.
+At a learning rate of 0 the parameters keep their bits; only ``momentum_lr_inside`` coasts on a velocity it already has.
 All velocities and first moments point uphill, along the gradient.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-Name = Literal["sgd", "momentum", "momentum_tf", "nesterov", "rmsprop", "adam", "adamw", "radam"]
+Name = Literal["sgd", "momentum", "momentum_lr_inside", "nesterov", "rmsprop", "adam", "adamw", "radam"]
 Kernel = Literal["momentum", "adaptive"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -48,7 +48,7 @@ _MOMENTS: dict[str, Any] = _SQUARES | {
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"weight_decay": 0.0},
     "momentum": _VELOCITY,
-    "momentum_tf": _VELOCITY,
+    "momentum_lr_inside": _VELOCITY,
     "nesterov": _VELOCITY,
     "rmsprop": _SQUARES | _CORRECTED | {"beta2": 0.99, "bias_correction": False},
     "adam": _MOMENTS | _CORRECTED,
@@ -61,10 +61,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 class Optimizer(BaseModel):
     """An update rule and its settings; a setting that the rule has no use for is refused.
 
-    Names are torch.optim's, with ``momentum`` and ``nesterov`` for its SGD; ``momentum_tf`` puts the learning rate
-    into the velocity, v <- mu v + lr g, p <- p - v (Sutskever et al. 2013, Caffe, TensorFlow), so that a change
-    of rate acts on later gradients alone. ``beta2`` is also RMSProp's alpha. ``weight_decay`` is added to the
-    gradient, but decoupled in ``adamw``. None stands for the default of the rule (`SETTINGS`).
+    Names are torch.optim's, with ``momentum`` and ``nesterov`` for its SGD; ``momentum_lr_inside`` puts the learning
+    rate into the velocity, v <- mu v + lr g, p <- p - v (Sutskever et al. 2013, Caffe, TensorFlow), so that a change of
+    rate acts on later gradients alone. ``beta2`` is also RMSProp's alpha. ``weight_decay`` is added to the gradient,
+    but decoupled in ``adamw``. None stands for the default of the rule (`SETTINGS`).
 
     Updates count from 1, and a switch at 0 is off:
 
@@ -142,7 +142,7 @@ def _momentum_table(optimizers: Sequence[Optimizer], rates: Floats) -> dict[str,
     ramp = _column(optimizers, "momentum_ramp")
     rise = np.where(ramp > 0, np.minimum(1.0, (update - 1) / np.maximum(ramp, 1)), 1.0)
     momentum = _column(optimizers, "momentum") * rise
-    inside, ahead = _named(optimizers, "momentum_tf"), _named(optimizers, "sgd", "nesterov")
+    inside, ahead = _named(optimizers, "momentum_lr_inside"), _named(optimizers, "sgd", "nesterov")
     return {
         "l2": _column(optimizers, "weight_decay"),
         "keep": momentum * _survives(optimizers, update),

@@ -43,8 +43,8 @@ def twins(runs: Sequence[Run]) -> list[int]:
 class Plan:
     """What all runs of an ensemble share.
 
-    Losses are evaluated at update 0, every ``evaluate_every`` and at the end. The final outputs on the first ``kept``
-    test examples are kept.
+    Losses are evaluated at update 0, every ``evaluate_every`` and at the end. The final outputs on the first
+    ``outputs_kept`` test examples are kept.
     """
 
     updates: int
@@ -53,7 +53,7 @@ class Plan:
     probed: tuple[int, ...] = ()
     probes: tuple[ProbeName, ...] = ()
     compiled: bool = False
-    kept: int = 0
+    outputs_kept: int = 0
 
     @property
     def evaluated(self) -> tuple[int, ...]:

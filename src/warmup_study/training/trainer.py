@@ -83,7 +83,7 @@ def _result(chunk: Chunk, seen: dict[str, Any]) -> dict[str, Any]:
         "validation_curve": seen["validation_loss"],
         "realised_lr": seen["realised_lr"][np.maximum(evaluated, 1) - 1],
         **probes,
-        **({"outputs": seen["outputs"]} if chunk.kept else {}),
+        **({"outputs": seen["outputs"]} if chunk.outputs_kept else {}),
         **{name: seen[name] for name in get_args(CurveName) if name in seen},
         **{name: float(seen[name]) for name in get_args(ScoreName) if np.isfinite(seen[name])},
     }

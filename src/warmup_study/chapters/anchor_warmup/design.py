@@ -31,13 +31,14 @@ class Parameters(GridParameters):
 class Sizes:
     """How large the chapter is under one preset.
 
-    ``warmup`` is the length of both kinds, in updates, ``per_decade`` the density of the grids (0: one rate alone).
+    ``warmup`` is the length of both kinds, in updates, ``points_per_decade`` the density of the grids (0: one rate
+    alone).
     """
 
     tasks: tuple[str, ...]
     updates: int
     warmup: int
-    per_decade: int
+    points_per_decade: int
     evaluations: int
     seeds: Seeds
 
@@ -94,7 +95,7 @@ def _arms(optimizer: str, parameters: Parameters) -> tuple[Arm, ...]:
 
 
 def _lrs(task: str, optimizer: str, parameters: Parameters) -> tuple[float, ...]:
-    density = SIZES[parameters.preset].per_decade
+    density = SIZES[parameters.preset].points_per_decade
     grid = lr_grid(*bracket(task, FAMILIES[optimizer]), density or 1)
     return parameters.lrs or (grid if density else grid[len(grid) // 2 :][:1])
 

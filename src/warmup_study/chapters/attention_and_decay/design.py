@@ -53,7 +53,7 @@ class Sizes:
     warmup: int
     token_updates: int
     token_warmup: int
-    per_decade: int
+    points_per_decade: int
     seeds: Seeds
     probed_seeds: int
 
@@ -71,7 +71,7 @@ SIZES = {
         warmup=4,
         token_updates=6,
         token_warmup=4,
-        per_decade=1,
+        points_per_decade=1,
         seeds=Seeds(2, 2),
         probed_seeds=2,
     ),
@@ -87,7 +87,7 @@ SIZES = {
         warmup=16,
         token_updates=40,
         token_warmup=8,
-        per_decade=2,
+        points_per_decade=2,
         seeds=Seeds(3, 5),
         probed_seeds=5,
     ),
@@ -103,7 +103,7 @@ SIZES = {
         warmup=24,
         token_updates=112,
         token_warmup=20,
-        per_decade=2,
+        points_per_decade=2,
         seeds=Seeds(4, 20),
         probed_seeds=8,
     ),
@@ -257,7 +257,7 @@ def _lrs(part: str, task: str, optimizer: str, parameters: Parameters) -> tuple[
     family, sizes = FAMILIES[optimizer], SIZES["full"]
     usual = part == "grid" or task in sizes.decayed
     low, high = BRACKETS[part][family] if usual else bracket(task, family)
-    return parameters.lrs or lr_grid(low, high, SIZES[parameters.preset].per_decade)
+    return parameters.lrs or lr_grid(low, high, SIZES[parameters.preset].points_per_decade)
 
 
 def _reporting(parameters: Parameters) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ class Sizes:
     firsts: tuple[int, ...]
     lengths: tuple[float, ...]
     skews: tuple[float, ...]
-    per_decade: int
+    points_per_decade: int
     seeds: Seeds
     orders: int
 
@@ -122,7 +122,7 @@ class _Design:
             for place, stream in enumerate(streams)
         ]
         return self.experiment(
-            "blocks", arms, self.rates[-1:], updates=total, batch=PASS_BATCH, kept=KEPT, evaluate_every=total
+            "blocks", arms, self.rates[-1:], updates=total, batch=PASS_BATCH, outputs_kept=KEPT, evaluate_every=total
         )
 
     def orders(self) -> Experiment:
@@ -136,7 +136,13 @@ class _Design:
         seeds = tuple(range(first, first + count))
         total = min(self.total, self.updates(ORDERED_EPOCHS))
         return self.experiment(
-            "orders", arms, self.rates[-1:], confirmation_seeds=seeds, kept=KEPT, updates=total, evaluate_every=total
+            "orders",
+            arms,
+            self.rates[-1:],
+            confirmation_seeds=seeds,
+            outputs_kept=KEPT,
+            updates=total,
+            evaluate_every=total,
         )
 
     def skewed(self, task: str, clusters: tuple[Cluster, ...]) -> Experiment:
@@ -208,7 +214,7 @@ class _Design:
     @property
     def tuned(self) -> tuple[float, ...]:
         """The grid of learning rates of the tuned parts."""
-        return self.parameters.lrs or lr_grid(*TUNED, self.sizes.per_decade)
+        return self.parameters.lrs or lr_grid(*TUNED, self.sizes.points_per_decade)
 
     def experiment(self, part: str, arms: list[Arm], lrs: tuple[float, ...], **settings: Any) -> Experiment:
         """An experiment on the task, on the reporting seeds, with whatever it has of its own."""

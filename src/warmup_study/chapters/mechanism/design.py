@@ -31,8 +31,8 @@ class Parameters(GridParameters):
 class Sizes:
     """How large the chapter is under one preset.
 
-    ``tracked`` places are probed along training, as shares of the warmup's length; ``per_decade`` is the density of
-    the grid of learning rates; ``lengths`` are those of the ramp in the search for the best, for each of ``beta2s``
+    ``tracked`` places are probed along training, as shares of the warmup's length; ``points_per_decade`` is the density
+    of the grid of learning rates; ``lengths`` are those of the ramp in the search for the best, for each of ``beta2s``
     whose default length fits into the run, and ``few_lengths`` where the run has to be longer for it.
     """
 
@@ -40,7 +40,7 @@ class Sizes:
     length_tasks: tuple[str, ...]
     updates: int
     warmup: int
-    per_decade: int
+    points_per_decade: int
     seeds: Seeds
     tracked: tuple[float, ...]
     tracked_seeds: int
@@ -90,7 +90,7 @@ SIZES = {
         (0, 20, 200),
     ),
 }
-OWN_SIZES: dict[str, dict[str, Any]] = {"mnist1d-conv": {"per_decade": 4, "tracked": (0, 1)}}
+OWN_SIZES: dict[str, dict[str, Any]] = {"mnist1d-conv": {"points_per_decade": 4, "tracked": (0, 1)}}
 """What differs in ``full`` on a task whose curvature costs as much as thousands of updates."""
 TRACKED_ARMS = {"mnist1d-conv": ("none", "ramp")}
 BRACKETS = {
@@ -157,21 +157,21 @@ class _Design:
         """Lowest and highest rate of the grid."""
         return BRACKETS.get(self.task) or bracket(self.task, "adaptive")
 
-    def lrs(self, per_decade: int) -> tuple[float, ...]:
+    def lrs(self, points_per_decade: int) -> tuple[float, ...]:
         """The grid of learning rates, at a density."""
-        return self.parameters.lrs or lr_grid(*self.bracket, per_decade)
+        return self.parameters.lrs or lr_grid(*self.bracket, points_per_decade)
 
     @property
     def tracked_lr(self) -> float:
         """The rate at which runs are followed; where nothing is known of the task, two thirds up the grid."""
-        grid = self.lrs(self.sizes.per_decade)
+        grid = self.lrs(self.sizes.points_per_decade)
         known = None if self.parameters.lrs else TRACKED_LRS.get(self.task)
         return known or grid[2 * (len(grid) - 1) // 3]
 
     def grid(self) -> Experiment:
         """Adam under every warmup, over rates from the best to beyond the last that trains."""
         arms = [self.arm(f"adam/{name}", ADAM, self.warmup(name)) for name in ARMS]
-        return self.experiment("grid", arms, self.lrs(self.sizes.per_decade), **self.seeds)
+        return self.experiment("grid", arms, self.lrs(self.sizes.points_per_decade), **self.seeds)
 
     def track(self) -> Experiment:
         """The same arms, followed closely at a rate at the edge of what trains without warmup."""
@@ -243,7 +243,7 @@ class _Design:
 
     @property
     def _coarse(self) -> int:
-        return -(-self.sizes.per_decade // 2)
+        return -(-self.sizes.points_per_decade // 2)
 
     def _disguised(self) -> list[Arm]:
         arms = [self.arm(f"adam/{name}", ADAM, self.warmup(name)) for name in ("none", "ramp")]

@@ -17,7 +17,7 @@ from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import CONFIRMATION
 
 NOTEBOOK = "3_momentum"
-FORMS = ("momentum", "momentum_tf")
+FORMS = ("momentum", "momentum_lr_inside")
 BATCHED = ("sgd", "momentum")  # the optimisers that are compared over batch sizes
 SENSITIVITY = "lr_sensitivity"
 
@@ -36,11 +36,13 @@ COMPARISONS = {
     "momentum: ramp": Comparison("momentum/none", "momentum/ramp", "momentum"),
     "momentum: low lr, then full": Comparison("momentum/none", "momentum/constant", "momentum", "constant"),
     "momentum: lr = 0, then full": Comparison("momentum/none", "momentum/zero", "momentum", "zero"),
-    "Sutskever's form: ramp": Comparison("momentum_tf/none", "momentum_tf/ramp", "momentum_tf"),
+    "Sutskever's form: ramp": Comparison("momentum_lr_inside/none", "momentum_lr_inside/ramp", "momentum_lr_inside"),
     "Sutskever's form: low lr, then full": Comparison(
-        "momentum_tf/none", "momentum_tf/constant", "momentum_tf", "constant"
+        "momentum_lr_inside/none", "momentum_lr_inside/constant", "momentum_lr_inside", "constant"
     ),
-    "Sutskever's form: lr = 0, then full": Comparison("momentum_tf/none", "momentum_tf/zero", "momentum_tf", "zero"),
+    "Sutskever's form: lr = 0, then full": Comparison(
+        "momentum_lr_inside/none", "momentum_lr_inside/zero", "momentum_lr_inside", "zero"
+    ),
     "Nesterov's momentum: ramp": Comparison("nesterov/none", "nesterov/ramp", "nesterov"),
     "momentum: μ ramped, lr not": Comparison("momentum/none", "ramped/none", "momentum"),
     "momentum: μ and lr ramped": Comparison("momentum/none", "ramped/ramp", "momentum"),
@@ -171,7 +173,7 @@ def _probed_quantities(probe: pd.DataFrame, form: str) -> dict[str, NDArray[np.f
     """By name, one value per seed [S]. Lengths are over that of the first batch gradient; no direction counts as 0."""
     none, zero, ramp = (Probed.of(probe, f"{form}/{warmup}") for warmup in ("none", "zero", "ramp"))
     gradient = none.values("update_norm")[:, 0]  # the first step without warmup: the rate times the first gradient
-    scale = gradient if form == "momentum_tf" else gradient / none.lr  # the other form's velocity lacks the rate
+    scale = gradient if form == "momentum_lr_inside" else gradient / none.lr  # the other form's velocity lacks the rate
     after_ramp, after_zero = (
         np.nan_to_num(arm.values("velocity_alignment")[:, zero.length - 1]) for arm in (ramp, zero)
     )
@@ -195,7 +197,7 @@ def _momentum_zero(task: str, effects: FormEffects) -> Verdict:
     return verdict(
         "momentum-zero",
         task,
-        effects["momentum_tf", "outcome"],
+        effects["momentum_lr_inside", "outcome"],
         figure="velocity",
         parts=_zero_parts(effects, least),
         p_supported=both(*holds),

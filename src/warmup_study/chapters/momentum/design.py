@@ -12,7 +12,7 @@ from warmup_study.training.experiment import Arm, Experiment, lr_grid
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule, Warmup
 
-FORMS = ("momentum", "momentum_tf")  # v ← μv + g, θ ← θ − ηv; and v ← μv + ηg, θ ← θ − v
+FORMS = ("momentum", "momentum_lr_inside")  # v ← μv + g, θ ← θ − ηv; and v ← μv + ηg, θ ← θ − v
 PROBED_LR = 0.1  # effective: the step that settled momentum takes along a steady gradient
 PROBED_WARMUP = 30  # updates: a velocity with μ = 0.9 has gathered all but 4 % of its length
 PROBED_AFTER = 20
@@ -37,8 +37,8 @@ class Sizes:
     further: int
     updates: int
     warmup: int
-    per_decade: int
-    adam_per_decade: int
+    points_per_decade: int
+    adam_points_per_decade: int
     evaluations: int
     batches: tuple[int, ...]
     seeds: Seeds
@@ -134,7 +134,7 @@ def _grid(
     """Arms over a family's bracketing grid of learning rates, at the usual batch."""
     sizes = SIZES[parameters.preset]
     updates = (parameters.updates or sizes.updates) + extra_updates
-    density = sizes.per_decade if family == "sgd" else sizes.adam_per_decade
+    density = sizes.points_per_decade if family == "sgd" else sizes.adam_points_per_decade
     return Experiment(
         part=part,
         task=task,

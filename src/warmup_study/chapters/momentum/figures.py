@@ -29,7 +29,7 @@ from warmup_study.presentation.panels import legend, lr_panel, seed_lines, with_
 from warmup_study.presentation.style import INK, OPTIMIZERS, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 
-SHORT = {"momentum": "rate outside the velocity", "momentum_tf": "rate inside (Sutskever's form)"}
+SHORT = {"momentum": "rate outside the velocity", "momentum_lr_inside": "rate inside (Sutskever's form)"}
 SHADE: dict[str, Any] = {"color": "0.5", "alpha": 0.14, "lw": 0}
 
 
@@ -110,7 +110,7 @@ def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
 def _velocity_column(axes: NDArray[np.object_], probe: pd.DataFrame, form: str, warmup: str) -> None:
     none, seen = (Probed.of(probe, f"{form}/{name}") for name in ("none", warmup))
     first_step = none.values("update_norm")[:, :1]
-    first_gradient = first_step if form == "momentum_tf" else first_step / none.lr
+    first_gradient = first_step if form == "momentum_lr_inside" else first_step / none.lr
     panels = (
         seen.values("velocity_norm") / first_gradient,
         seen.values("update_norm") / first_step,

@@ -18,7 +18,7 @@ from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, tuned_gai
 CLAIM, NOTEBOOK, FIGURE = "better-results", "report", "pooled"
 LEAST_RATES = 3  # learning rates, or nothing is tuned
 FEWEST = 3  # cells, or their spread cannot be told
-TWINS = ("momentum_tf", "ramped")  # momentum in another form, and a momentum that is itself warmed up
+TWINS = ("momentum_lr_inside", "ramped")  # momentum in another form, and a momentum that is itself warmed up
 _CONTROL = re.compile(r"(\w+)/none")
 Cell = tuple[str, str]  # task, optimiser
 

@@ -30,13 +30,13 @@ class Parameters(GridParameters):
 class Sizes:
     """How large the chapter is on one task.
 
-    ``warmup`` is the ramp's length in updates, ``per_decade`` the density of the grid of learning rates, ``probed`` the
-    updates that are looked at one by one.
+    ``warmup`` is the ramp's length in updates, ``points_per_decade`` the density of the grid of learning rates,
+    ``probed`` the updates that are looked at one by one.
     """
 
     updates: int
     warmup: int
-    per_decade: int
+    points_per_decade: int
     evaluations: int
     seeds: Seeds
     probed: tuple[int, ...]
@@ -52,7 +52,7 @@ SIZES = {
     "quick": Sizes(300, 60, 2, 10, Seeds(4, 8), (*range(1, 11), *range(15, 101, 5))),
     "full": Sizes(400, 80, 4, 10, Seeds(10, 20), (*range(1, 21), *range(24, 101, 4))),
 }
-COSTLY = {"digits-transformer": {"updates": 200, "warmup": 40, "per_decade": 2}}
+COSTLY = {"digits-transformer": {"updates": 200, "warmup": 40, "points_per_decade": 2}}
 """Tasks on which an update costs many times as much, and the sizes that they do not exceed."""
 FEWER_PROBED = (1, 2, 3, 5, 10, 20, 50, *range(60, 101, 10))  # each needs the gradient over all examples
 
@@ -98,7 +98,7 @@ def _grid(task: str, family: str, parameters: Parameters) -> Experiment:
         part="grid",
         task=task,
         arms=_arms(family, warmup_length(parameters, sizes)),
-        lrs=parameters.lrs or lr_grid(*bracket(task, family), sizes.per_decade),
+        lrs=parameters.lrs or lr_grid(*bracket(task, family), sizes.points_per_decade),
         updates=sizes.updates,
         batch=parameters.batch or tasks.load(task).batch,
         evaluate_every=max(1, sizes.updates // sizes.evaluations),

@@ -38,7 +38,7 @@ class Sizes:
 
     updates: int
     warmup: int
-    per_decade: int
+    points_per_decade: int
     seeds: Seeds
     lengths: tuple[float, ...]
     length_seeds: int
@@ -191,7 +191,7 @@ class _Design:
     def lrs(self, family: str) -> tuple[float, ...]:
         """The grid of learning rates of a family."""
         low, high = BRACKETS.get(self.task, {}).get(family) or bracket(self.task, family)
-        return self.parameters.lrs or lr_grid(low, high, self.sizes.per_decade)
+        return self.parameters.lrs or lr_grid(low, high, self.sizes.points_per_decade)
 
     def edge_lrs(self) -> tuple[float, ...]:
         """Rates around the highest that Adam trains at without warmup; where that is unknown, half of its grid."""

@@ -1,7 +1,8 @@
 """Probes: what single updates did to every run of an ensemble, measured from its parameters, gradients and state.
 
-A probe is a function of one :class:`Sight`, the view of one update of all runs, that returns one number per run. An
-experiment names the probes it wants; what they need beyond the update itself is computed only if one asks for it.
+A probe is a function of one :class:`UpdateContext`, the view of one update of all runs, that returns one number per
+run. An experiment names the probes it wants; what they need beyond the update itself is computed only if one asks for
+it.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from typing import Literal
 from torch import Tensor
 
 from warmup_study.training.probes import attention, curvature, dead_units, paired, updates
-from warmup_study.training.probes.context import Sight, flat
+from warmup_study.training.probes.context import UpdateContext, flat
 
-__all__ = ["PROBES", "ProbeName", "Sight", "flat"]
+__all__ = ["PROBES", "ProbeName", "UpdateContext", "flat"]
 
 ProbeName = Literal[
     "update_size",
@@ -38,7 +39,7 @@ ProbeName = Literal[
     "gradient_last_block",
     "gradient_head",
 ]
-PROBES: dict[ProbeName, Callable[[Sight], Tensor]] = {
+PROBES: dict[ProbeName, Callable[[UpdateContext], Tensor]] = {
     "update_size": updates.update_size,
     "update_mean": updates.update_mean,
     "update_norm": updates.update_norm,

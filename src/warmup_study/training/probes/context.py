@@ -7,19 +7,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from warmup_study.training.full_batch import Landscape
-from warmup_study.training.group_losses import Watch
+from warmup_study.training.full_batch import FullBatch
+from warmup_study.training.group_losses import GroupLosses
 
 Stacks = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Sight:
+class UpdateContext:
     """One update of R runs, seen from both sides.
 
     ``before`` and ``after`` are the stacked parameters, ``state`` the optimiser's stacks after the update, ``row`` the
-    coefficients [R] it was taken with, ``loss`` [R] the loss of its batch; ``landscape`` answers for the whole training
-    split at any weights, ``watch`` for groups of test examples and for which runs are twins.
+    coefficients [R] it was taken with, ``loss`` [R] the loss of its batch; ``full_batch`` answers for the whole
+    training split at any weights, ``watch`` for groups of test examples and for which runs are twins.
     """
 
     before: Stacks
@@ -27,8 +27,8 @@ class Sight:
     state: Mapping[str, Stacks]
     row: Mapping[str, Tensor]
     loss: Tensor
-    landscape: Landscape
-    watch: Watch
+    full_batch: FullBatch
+    watch: GroupLosses
 
     @cached_property
     def step(self) -> Tensor:
@@ -38,12 +38,12 @@ class Sight:
     @cached_property
     def descent(self) -> Tensor:
         """Minus the gradient over the whole training split, at the weights before the update, [R, P]."""
-        return -flat(self.landscape.gradient(self.before))
+        return -flat(self.full_batch.gradient(self.before))
 
     @cached_property
     def squared_gradient(self) -> Tensor:
         """Mean squared gradient over fresh batches, at the weights before the update, [R, P]."""
-        return flat(self.landscape.squared_gradient(self.before))
+        return flat(self.full_batch.squared_gradient(self.before))
 
     @cached_property
     def group_losses(self) -> tuple[Tensor, Tensor]:

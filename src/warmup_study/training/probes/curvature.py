@@ -11,18 +11,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from warmup_study.training.probes.context import Sight, flat, length, unflat
+from warmup_study.training.probes.context import UpdateContext, flat, length, unflat
 
 PRODUCTS = 16  # with the Hessian, per run and probe
 _NOISE, _NOISE_SEED = 0.1, 0
 
 
-def sharpness(seen: Sight) -> Tensor:
+def sharpness(seen: UpdateContext) -> Tensor:
     """Largest eigenvalue of the Hessian, at the weights before the update; NaN where these are not finite."""
     return _top_eigenvalue(seen, torch.ones_like(seen.step))
 
 
-def preconditioned_sharpness(seen: Sight) -> Tensor:
+def preconditioned_sharpness(seen: UpdateContext) -> Tensor:
     """Largest eigenvalue of P^-1/2 H P^-1/2, P being what the rule divides its first moment by (adaptive only).
 
     P = (1 - beta1^t)(sqrt(v / (1 - beta2^t)) + eps), both bias corrections included as in Cohen et al. 2022 (arXiv
@@ -37,12 +37,12 @@ def preconditioned_sharpness(seen: Sight) -> Tensor:
     return _top_eigenvalue(seen, torch.div(flat(rates), seen.rate[:, None]).sqrt())
 
 
-def _top_eigenvalue(seen: Sight, scale: Tensor) -> Tensor:
+def _top_eigenvalue(seen: UpdateContext, scale: Tensor) -> Tensor:
     """Largest eigenvalue of S H S for each run, S being diagonal: ``scale`` [R, P]."""
 
     def product(rows: Tensor) -> Tensor:
         direction = unflat(scale * rows, seen.before)
-        return scale * flat(seen.landscape.hessian_product(seen.before, direction))
+        return scale * flat(seen.full_batch.hessian_product(seen.before, direction))
 
     generator = torch.Generator().manual_seed(_NOISE_SEED)
     noise = torch.randn(scale.shape[1], generator=generator).to(scale)  # the same for all: independent of the stack
