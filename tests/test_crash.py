@@ -35,6 +35,7 @@ sys.path.insert(0, {tests!r})
 from warmup_study.running import store
 from warmup_study.paths import Folders, project_root
 from warmup_study.running.sweep import sweep
+from warmup_study.training.table import from_frame
 from small_experiments import small
 folders = Folders(project_root(), preset)
 runs = sweep([small(updates=60, lrs=tuple(k / 1000 for k in range(1, 21)))], folders.cache, processes={processes})

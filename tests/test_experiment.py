@@ -93,7 +93,7 @@ def ids(experiment: Experiment) -> list[str]:
 def test_the_same_definition_has_the_same_ids_in_a_fresh_process() -> None:
     text = small().model_dump_json()
     code = (
-        "import sys; from warmup_study.experiment import Experiment\n"
+        "import sys; from warmup_study.training.experiment import Experiment\n"
         "print(*[chunk.id for chunk in Experiment.model_validate_json(sys.stdin.read()).chunks()])"
     )
     fresh = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
@@ -118,7 +118,7 @@ CHANGED: dict[str, Any] = {
     "evaluate_every": 5,
     "probed": (1,),
     "probes": ("update_mean",),
-    "kept": 1,
+    "outputs_kept": 1,
     "compiled": True,
     "device": "cuda",
 }

@@ -227,7 +227,7 @@ def dask(*tests: str) -> Check:
         known = {option for parameter in entry.load().params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known
         for test in tests:
-            covered("test_cluster.py", test)(command, folder)
+            covered("test_dask_cluster.py", test)(command, folder)
 
     return check
 
@@ -261,11 +261,11 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     f"{FIRST} -p scheduler tcp://10.0.0.1:8786": (
         parameters(scheduler="tcp://10.0.0.1:8786"),
-        covered("test_cluster.py", "test_the_cluster_gives_the_same_rows_and_stores_them_here"),
+        covered("test_dask_cluster.py", "test_the_cluster_gives_the_same_rows_and_stores_them_here"),
     ),
     "WARMUP_STUDY_SCHEDULER=tcp://10.0.0.1:8786 make report": (
         make("dodo.py quick"),
-        covered("test_cluster.py", "test_a_variable_stands_in_for_an_empty_parameter"),
+        covered("test_dask_cluster.py", "test_a_variable_stands_in_for_an_empty_parameter"),
     ),
     ".venv/bin/dask scheduler --port 8786": (dask("test_a_killed_scheduler_is_one_line_and_what_is_finished_is_kept"),),
     ".venv/bin/dask worker tcp://127.0.0.1:8786 --nworkers 2 --nthreads 1": (
