@@ -119,7 +119,7 @@ def _picture(task: str, parameters: Parameters) -> Experiment:
     rates, n = _lrs(task, "adam", parameters), warmup_length(parameters)
     seeds = SIZES[parameters.preset].seeds.of(parameters)["confirmation_seeds"]
     settings: dict[str, Any] = {"lrs": rates[len(rates) // 2 :][:1], "confirmation_seeds": seeds[:1]}
-    return _experiment("picture", task, "adam", parameters, updates=n, evaluate_every=n, kept=PICTURED, **settings)
+    return _experiment("picture", task, "adam", parameters, updates=n, evaluate_every=n, outputs_kept=PICTURED, **settings)
 
 
 def _experiment(part: str, task: str, optimizer: str, parameters: Parameters, **settings: Any) -> Experiment:
