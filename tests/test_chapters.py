@@ -109,12 +109,8 @@ def test_the_table_says_what_reaches_which_part() -> None:
     grid, probe = (table[table["part"] == design_of(MOMENTUM).PARTS[part]].iloc[0] for part in ("grid", "probe"))
     assert grid["learning rate"] == "0.1 to 0.3 (2), effective ones under momentum"
     assert probe["learning rate"] == "0.1, effective ones under momentum"
-    assert (grid["seeds"], grid["updates"], grid["batch"], grid["warmup"]) == (
-        "2 to pick, 4 to report",
-        "128",
-        "32",
-        "9",
-    )
+    sizes = ("seeds", "updates", "batch", "warmup")
+    assert [grid[name] for name in sizes] == ["2 to pick, 4 to report", "128", "32", "9"]
     assert [probe[name] for name in sizes] == ["4", "29", "32", "9"]
     adam = table[table["part"] == design_of(MOMENTUM).PARTS["adam"]].iloc[0]
     assert adam["learning rate"] == "0.1 to 0.3 (2)" and adam["arms"].startswith(
