@@ -18,7 +18,7 @@ from warmup_study.tasks import text
 from warmup_study.training.auxiliary import NO_AUXILIARY
 from warmup_study.training.experiment import Experiment
 
-FIRST, ZERO, MOMENTUM, EARLY, ATTENTION, MECHANISM, ANCHORS = CHAPTERS
+FIRST, ZERO, MOMENTUM, EARLY, ATTENTION, MECHANISM, ANCHORS, *_ = CHAPTERS
 IN_UPDATES = [name for name in CHAPTERS if "updates" in design_of(name).Parameters.model_fields]
 REFUSED = r"^warmup: got 500; takes at most the number of updates, \d+$"
 

@@ -8,7 +8,7 @@ dear or need few take no more than so many.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -74,7 +74,8 @@ class Design:
     parameters: GridParameters
     sizes: Sizes
     updates: int
-    warmup: int = 0
+    warmup: int
+    brackets: ClassVar[Mapping[str, Mapping[Family, Bracket]]] = {}  # by task, where they are not the task's own
 
     @classmethod
     def on(cls, task: str, parameters: RunParameters, sizes: RunSizes) -> Self:
@@ -110,9 +111,10 @@ class Design:
         return tuple(range(first, first + count))
 
     def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
-        """The grid of a family's learning rates, over the task's own bracket unless another is given."""
+        """The grid of a family's learning rates, over the chapter's or the task's bracket unless another is given."""
         task = tasks.load(self.task)
-        low, high = bracket or (task.sgd_lrs if family == "sgd" else task.adaptive_lrs)
+        usual = task.sgd_lrs if family == "sgd" else task.adaptive_lrs
+        low, high = bracket or self.brackets.get(self.task, {}).get(family, usual)
         return lr_grid(low, high, points_per_decade or self.sizes.points_per_decade)
 
     def schedule(self, warmup: str, length: int | None = None, **settings: Any) -> Schedule:

@@ -27,11 +27,11 @@ def design_table(experiments: Iterable[Experiment], parts: Mapping[str, str]) ->
     """
     groups: dict[tuple[str, str], list[Experiment]] = {}
     for experiment in experiments:
-        groups.setdefault((experiment.part, experiment.task), []).append(experiment)
-    rows = [{"part": parts[part], "task": task} | _row(mine) for (part, task), mine in groups.items()]
-    whole = [experiment for mine in groups.values() for experiment in mine]
-    updates = sum(_runs(experiment) * experiment.updates for experiment in whole)
-    rows.append({"part": "all runs together", "updates": f"{updates:,}", "runs": f"{sum(map(_runs, whole)):,}"})
+        groups.setdefault((experiment.task, experiment.part), []).append(experiment)
+    rows = [{"task": task, "part": parts[part]} | _row(mine) for (task, part), mine in groups.items()]
+    every = [experiment for mine in groups.values() for experiment in mine]
+    updates = sum(_runs(experiment) * experiment.updates for experiment in every)
+    rows.append({"task": "in all", "updates": f"{updates:,}", "runs": f"{sum(map(_runs, every)):,}"})
     return pd.DataFrame(rows).fillna("").style.hide(axis="index")
 
 

@@ -108,7 +108,7 @@ def experiments(parameters: Parameters) -> Iterator[Experiment]:
 def not_run(parameters: Parameters) -> str:
     """Why the text that the preset calls for could not be trained on, in one line; empty where it was, or is not."""
     sizes = SIZES[parameters.preset]
-    wanted = "text" in sizes.data or any(_of_text(task) for task in sizes.tasks)
+    wanted = "text" in sizes.data or any(task.startswith("text-") for task in sizes.tasks)
     return text.missing() if wanted else ""
 
 
@@ -124,11 +124,7 @@ def weight_counts(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _had(names: Sequence[str]) -> tuple[str, ...]:
     """Those of the tasks whose data can be had."""
-    return tuple(name for name in names if not (_of_text(name) and text.missing()))
-
-
-def _of_text(task: str) -> bool:
-    return task.startswith("text-")
+    return tuple(name for name in names if not (name.startswith("text-") and text.missing()))
 
 
 class _Design(design.Design):

@@ -10,9 +10,9 @@ from warmup_study.chapters import design
 from warmup_study.chapters.design import arm
 from warmup_study.parameters import GridParameters, Skew, Whole
 from warmup_study.training.batches import ORDINARY, Cluster, Stream
-from warmup_study.training.experiment import Arm, Experiment, lr_grid
+from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.schedules import Decay, Warmup
+from warmup_study.training.schedules import Warmup
 
 PARTS = {
     "orders": "many orders of the same examples, and many initial weights under one order",
@@ -105,11 +105,19 @@ class _Design(design.Design):
         updates, warmup = (_updates(task, epochs) for epochs in (parameters.epochs or sizes.epochs, 1))
         return cls(task=task, parameters=parameters, sizes=sizes, updates=updates, warmup=warmup)
 
-    def twin(self, warmup: Warmup, label: str, length: int | None = None, **settings: Any) -> Arm:
-        """An arm ``optimizer/warmup, label``, of Adam unless ``settings`` name another optimiser."""
-        name, decay = settings.pop("optimizer", "adam"), settings.pop("decay", "constant")
-        rule = Optimizer.model_validate({"name": name})
-        return arm(f"{name}/{warmup}, {label}", rule, self.schedule(warmup, length, decay=decay), **settings)
+    def twin(
+        self,
+        warmup: str,
+        label: str,
+        length: int | None = None,
+        *,
+        optimizer: str = "adam",
+        decay: str = "constant",
+        **settings: Any,
+    ) -> Arm:
+        """An arm ``optimizer/warmup, label``."""
+        rule, schedule = Optimizer.model_validate({"name": optimizer}), self.schedule(warmup, length, decay=decay)
+        return arm(f"{optimizer}/{warmup}, {label}", rule, schedule, **settings)
 
     def orders(self) -> Experiment:
         first, count = self.confirmation_seeds[0], self.parameters.seeds or self.sizes.orders
@@ -127,13 +135,12 @@ class _Design(design.Design):
         )
 
     def blocks(self) -> Experiment:
-        length = int(PASS * _examples(self.task) / PASS_BATCH / self.sizes.blocks)
+        length = int(PASS * len(tasks.load(self.task).splits.train) / PASS_BATCH / self.sizes.blocks)
         total = length * self.sizes.blocks
         streams = [ORDINARY, *(Stream(redrawn=(at + 1, at + length)) for at in range(0, total, length))]
-        decays: tuple[Decay, ...] = ("constant", "cosine")
         arms = [
             self.twin(warmup, f"{decay}, block {place}", total // 4, decay=decay, stream=stream)
-            for decay in decays
+            for decay in ("constant", "cosine")
             for warmup in WARMUPS
             for place, stream in enumerate(streams)
         ]
@@ -161,9 +168,11 @@ class _Design(design.Design):
         """Twins that differ in the first batch alone, or in those of the whole ramp: from one class, or ordinary."""
         lengths = self.sizes.firsts
         arms = [
-            self.twin("ramp", f"{name} {n}", n, optimizer=optimizer, stream=_skewed("class", float(span > 0), span))
+            self.twin(
+                "ramp", f"{name} {n}", n, optimizer=optimizer, stream=Stream(cluster="class", skew=skew, span=span)
+            )
             for n in lengths
-            for name, span in {"plain": 0, "first": 1, "whole": n}.items()
+            for name, skew, span in (("plain", 0.0, 0), ("first", 1.0, 1), ("whole", 1.0, n))
             if n > 1 or name != "whole"  # a ramp of one update is its first batch
         ]
         return self.experiment(
@@ -183,7 +192,7 @@ class _Design(design.Design):
             for skew in self.sizes.skews
             for n in lengths
         ]
-        return self.experiment("lengths", arms, self.tuned, selection_seeds=self.selection_seeds)
+        return self.experiment("lengths", arms, self.lrs("adaptive", TUNED), selection_seeds=self.selection_seeds)
 
     def new_classes(self) -> Experiment:
         total = self.sizes.new_updates
@@ -191,29 +200,18 @@ class _Design(design.Design):
         return self.experiment(
             "new",
             [self.twin(warmup, "new classes", max(1, total // STRETCH), stream=stream) for warmup in WARMUPS],
-            self.tuned,
+            self.lrs("adaptive", TUNED),
             task=f"{self.task}+new",
             updates=total,
             probed=tuple(update for update in NEW_AT if update <= total),
             probes=("inside_loss", "outside_loss"),
         )
 
-    @property
-    def tuned(self) -> tuple[float, ...]:
-        return lr_grid(*TUNED, self.sizes.points_per_decade)
-
     def stream(self, cluster: Cluster, skew: float) -> Stream:
-        return _skewed(cluster, skew, _updates(self.task, SPAN))
-
-
-def _skewed(cluster: Cluster, skew: float, span: int) -> Stream:
-    return Stream(cluster=cluster, skew=skew, span=span if skew else 0)
-
-
-def _examples(task: str) -> int:
-    return len(tasks.load(task).splits.train)
+        """Skewed for half an epoch."""
+        return Stream(cluster=cluster, skew=skew, span=_updates(self.task, SPAN) if skew else 0)
 
 
 def _updates(task: str, epochs: float) -> int:
     """So many epochs in updates, at least one."""
-    return max(1, round(epochs * _examples(task) / tasks.load(task).batch))
+    return max(1, round(epochs * len(tasks.load(task).splits.train) / tasks.load(task).batch))

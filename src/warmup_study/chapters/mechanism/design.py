@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from warmup_study import tasks, theory
 from warmup_study.chapters import design
-from warmup_study.chapters.design import Bracket, arm
+from warmup_study.chapters.design import Bracket, Family, arm
 from warmup_study.parameters import RunParameters
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
@@ -33,11 +33,11 @@ SMALL_LR = 1e-5  # so small that the weights hardly move
 FIRST_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60)
 TRACKED = ("sharpness", "preconditioned_sharpness", "gradient_snr", "second_moment_drift", "update_angle", "dead_share")
 TRACKED_ARMS = {"mnist1d-conv": ("none", "ramp")}
-BRACKETS = {
-    "digits-mlp": (1e-2, 1e0),
-    "digits-he8": (3.2e-3, 3.2e-1),
-    "mnist1d-conv": (1e-2, 5e-1),
-    "mnist1d-mlp": (3.2e-3, 3.2e-1),
+BRACKETS: dict[str, dict[Family, Bracket]] = {
+    "digits-mlp": {"adaptive": (1e-2, 1e0)},
+    "digits-he8": {"adaptive": (3.2e-3, 3.2e-1)},
+    "mnist1d-conv": {"adaptive": (1e-2, 5e-1)},
+    "mnist1d-mlp": {"adaptive": (3.2e-3, 3.2e-1)},
 }
 """Learning rates from the best to beyond the last that trains, found in trials on other seeds."""
 TRACKED_LRS = {"digits-mlp": 0.1, "digits-he8": 0.04, "mnist1d-conv": 0.1}
@@ -105,18 +105,11 @@ def experiments(parameters: Parameters) -> Iterator[Experiment]:
 
 class _Design(design.Design):
     sizes: Sizes
-
-    @property
-    def bracket(self) -> Bracket:
-        return BRACKETS.get(self.task) or tasks.load(self.task).adaptive_lrs
-
-    @property
-    def fine(self) -> tuple[float, ...]:
-        return self.lrs("adaptive", self.bracket)
+    brackets = BRACKETS
 
     @property
     def coarse(self) -> tuple[float, ...]:
-        return self.lrs("adaptive", self.bracket, -(-self.sizes.points_per_decade // 2))
+        return self.lrs("adaptive", points_per_decade=-(-self.sizes.points_per_decade // 2))
 
     def edge(self, name: str) -> Experiment:
         (optimizer, lr), updates = EDGES[name], self.sizes.edge_updates
@@ -133,11 +126,11 @@ class _Design(design.Design):
         )
 
     def grid(self) -> Experiment:
-        return self.experiment("grid", self.adam(ARMS), self.fine, selection_seeds=self.selection_seeds)
+        return self.experiment("grid", self.adam(ARMS), self.lrs("adaptive"), selection_seeds=self.selection_seeds)
 
     def track(self) -> Experiment:
         """At a known learning rate; where nothing is known of the task, two thirds up the grid."""
-        grid = self.fine
+        grid = self.lrs("adaptive")
         probed = sorted({min(self.updates, 1 + round(share * self.warmup)) for share in self.sizes.tracked})
         return self.experiment(
             "track",
@@ -181,9 +174,8 @@ class _Design(design.Design):
         lengths = sorted({*(self.sizes.lengths if fits else self.sizes.few_lengths), default})
         rule = Optimizer(name="adam", beta2=beta2)
         arms = [arm(f"{beta2:g}/{n}", rule, self.schedule("ramp" if n else "none", n)) for n in lengths if n <= updates]
-        low, high = self.bracket
-        around, density = ((low, 10 * low), 2) if self.task in BRACKETS else ((low, high), 1)
-        lrs = self.lrs("adaptive", around, density)
+        low = BRACKETS[self.task]["adaptive"][0] if self.task in BRACKETS else None  # the best lies near
+        lrs = self.lrs("adaptive", (low, 10 * low), 2) if low else self.lrs("adaptive", points_per_decade=1)
         return self.experiment("lengths", arms, lrs, updates=updates, selection_seeds=self.selection_seeds)
 
     def adam(self, warmups: tuple[str, ...]) -> tuple[Arm, ...]:

@@ -71,7 +71,7 @@ def experiments(parameters: Parameters) -> Iterator[Experiment]:
         idle = plan.updates + plan.warmup
         yield plan.experiment("grid", claimed + plan.kin() if further else claimed, sgd, **picking)
         yield plan.experiment("zero", plan.forms(("zero",)), sgd, updates=idle, **picking)
-        for batch in plan.other_batches:  # nothing is picked there, so no seed is kept for that
+        for batch in (size for size in plan.batches if size != plan.batch):  # where nothing is picked
             yield plan.experiment("batch", plan.plain() + plan.forms(PAIR, names=FORMS[:1]), sgd, batch=batch)
         if further:
             yield plan.experiment("adam", plan.adam(), adam, **picking)
@@ -89,10 +89,6 @@ class _Design(design.Design):
     @property
     def batch(self) -> int:
         return self.batches[len(self.batches) // 2]
-
-    @property
-    def other_batches(self) -> tuple[int, ...]:
-        return tuple(batch for batch in self.batches if batch != self.batch)
 
     def plain(self) -> tuple[Arm, ...]:
         return self.cross({"sgd": Optimizer(name="sgd")}, PAIR)

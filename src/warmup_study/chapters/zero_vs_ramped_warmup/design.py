@@ -92,6 +92,7 @@ def experiments(parameters: Parameters) -> Iterator[Experiment]:
 class _Design(design.Design):
     parameters: Parameters
     sizes: Sizes
+    brackets = BRACKETS
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -113,10 +114,6 @@ class _Design(design.Design):
         if warmup == "short":
             return super().schedule("constant", max(1, self.updates // SHORT))
         return super().schedule(warmup, length, **settings)
-
-    def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
-        own = BRACKETS.get(self.task, {}).get(family)
-        return super().lrs(family, bracket or own, points_per_decade)
 
     def grid(self, family: Family) -> Experiment:
         decisive, other = SETUPS[family]
