@@ -153,7 +153,7 @@ class Design:
 
 
 def arm(label: str, optimizer: Optimizer, schedule: Schedule | None = None, **settings: Any) -> Arm:
-    """An arm; under momentum μ its rate is scaled by 1−μ, so that the grid's is the effective one, η/(1−μ)."""
+    """An arm; under momentum μ the grid's learning rates are the effective ones, η/(1−μ), and the arm takes η."""
     scale = {"lr_scale": 1 - (optimizer.momentum or 0.0)}
     return Arm(label=label, optimizer=optimizer, schedule=schedule or Schedule(), **scale | settings)
 
