@@ -1,4 +1,4 @@
-"""The seventh chapter's verdict on small tables of runs with planted truths, and its design."""
+"""The seventh chapter's verdict on small tables of runs with planted truths."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,16 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study import tasks
-from warmup_study.chapters import checked_parameters
 from warmup_study.chapters.anchor_warmup import analysis
-from warmup_study.chapters.anchor_warmup import design as design
 from warmup_study.chapters.anchor_warmup import figures as figures
-from warmup_study.chapters.anchor_warmup.design import Parameters as AnchorWarmup
-from warmup_study.errors import StudyError
-from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.tasks import detection
-from warmup_study.training.auxiliary import NO_AUXILIARY
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 0.2, 4
 VALIDATION = dict(zip(LRS, (1.0, 0.6, 1.4), strict=True))
@@ -119,32 +112,3 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.rates(runs),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-
-
-@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
-def test_design_pairs_every_comparison(preset: str) -> None:
-    experiments = list(design.experiments(AnchorWarmup.model_validate({"preset": preset})))
-    for experiment in experiments:
-        arms = {arm.label.partition("/")[2]: arm for arm in experiment.arms}
-        assert {*arms} == {"none", *analysis.COMPARISONS} == {*figures.ARMS}
-        pulls = {arm.auxiliary for arm in arms.values()} - {NO_AUXILIARY}
-        assert {pull.updates for pull in pulls} == {arms["ramp"].schedule.length}
-        assert arms["both"].auxiliary == arms["anchor"].auxiliary and arms["both"].schedule == arms["ramp"].schedule
-        assert all(arm.lr_scale == pytest.approx(1 - (arm.optimizer.momentum or 0)) for arm in arms.values())
-    seeds = {len(experiment.confirmation_seeds) for experiment in experiments if experiment.part == "grid"}
-    assert (min(seeds) >= MIN_SEEDS) == (preset != "smoke") and (preset != "full" or min(seeds) >= 30)
-
-
-def test_parameters_of_the_chapter() -> None:
-    given = checked_parameters("7_anchor_warmup", {"weight": "1e-1", "preset": "smoke", "updates": 12, "warmup": 6})
-    assert isinstance(given, AnchorWarmup) and given.weight == 0.1
-    first = next(iter(design.experiments(given)))
-    assert {arm.auxiliary.updates for arm in first.arms} == {0, 6} and first.updates == 12
-    with pytest.raises(StudyError, match="weight: got 0"):
-        checked_parameters("7_anchor_warmup", {"weight": 0})
-
-
-def test_a_task_without_boxes_is_one_line() -> None:
-    assert not tasks.load("digits-mlp").measures
-    with pytest.raises(StudyError, match="task: got 'digits-mlp'; this chapter takes detection tasks"):
-        list(design.experiments(AnchorWarmup.model_validate({"task": "digits-mlp", "preset": "smoke"})))

@@ -1,4 +1,4 @@
-"""The fifth chapter's verdicts on small tables of runs with planted truths, its figures and its design."""
+"""The fifth chapter's verdicts on small tables of runs with planted truths, and its figures."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,17 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import checked_parameters
-from warmup_study.chapters.attention_and_decay import analysis
-from warmup_study.chapters.attention_and_decay import design as design
-from warmup_study.chapters.attention_and_decay.design import Parameters as AttentionAndDecay
+from warmup_study.chapters.attention_and_decay import analysis, design
 from warmup_study.chapters.attention_and_decay.figures import attention as figures
 from warmup_study.chapters.attention_and_decay.figures import decay as decay_figures
 from warmup_study.claims.verdict import Verdict
-from warmup_study.errors import StudyError
-from warmup_study.paths import PRESETS
-from warmup_study.statistics.decisions import MIN_SEEDS
-from warmup_study.tasks import text
 
 LRS, START = (0.01, 0.1, 1.0), 2.3
 CONFIRMATION, SELECTION = range(8), range(100, 104)
@@ -211,42 +204,3 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         decay_figures.paper(runs, analysis.paper_gains(runs)),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_design_gives_every_net_of_a_comparison_the_same(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "missing", lambda: "no text here")
-    experiments = list(design.experiments(AttentionAndDecay.model_validate({"preset": preset})))
-    assert not [e for e in experiments if e.task.startswith("text")]
-    adam = {e.task: e for e in experiments if e.part == "grid" and e.arms[0].optimizer.name == "adam"}
-    for nets in (design.TOKEN_NETS, design.MLPS):
-        same = [adam[f"digits-{net}"].model_dump(exclude={"task"}) for net in nets]
-        assert all(one == same[0] for one in same)
-    for experiment in experiments:
-        assert (len(experiment.confirmation_seeds) >= MIN_SEEDS) == (preset != "smoke")
-        assert (len(experiment.selection_seeds) > 0) == (experiment.part == "decay")
-    decayed = next(e for e in experiments if e.part == "decay")
-    assert {arm.schedule.decay_from or arm.schedule.length for arm in decayed.arms} == {
-        design.lengths_of(decayed.task, AttentionAndDecay.model_validate({"preset": preset}))[1]
-    }
-
-
-def test_missing_text_is_said_where_the_preset_calls_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "missing", lambda: "no text here")
-    said = {preset: design.not_run(AttentionAndDecay.model_validate({"preset": preset})) for preset in PRESETS}
-    assert said == {"smoke": "", "quick": "", "full": "no text here"}
-
-
-def test_a_task_asked_for_meets_the_decays_with_both_optimisers() -> None:
-    experiments = list(design.experiments(AttentionAndDecay(preset="smoke", task="digits-mlp")))
-    found = [(e.task, e.arms[0].optimizer.name) for e in experiments if e.part == "decay"]
-    assert found == [("digits-mlp", "adam"), ("digits-mlp", "sgd")]
-    with pytest.raises(StudyError, match="warmup: got 50; takes at most the number of updates, 6"):
-        list(design.experiments(AttentionAndDecay(preset="smoke", warmup=50)))
-
-
-def test_parameters_of_the_chapter() -> None:
-    parameters = checked_parameters("5_attention_and_decay", {"lrs": "1e-2,1e-1", "preset": "smoke"})
-    assert isinstance(parameters, AttentionAndDecay) and parameters.lrs == (0.01, 0.1)
-    with pytest.raises(StudyError, match="beta2: no such parameter"):
-        checked_parameters("5_attention_and_decay", {"beta2": 0.9})

@@ -1,4 +1,4 @@
-"""The fourth chapter's verdicts on small tables of runs with planted truths, and its design."""
+"""The fourth chapter's verdicts on small tables of runs with planted truths."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,18 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import checked_parameters, judging
-from warmup_study.chapters.early_examples import analysis
-from warmup_study.chapters.early_examples import design as design
+from warmup_study.chapters import judging
+from warmup_study.chapters.early_examples import analysis, design
 from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
-from warmup_study.chapters.early_examples.design import Parameters as EarlyExamples
 from warmup_study.chapters.early_examples.figures import early_examples as figures
 from warmup_study.chapters.early_examples.figures import skewed
 from warmup_study.claims import ledger
 from warmup_study.claims.verdict import Verdict
-from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
-from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.training.table import table_of, to_frame
 
 SEEDS = range(10)
@@ -423,31 +419,3 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     pointed_at = {row.figure.removeprefix(f"{analysis.NOTEBOOK}-") for row in analysis.judge(runs)}
     assert pointed_at == {figure.maker.rpartition(".")[2] for figure in made}
-
-
-@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
-def test_design_has_a_twin_for_every_change(preset: str) -> None:
-    experiments = list(design.experiments(EarlyExamples.model_validate({"preset": preset})))
-    for experiment in experiments:
-        looks = [(arm.optimizer, arm.schedule, arm.stream) for arm in experiment.arms]
-        if experiment.part in ("blocks", "first"):
-            assert {(o, s, stream.plain) for o, s, stream in looks} <= set(looks)
-        seeds = len(experiment.confirmation_seeds)
-        assert (seeds >= MIN_SEEDS) == (preset != "smoke")
-        if preset == "full":
-            assert seeds >= (40 if experiment.part == "orders" else 30)
-    assert len({experiment.part for experiment in experiments}) == 6
-
-
-def test_parameters_of_the_chapter() -> None:
-    parameters = checked_parameters(
-        "4_early_examples", {"skew": "0.5", "epochs": "3e0", "lrs": "1e-2", "preset": "smoke"}
-    )
-    assert isinstance(parameters, EarlyExamples)
-    made = list(design.experiments(parameters))
-    assert {experiment.lrs for experiment in made if experiment.part != "first"} == {(0.01,)}
-    assert {arm.stream.skew for e in made if e.part == "skewed" for arm in e.arms} == {0.0, 0.5}
-    assert {e.updates for e in made if e.part in ("skewed", "lengths")} == {round(3 * 1257 / 64)}
-    for wrong in ({"skew": 0}, {"skew": 1.1}, {"epochs": -1}, {"warmup": 8}):
-        with pytest.raises(StudyError, match=f"{next(iter(wrong))}: "):
-            checked_parameters("4_early_examples", wrong)

@@ -1,4 +1,4 @@
-"""The sixth chapter's verdicts on small tables of runs with planted truths, its design, figures and practical table."""
+"""The sixth chapter's verdicts on small tables of runs with planted truths, its figures and practical table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,17 +8,14 @@ import pandas as pd
 import pytest
 
 from warmup_study import theory
-from warmup_study.chapters import checked_parameters, judging
+from warmup_study.chapters import judging
 from warmup_study.chapters.mechanism import analysis
-from warmup_study.chapters.mechanism import design as design
-from warmup_study.chapters.mechanism.design import Parameters as Mechanism
 from warmup_study.chapters.mechanism.figures import disguises, mechanism
 from warmup_study.claims.evidence import no_evidence
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report import advice
-from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.training.schedules import Schedule
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
@@ -263,30 +260,6 @@ def test_figures_are_drawn_from_the_same_tables(tmp_path: Any) -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     captions = [figure.words.caption for figure in made]
     assert [f"n = {n}" in text for n, text in zip((3, 8, 8, 12, 12, 8, 8), captions, strict=True)] == [True] * 7
-
-
-@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
-def test_design(preset: str) -> None:
-    experiments = list(design.experiments(Mechanism.model_validate({"preset": preset})))
-    parts = {experiment.part for experiment in experiments}
-    assert parts == {"edge", "grid", "track", "disguise", "first_steps", "dead", "lengths"}
-    for experiment in (e for e in experiments if e.part == "track"):
-        assert {1, 1 + experiment.arms[-1].schedule.length} <= set(experiment.probed)
-    for experiment in (e for e in experiments if e.part == "lengths"):
-        beta2 = experiment.arms[0].optimizer.beta2
-        lengths = [arm.schedule.warmup_length for arm in experiment.arms]
-        assert round(2 / (1 - (beta2 or 0))) in lengths and max(lengths) <= experiment.updates
-    seeds = len(next(e for e in experiments if e.part == "grid").confirmation_seeds)
-    assert (seeds >= MIN_SEEDS) == (preset != "smoke")
-    if preset == "full":
-        assert {e.task.partition("+")[0] for e in experiments if e.part == "dead"} > {"digits-mlp", "mnist1d-conv"}
-
-
-def test_parameters_of_the_chapter() -> None:
-    parameters = checked_parameters("6_mechanism", {"preset": "smoke", "lrs": "1e-2,1", "updates": "30", "warmup": 9})
-    assert isinstance(parameters, Mechanism)
-    (grid,) = [e for e in design.experiments(parameters) if e.part == "grid"]
-    assert (grid.lrs, grid.updates, grid.arms[-1].schedule.length) == ((0.01, 1.0), 30, 9)
 
 
 def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:

@@ -1,4 +1,4 @@
-"""The third chapter's verdicts on small tables of runs with planted truths, and its design."""
+"""The third chapter's verdicts on small tables of runs with planted truths."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,15 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import checked_parameters
 from warmup_study.chapters.momentum import analysis
-from warmup_study.chapters.momentum import design as design
 from warmup_study.chapters.momentum import figures as figures
-from warmup_study.chapters.momentum.design import Parameters as Momentum
 from warmup_study.claims.evidence import GAINS
 from warmup_study.claims.verdict import Verdict
-from warmup_study.errors import StudyError
-from warmup_study.statistics.decisions import MIN_SEEDS
 
 LRS, START, LENGTH, AFTER = (0.1, 1.0, 10.0), 2.3, 4, 3
 CONFIRMATION, SELECTION = range(8), range(100, 104)
@@ -199,26 +194,3 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     assert made[0].maker == "warmup_study.chapters.momentum.figures.velocity"
-
-
-@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
-def test_design_pairs_every_comparison(preset: str) -> None:
-    experiments = list(design.experiments(Momentum.model_validate({"preset": preset})))
-    first = {experiment.part: experiment for experiment in experiments if experiment.task == experiments[0].task}
-    arms = {arm.label: arm for part in ("grid", "zero", "adam") for arm in first[part].arms}
-    assert {label for pair in analysis.COMPARISONS.values() for label in (pair.none, pair.arm)} == set(arms)
-    assert first["zero"].updates - first["grid"].updates == arms["momentum/zero"].schedule.length
-    for name, arm in arms.items():
-        assert arm.lr_scale == pytest.approx(0.1 if arm.optimizer.momentum else 1.0), name
-    seeds = len(first["grid"].confirmation_seeds)
-    assert (seeds >= MIN_SEEDS) == (preset != "smoke")
-
-
-def test_parameters_of_the_chapter() -> None:
-    given = {"momentum": "0.5", "batches": "64, 8", "lrs": "1e-1,1", "preset": "smoke"}
-    parameters = checked_parameters("3_momentum", given)
-    assert isinstance(parameters, Momentum)
-    assert (parameters.momentum, parameters.batches, design.usual_batch(parameters)) == (0.5, (8, 64), 64)
-    for wrong in ({"momentum": 1}, {"momentum": "x"}, {"batches": "0"}, {"batches": "8, no"}, {"batch": 8}):
-        with pytest.raises(StudyError, match=f"{next(iter(wrong))}: "):
-            checked_parameters("3_momentum", wrong)

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import ArrayLike
 from synthetic_runs import OPTIMIZERS, Planted, audit, grid, probe, table
 
-from warmup_study.chapters.sgd_vs_adam import analysis
-from warmup_study.chapters.sgd_vs_adam import design as design
+from warmup_study.chapters.sgd_vs_adam import analysis, design
 from warmup_study.chapters.sgd_vs_adam.design import Parameters as SgdVsAdam
 from warmup_study.claims.verdict import Verdict, with_holm
 from warmup_study.training import schedules

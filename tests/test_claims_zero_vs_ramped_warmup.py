@@ -1,4 +1,4 @@
-"""The second chapter's design, and its verdicts on tables of runs whose truth is known."""
+"""The second chapter's verdicts on tables of runs whose truth is known."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,7 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis
-from warmup_study.chapters.zero_vs_ramped_warmup import design as design
-from warmup_study.chapters.zero_vs_ramped_warmup.design import Parameters as ZeroVsRamped
 from warmup_study.claims.verdict import Verdict
-from warmup_study.errors import StudyError
 
 INITIAL, LENGTH, UPDATES = 2.3, 30, 150
 CONFIRMED, SELECTED = range(20), range(100_000, 100_004)
@@ -189,38 +186,3 @@ def test_swapping_zero_and_ramp_turns_the_advantage() -> None:
     (before,), (after,) = analysis.advantages(runs).values(), analysis.advantages(turned).values()
     assert before is not None and after is not None
     assert before["over zero"].estimate == pytest.approx(-after["over zero"].estimate)
-
-
-@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
-def test_the_design_has_every_arm_once(preset: str) -> None:
-    experiments = list(design.experiments(ZeroVsRamped.model_validate({"preset": preset})))
-    for task in design.TASKS[preset]:
-        mine = [experiment for experiment in experiments if experiment.task == task]
-        setups = {arm.label for experiment in mine if experiment.part == "grid" for arm in experiment.arms}
-        assert setups >= {f"{s}/{w}" for s in ("sgd", "momentum", "adam0", "adam") for w in ("none", "zero", "ramp")}
-        (factorial_part,) = [experiment for experiment in mine if experiment.part == "factorial"]
-        assert {arm.label for arm in factorial_part.arms} == {f"adam/{name}" for name in FACTORIAL}
-        jumps = [experiment.probed for experiment in mine if experiment.part == "jump"]
-        assert all(probed == tuple(range(probed[0], probed[-1] + 1)) for probed in jumps)
-
-
-def test_the_switches_of_the_factorial_act_at_the_end_of_warmup() -> None:
-    (experiment,) = [e for e in design.experiments(ZeroVsRamped(preset="smoke")) if e.part == "factorial"]
-    arms = {arm.label.removeprefix("adam/"): arm for arm in experiment.arms}
-    length = design.SIZES["smoke"].warmup
-    assert arms["zero-frozen"].optimizer.freeze_first_until == length
-    restarted = arms["zero-frozen-restarted"].optimizer
-    assert (restarted.count1_from, restarted.count2_from, restarted.freeze_first_until) == (length,) * 3
-    assert arms["ramp-reset"].optimizer.reset_at == length
-    then = arms["zero-then-ramp"].schedule
-    assert (then.hold, then.length, then.warmup_length) == (length, length, 2 * length)
-
-
-def test_parameters_shape_the_design() -> None:
-    asked = ZeroVsRamped.model_validate({"updates": 40, "warmup": 30, "beta2": "0.99", "seeds": 5, "lrs": "0.01,0.1"})
-    experiments = list(design.experiments(asked))
-    assert {arm.optimizer.beta2 for e in experiments for arm in e.arms if arm.optimizer.name == "adam"} == {0.99}
-    assert {e.lrs for e in experiments if e.part == "grid"} == {(0.01, 0.1)}
-    assert max(arm.schedule.warmup_length for e in experiments for arm in e.arms) == 40
-    with pytest.raises(StudyError, match="warmup: got 60"):
-        list(design.experiments(ZeroVsRamped(preset="smoke", warmup=60)))

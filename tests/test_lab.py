@@ -25,6 +25,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from warmup_study import tasks
+from warmup_study.chapters import contents
 from warmup_study.errors import StudyError
 from warmup_study.lab import setups
 from warmup_study.lab.figures import lab, labels
@@ -241,7 +242,8 @@ def test_the_notebook_shows_the_figure_of_its_parameters_and_writes_nothing(tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
     outputs = [output for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells for output in cell.get("outputs", [])]
-    (shown,) = outputs
+    shown, listed = outputs
+    assert set(listed.data) == {"text/markdown", "text/plain"}
     assert set(shown.data) == {"image/svg+xml", "text/plain"}
     assert "now: RMSProp · ramp 2 · lr 0.01" in shown.data["text/plain"]
     assert "A: RMSProp · no warmup · lr 0.01" in shown.data["image/svg+xml"]
@@ -249,7 +251,7 @@ def test_the_notebook_shows_the_figure_of_its_parameters_and_writes_nothing(tmp_
 
 def test_the_notebook_lists_all_others_and_is_run_by_none() -> None:
     assert "lab" in NOTEBOOKS and "lab" not in BATCH
-    text = "\n".join(cell.source for cell in nbformat.read(STORED / "lab.ipynb", 4).cells)
+    text = str(contents().data)
     readme = (project_root() / "README.md").read_text(encoding="utf-8")
     for name in BATCH:
         (line,) = [line for line in text.splitlines() if line.startswith(f"| [{name}]({name}.ipynb) |")]

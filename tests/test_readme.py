@@ -19,13 +19,13 @@ from papermill.cli import papermill
 from report_fixtures import finished_run
 
 from warmup_study.bench import cluster_capacity
-from warmup_study.chapters import checked_parameters
+from warmup_study.chapters import checked_parameters, package_of
 from warmup_study.claims import ledger
 from warmup_study.cli import main
 from warmup_study.errors import StudyError
-from warmup_study.paths import Folders, project_root
+from warmup_study.paths import BATCH, Folders, project_root
 from warmup_study.report import Results
-from warmup_study.report.readme import SHOWN, filled
+from warmup_study.report.readme import filled
 from warmup_study.running import store
 
 ROOT = project_root()
@@ -106,7 +106,7 @@ def test_links_lead_somewhere() -> None:
     for anchor in re.findall(r"\(report/index\.html#([^)]+)\)", TEXT):
         assert f'id="{anchor}"' in page, anchor
     figures = Results.read(PUBLISHED).figures
-    assert {f"{notebook}-{name}" for notebook, name in SHOWN.items()} <= set(figures)
+    assert {f"{name}-{package_of(name).MAIN_FIGURE}" for name in BATCH} <= set(figures)
     assert f"(figures/{'2_zero_vs_ramped_warmup-four_setups'}.svg)" in TEXT
 
 

@@ -77,7 +77,7 @@ Folder = Annotated[str, AfterValidator(_writable)]
 
 
 class CommonParameters(BaseModel):
-    """What every chapter takes. The description of a field says what it takes."""
+    """What every notebook of the batch run takes. The description of a field says what it takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,11 +131,16 @@ class CommonParameters(BaseModel):
 
 
 class GridParameters(CommonParameters):
-    """CommonParameters of the chapters that train over a grid of learning rates."""
+    """What every chapter takes."""
+
+    lrs: Rates = Field((), description="positive numbers joined by commas (empty: the preset's grids)")
+
+
+class RunParameters(GridParameters):
+    """What the chapters take whose runs and warmups have one length in updates."""
 
     updates: Whole = Field(0, ge=0, le=100_000, description="a whole number from 0 (the preset's) to 100000")
     warmup: Whole = Field(0, ge=0, le=100_000, description="a whole number from 0 (the preset's) to updates")
-    lrs: Rates = Field((), description="positive numbers joined by commas (empty: the preset's grid)")
 
     @field_validator("warmup")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 
 from warmup_study.chapters import checked_parameters, open_chapter
 from warmup_study.errors import StudyError
+from warmup_study.paths import CHAPTERS
 from warmup_study.running.local import train_safely
 from warmup_study.running.store import Cache
 from warmup_study.training.experiment import Chunk
@@ -19,10 +20,10 @@ TASKS, STORED = 2000, 100  # how many of each are timed
 def main(arguments: list[str]) -> int:
     """Measure on the chunk that the first chapter's full run has most of, and print a line a figure."""
     try:
-        address = checked_parameters("1_sgd_vs_adam", {"scheduler": arguments[0] if arguments else ""}).scheduler
+        address = checked_parameters(CHAPTERS[0], {"scheduler": arguments[0] if arguments else ""}).scheduler
         if not address:
             raise StudyError("scheduler: takes its address, tcp://host:port, or the variable WARMUP_STUDY_SCHEDULER")
-        _print(open_chapter("1_sgd_vs_adam", {"preset": "full"}).experiments[0].chunks()[0], address)
+        _print(open_chapter(CHAPTERS[0], {"preset": "full"}).experiments[0].chunks()[0], address)
     except StudyError as problem:
         print(problem, file=sys.stderr)
         return 1

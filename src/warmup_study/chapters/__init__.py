@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from IPython.display import display
+from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 from pydantic import ValidationError
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.sizes import device_of
+from warmup_study.chapters.design import device_of
+from warmup_study.chapters.design_table import design_table
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.parameters import CommonParameters, validate
-from warmup_study.paths import CHAPTERS, Folders
+from warmup_study.paths import BATCH, CHAPTERS, Folders
 from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.presentation.display import say
 from warmup_study.running import provenance, sanity_checks, store, sweep
@@ -41,6 +42,10 @@ class Chapter:
     def folders(self) -> Folders:
         """Where results and figures are written."""
         return self.parameters.folders
+
+    def design(self) -> Styler:
+        """What will run, part by part and task by task, and how much that is in all."""
+        return design_table(self.experiments, design_of(self.name).PARTS)
 
     def run(self) -> pd.DataFrame:
         """The table of runs, trained now where the cache lacks them, and written to the results folder.
@@ -88,9 +93,20 @@ def checked_parameters(notebook: str, namespace: Mapping[str, Any]) -> CommonPar
     return validate(model, namespace)
 
 
+def package_of(notebook: str) -> Any:
+    """The package of a notebook of the batch run, which says what it asks and which of its figures is the main one."""
+    return importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2] or notebook}")
+
+
 def design_of(notebook: str) -> Any:
     """The module that holds a chapter's parameters and says what they make it train."""
-    return importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2]}.design")
+    return importlib.import_module(f"{package_of(notebook).__name__}.design")
+
+
+def contents() -> Markdown:
+    """The notebooks of the batch run, in reading order, with what each asks: a table of links."""
+    rows = [f"| [{name}]({name}.ipynb) | {package_of(name).QUESTION} |" for name in BATCH]
+    return Markdown("\n".join(["| notebook | question |", "|---|---|", *rows]))
 
 
 def open_chapter(name: str, namespace: Mapping[str, Any]) -> Chapter:

@@ -1,32 +1,21 @@
 """README's generated stretches, from the published results: the answer, the verdicts, the notebooks and the speed."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from warmup_study.chapters import package_of
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import NOTEBOOKS, Folders
 from warmup_study.presentation.formatting import interval, number, percent
 from warmup_study.report.answer import answer
-from warmup_study.report.results import Results, read_json
+from warmup_study.report.results import Results
 from warmup_study.report.speed import measured
 from warmup_study.report.summary import main_figure, verdict_rows
 from warmup_study.statistics.bootstrap import LEVEL
 
 PAGE = "report/index.html"
 LAB = "Try it yourself"
-SHOWN = {
-    "1_sgd_vs_adam": "lr_curves",
-    "2_zero_vs_ramped_warmup": "four_setups",
-    "3_momentum": "velocity",
-    "4_early_examples": "unlearning",
-    "5_attention_and_decay": "attention_gains",
-    "6_mechanism": "disguises",
-    "7_anchor_warmup": "effects",
-    "report": "pooled",
-}
-"""The figure of each notebook that README links to."""
 
 
 def refresh(root: Path) -> Path:
@@ -82,19 +71,11 @@ def _verdicts(results: Results) -> Iterator[str]:
 
 def _notebooks(results: Results) -> Iterator[str]:
     """A row for each notebook: its question, how long the published run took, its main figure."""
-    asked = _questions(results) | {"lab": LAB}
     cores = results.provenance.get("machine", {}).get("cores", "?")
     yield from (f"| notebook | question | `full` on {cores} cores | figure |", "|---|---|--:|---|")
     for name in NOTEBOOKS:
-        question = f"[{asked.get(name, name)}](notebooks/{name}.ipynb)"
+        question = f"[{LAB if name == 'lab' else package_of(name).QUESTION}](notebooks/{name}.ipynb)"
         yield f"| `{name}` | {question} | {_time(results, name)} | {_figure(results, name)} |"
-
-
-def _questions(results: Results) -> dict[str, str]:
-    """What each notebook asks, as the lab lists it."""
-    cells = read_json(results.folders.root / "notebooks" / "lab.ipynb", {}).get("cells", [])
-    text = "\n".join("".join(cell["source"]) for cell in cells)
-    return dict(re.findall(r"^\| \[(\w+)\]\(\1\.ipynb\) \| (.+?) \|$", text, re.MULTILINE))
 
 
 def _time(results: Results, name: str) -> str:
@@ -107,7 +88,7 @@ def _time(results: Results, name: str) -> str:
 
 def _figure(results: Results, name: str) -> str:
     """A link to the notebook's main figure; a dash where it has none."""
-    figure = results.figures.get(f"{name}-{SHOWN.get(name, '')}")
+    figure = None if name == "lab" else results.figures.get(f"{name}-{package_of(name).MAIN_FIGURE}")
     return f"[{figure.title}](figures/{figure.key}.svg)" if figure else "–"
 
 

@@ -1,1 +1,4 @@
 """The notebook `report`."""
+
+QUESTION = "The verdicts"
+MAIN_FIGURE = "pooled"

@@ -1,0 +1,165 @@
+"""What the designs of all chapters share: sizes, seeds, lengths, learning rates, and parts made of arms.
+
+A parameter reaches the same parts in every chapter. ``lrs`` replaces every grid of learning rates; a part at one
+learning rate keeps it. ``updates`` and ``warmup`` hold wherever a part has no length of its own; a part that watches a
+stretch of training stops where the stretch ends, and cuts its warmup there. ``seeds`` reaches all parts; those that are
+dear or need few take no more than so many.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.parameters import CommonParameters, GridParameters, RunParameters
+from warmup_study.paths import PRESETS
+from warmup_study.training.experiment import Arm, Experiment, lr_grid
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
+
+Family = Literal["sgd", "adaptive"]
+Bracket = tuple[float, float]
+
+_FIRST_SEED = {"smoke": 1_000, "quick": 2_000, "full": 3_000}  # what quick has shown must not shape full's verdicts
+_TO_SELECTION = 100_000  # from a preset's first confirmation seed to its first selection seed
+_WITHOUT_LENGTH = ("none", "untuned")  # the latter has the length that its beta2 gives it
+
+
+class Sizes(BaseModel):
+    """How large a chapter is under one preset; a chapter adds what it has of its own.
+
+    ``selection_seeds`` many seeds pick learning rates and ``confirmation_seeds`` others report what the picked ones
+    achieve. ``points_per_decade`` is the density of the grids, ``evaluations`` how often a run is evaluated, ``own``
+    what differs on some tasks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tasks: tuple[str, ...]
+    selection_seeds: int
+    confirmation_seeds: int
+    points_per_decade: int
+    evaluations: int = 1
+    own: Mapping[str, Mapping[str, Any]] = {}
+
+    @classmethod
+    def by_preset(cls, **sizes: Mapping[str, Any]) -> dict[str, Self]:
+        """The sizes of every preset, from each size by preset; one that a preset lacks has its default there."""
+        return {
+            preset: cls.model_validate({name: given[preset] for name, given in sizes.items() if preset in given})
+            for preset in PRESETS
+        }
+
+    def on(self, task: str) -> Self:
+        """The sizes on one task."""
+        return self.model_validate(dict(self) | dict(self.own.get(task, {})))
+
+
+class RunSizes(Sizes):
+    """Sizes of a chapter whose runs and warmups have one usual length, in updates."""
+
+    updates: int
+    warmup: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """A chapter's design on one task, with the ``updates`` of each run and the length of its ``warmup``."""
+
+    task: str
+    parameters: GridParameters
+    sizes: Sizes
+    updates: int
+    warmup: int
+    brackets: ClassVar[Mapping[str, Mapping[Family, Bracket]]] = {}  # by task, where they are not the task's own
+
+    @classmethod
+    def on(cls, task: str, parameters: RunParameters, sizes: RunSizes) -> Self:
+        """The design with lengths as asked, else the preset's; its usual warmup is cut where the run is shorter.
+
+        Raises ``StudyError`` where a longer warmup was asked for than the run has updates.
+        """
+        sizes = sizes.on(task)
+        updates = parameters.updates or sizes.updates
+        if parameters.warmup > updates:
+            raise StudyError(f"warmup: got {parameters.warmup}; takes at most the number of updates, {updates}")
+        warmup = parameters.warmup or min(sizes.warmup, updates)
+        return cls(task=task, parameters=parameters, sizes=sizes, updates=updates, warmup=warmup)
+
+    @property
+    def batch(self) -> int:
+        """Examples in a batch: the task's."""
+        return tasks.load(self.task).batch
+
+    @property
+    def selection_seeds(self) -> tuple[int, ...]:
+        """Seeds that pick learning rates: half as many as were asked for, else the preset's."""
+        asked = self.parameters.seeds
+        return self._seeds(_TO_SELECTION, max(2, asked // 2) if asked else self.sizes.selection_seeds)
+
+    @property
+    def confirmation_seeds(self) -> tuple[int, ...]:
+        """Seeds that report: as many as were asked for, else the preset's."""
+        return self._seeds(0, self.parameters.seeds or self.sizes.confirmation_seeds)
+
+    def _seeds(self, shift: int, count: int) -> tuple[int, ...]:
+        first = _FIRST_SEED[self.parameters.preset] + shift
+        return tuple(range(first, first + count))
+
+    def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
+        """The grid of a family's learning rates, over the chapter's or the task's bracket unless another is given."""
+        task = tasks.load(self.task)
+        usual = task.sgd_lrs if family == "sgd" else task.adaptive_lrs
+        low, high = bracket or self.brackets.get(self.task, {}).get(family, usual)
+        return lr_grid(low, high, points_per_decade or self.sizes.points_per_decade)
+
+    def schedule(self, warmup: str, length: int | None = None, **settings: Any) -> Schedule:
+        """A warmup over so many updates, or over the usual number."""
+        updates = self.warmup if length is None else length
+        return Schedule.model_validate(
+            {"warmup": warmup, "length": 0 if warmup in _WITHOUT_LENGTH else updates} | settings
+        )
+
+    def cross(
+        self, optimizers: Mapping[str, Optimizer], warmups: Iterable[str], length: int | None = None
+    ) -> tuple[Arm, ...]:
+        """Every optimiser under every warmup, as arms ``optimizer/warmup``."""
+        return tuple(
+            arm(f"{name}/{warmup}", optimizer, self.schedule(warmup, length))
+            for name, optimizer in optimizers.items()
+            for warmup in warmups
+        )
+
+    def experiment(self, part: str, arms: Iterable[Arm], lrs: Sequence[float] | float, **changes: Any) -> Experiment:
+        """The arms on the task, from the seeds that report, with whatever the part has of its own in ``changes``.
+
+        ``lrs``: a grid, which the parameter ``lrs`` replaces, or the one learning rate that the part keeps.
+        """
+        updates = changes.get("updates", self.updates)
+        usual = {
+            "task": self.task,
+            "confirmation_seeds": self.confirmation_seeds,
+            "updates": updates,
+            "evaluate_every": max(1, updates // self.sizes.evaluations),
+            "batch": self.batch,
+            "device": device_of(self.parameters),
+        }
+        used = (lrs,) if isinstance(lrs, float) else self.parameters.lrs or tuple(lrs)
+        return Experiment(part=part, arms=tuple(arms), lrs=used, **usual | changes)
+
+
+def arm(label: str, optimizer: Optimizer, schedule: Schedule | None = None, **settings: Any) -> Arm:
+    """An arm; under momentum μ the grid's learning rates are the effective ones, η/(1−μ), and the arm takes η."""
+    scale = {"lr_scale": 1 - (optimizer.momentum or 0.0)}
+    return Arm(label=label, optimizer=optimizer, schedule=schedule or Schedule(), **scale | settings)
+
+
+def device_of(parameters: CommonParameters) -> str:
+    """The device that trains: ``auto`` means a CUDA device where there is one."""
+    if parameters.device != "auto":
+        return parameters.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
