@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from warmup_study.claims.conditions import OPPOSITE, TESTS, Parts, Record, Rule, bounds
+from warmup_study.claims.conditions import OPPOSITE, TESTS, Record, Rule
 from warmup_study.claims.prose import in_words
 from warmup_study.errors import StudyError
 from warmup_study.paths import NOTEBOOKS
@@ -106,20 +106,15 @@ class Claim(Record):
             unit, least = margin(entry).unit, margin(entry).value
         else:
             unit, least = entry, 0.0
-        mine = [row for row in bounds(self.conditions) if row.test in OPPOSITE and _speaks_of(row.subject, effect)]
-        return max((abs(row.bound) for row in mine if row.around == 0), default=least), unit
+        mine = [leaf for leaf in self.conditions.leaves() if any(fnmatchcase(effect, name) for name in leaf.subjects)]
+        held = [abs(leaf.bound) for leaf in mine if leaf.test in OPPOSITE and leaf.around == 0]
+        return max(held, default=least), unit
 
     def told_by(self, notebook: str) -> "Claim":
         """The claim as one chapter tests it: that chapter's parts, with its endpoint, unit, margin and figure."""
-        if not self.also or not isinstance(self.conditions, Parts):
-            return self
         other = next((row.model_dump() for row in self.also if row.notebook == notebook), {})
-        parts = self.conditions.of(notebook if other else "")
-        return self.model_copy(update=other | {"conditions": parts})
-
-
-def _speaks_of(subject: str | tuple[str, ...], effect: str) -> bool:
-    return any(fnmatchcase(effect, name) for name in ((subject,) if isinstance(subject, str) else subject))
+        parts = tuple(part for part in self.conditions.parts if part.notebook == other.get("notebook", ""))
+        return self.model_copy(update=other | {"conditions": self.conditions.model_copy(update={"parts": parts})})
 
 
 def _resolved(node: Any, names: Mapping[str, float]) -> Any:
