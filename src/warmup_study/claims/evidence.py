@@ -129,7 +129,7 @@ def _stated(told: Claim, task: str) -> dict[str, Any]:
         "claim": told.text,
         "source": told.source,
         "rule": claim(told.id).rule,
-        "conditions": claim(told.id).conditions.model_dump(exclude_none=True, exclude_defaults=True),
+        "conditions": claim(told.id).conditions.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         "endpoint": told.endpoint,
         "unit": told.unit,
         "margin": told.margin,

@@ -39,7 +39,7 @@ class Elsewhere(Record):
 
 
 class Claim(Record):
-    """One claim in plain words, with its test. `margin` is None where the rule needs none.
+    """One claim in plain words, with its test. `margin` and `unit` are those of the endpoint where not given.
 
     `notebook` holds the verdict, `figure` is that which shows the evidence; chapters in `also` test further parts.
     `estimate` names the effect that the verdict shows as its own, if not that of the first condition; `as_factor`
@@ -74,7 +74,9 @@ class Claim(Record):
     @classmethod
     def _with_numbers(cls, row: Any) -> Any:
         """Put the number in place of an endpoint's name, or of "margin", the claim's own, wherever one bounds."""
-        names = {name: row_of.value for name, row_of in _margins().items()}
+        names = {name: least.value for name, least in _margins().items()}
+        least = _margins().get(row.get("endpoint", ""))
+        row = ({"margin": least.value, "unit": least.unit} if least else {}) | row
         own = _number(row.get("margin"), names)
         if own is not None:
             names["margin"] = math.log(own) if row.get("as_factor") else own
