@@ -76,7 +76,10 @@ def part(name: str, estimate: float, decision: str) -> dict[str, Any]:
 
 def verdicts() -> list[dict[str, Any]]:
     """One verdict of each word, over two tasks."""
-    parts = [part("sgd, lr_sensitivity", -0.004, "inside"), part("adam, lr_sensitivity", 0.148, "above")]
+    parts = [
+        part("SGD's gain in LR sensitivity", -0.004, "inside"),
+        part("Adam's gain in LR sensitivity", 0.148, "above"),
+    ]
     exact = {"estimate": 0.0, "ci_low": None, "ci_high": None, "margin": 0.0, "p_holm": None}
     rows = [verdict("definition", "supported", task, **exact) for task in ("all", "digits", "mnist1d")]
     rows += [verdict("adaptive-only", "supported", task, parts=parts) for task in ("all", "digits", "mnist1d")]

@@ -48,7 +48,7 @@ def test_an_undecided_sign_within_the_margin_is_told_as_nil(
 
 @pytest.mark.parametrize(("adam", "nil"), [("inside", True), ("undecided", False)])
 def test_nil_takes_all_that_the_sentence_shows(tmp_path: Path, adam: str, nil: bool) -> None:
-    parts = [part("sgd, lr_sensitivity", 0.001, "inside"), part("adam, lr_sensitivity", 0.001, adam)]
+    parts = [part("SGD's gain in LR sensitivity", 0.001, "inside"), part("Adam's gain in LR sensitivity", 0.001, adam)]
     whether = sentences(tmp_path, verdict("adaptive-only", "inconclusive", parts=parts))[0]
     assert ("neither plain SGD nor Adam" in whether) == nil
 

@@ -47,7 +47,7 @@ def tables(gains: Mapping[str, float], **more: float) -> dict[str, pd.DataFrame]
 def test_verdict(gains: dict[str, float], seeds: int, word: str) -> None:
     (row,) = analysis.judge(tables(gains, seeds=seeds))
     assert (row.verdict, row.task, row.notebook, row.figure) == (word, "all", "report", "report-pooled")
-    assert len(row.parts) == len(TASKS) * len(OPTIMIZERS)
+    assert {part.name for part in row.parts} == {f"{t}, {o}" for t in TASKS for o in OPTIMIZERS} | {"pooled gain"}
     assert row.estimate == pytest.approx(np.mean(list(gains.values())), abs=0.03)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warmup_study.chapters import judging
 from warmup_study.chapters.anchor_warmup import analysis
 from warmup_study.chapters.anchor_warmup import figures as figures
 from warmup_study.tasks import detection
@@ -65,7 +66,7 @@ def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float =
     ],
 )
 def test_anchor_warmup(planted: dict[str, Any], word: str) -> None:
-    task, over_all = analysis.judge(table(**planted))
+    task, over_all = judging.judge("7_anchor_warmup", table(**planted))
     assert (task.task, over_all.task) == ("detection", "all")
     assert task.verdict == over_all.verdict == word
     assert over_all.estimate == pytest.approx(np.log(planted.get("loss", 1.0)), abs=0.1)

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warmup_study.chapters import judging
 from warmup_study.chapters.attention_and_decay import analysis, design
 from warmup_study.chapters.attention_and_decay.figures import attention as figures
 from warmup_study.chapters.attention_and_decay.figures import decay as decay_figures
 from warmup_study.claims.verdict import Verdict
 
+CHAPTER = "5_attention_and_decay"
 LRS, START = (0.01, 0.1, 1.0), 2.3
 CONFIRMATION, SELECTION = range(8), range(100, 104)
 GOOD, FAIR, BAD = (0.5, 0.3, 0.4), (0.5, 0.3, 1.4), (0.5, 0.3, 2.3)  # the more trains at the highest rate, the better
@@ -24,7 +26,7 @@ def rows(
     """One arm: a loss for each learning rate, a little different for every seed."""
     roles = {seed: "confirmation" for seed in CONFIRMATION[:seeds]}
     roles |= {seed: "selection" for seed in SELECTION} if selected else {}
-    optimizer, warmup = arm.split("/")[:2]
+    optimizer, warmup, decay = (*arm.split("/"), "constant")[:3]
     for seed, role in roles.items():
         jitter = np.random.default_rng([seed, sum(map(ord, task + arm))]).normal(0, noise, len(losses))
         for lr, loss in zip(LRS, losses + jitter, strict=False):
@@ -33,6 +35,7 @@ def rows(
                 "task": task,
                 "arm": arm,
                 "optimizer": optimizer,
+                "decay": decay,
                 "lr": lr,
                 "seed": seed,
                 "role": role,
@@ -86,13 +89,13 @@ def paper() -> Iterator[dict[str, Any]]:
     """The paper's schedule at two lengths; the ramp halves the loss at the shorter."""
     for n, ramped in ((5, 0.5), (20, 1.0)):
         for warmup, loss in (("none", 1.0), ("ramp", ramped)):
-            yield from rows("paper", "digits-transformer", f"adam/{warmup}/{n}", (loss,), 8, 0.001)
+            for row in rows("paper", "digits-transformer", f"adam/{warmup}/{n}", (loss,), 8, 0.001):
+                yield row | {"length": n * (warmup == "ramp")}
 
 
 def verdict_on(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
-    verdicts = {
-        row.task: row for row in analysis.judge(pd.DataFrame([row for part in parts for row in part])) if row.id == name
-    }
+    runs = pd.DataFrame([row for part in parts for row in part])
+    verdicts = {row.task: row for row in judging.judge(CHAPTER, runs, name)}
     task = "digits-he8" if name == "decay-after" else "digits"
     assert set(verdicts) == {task, "all"}
     assert verdicts[task].model_dump(exclude={"task"}) == verdicts["all"].model_dump(exclude={"task"})
@@ -121,10 +124,15 @@ def test_attention(ramped: dict[str, tuple[float, ...]], options: dict[str, Any]
 def test_the_difference_is_of_gains_in_initial_losses() -> None:
     verdict = verdict_on("attention", grid(ATTENDED | {"mixer": FAIR}))
     parts = {part.name: part.estimate or 0.0 for part in verdict.parts}
-    assert parts["difference, post-LN"] == pytest.approx((1.4 - 0.4) / 3 / START, abs=0.02)
-    assert parts["difference, pre-LN"] == pytest.approx((2.3 - 0.4) / 3 / START, abs=0.02)
-    assert verdict.estimate == pytest.approx((parts["difference, post-LN"] + parts["difference, pre-LN"]) / 2)
-    assert parts["gain, mixer-pre"] == pytest.approx(0, abs=0.01) and "difference, pre-LN, short ramp" in parts
+    assert parts["added gain with attention (post-LN)"] == pytest.approx((1.4 - 0.4) / 3 / START, abs=0.02)
+    assert parts["added gain with attention (pre-LN)"] == pytest.approx((2.3 - 0.4) / 3 / START, abs=0.02)
+    assert verdict.estimate == pytest.approx(
+        (parts["added gain with attention (post-LN)"] + parts["added gain with attention (pre-LN)"]) / 2
+    )
+    assert (
+        parts["gain (mixer-pre)"] == pytest.approx(0, abs=0.01)
+        and "added gain with attention (pre-LN, short ramp)" in parts
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_decay_after(gains: dict[str, float], options: dict[str, Any], word: str
 def test_a_data_set_without_all_nets_has_no_row() -> None:
     runs = pd.DataFrame([*grid(ATTENDED), *grid(ATTENDED, data="text")])
     runs = runs[~runs["task"].isin(["text-he8", "text-he8-norm"])]
-    found = [(row.id, row.task) for row in analysis.judge(runs)]
+    found = [(row.id, row.task) for row in judging.judge(CHAPTER, runs)]
     assert found == [
         ("attention", "digits"),
         ("attention", "text"),
@@ -169,7 +177,7 @@ def test_a_data_set_without_all_nets_has_no_row() -> None:
         ("normalisation", "all"),
         ("decay-after", "all"),
     ]
-    (unknown,) = (row for row in analysis.judge(runs) if row.id == "decay-after")
+    (unknown,) = (row for row in judging.judge(CHAPTER, runs) if row.id == "decay-after")
     assert unknown.verdict == "inconclusive" and unknown.estimate is None
 
 

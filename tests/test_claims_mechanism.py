@@ -12,12 +12,14 @@ from warmup_study.chapters import judging
 from warmup_study.chapters.mechanism import analysis
 from warmup_study.chapters.mechanism.figures import disguises, mechanism
 from warmup_study.claims.evidence import no_evidence
+from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report import advice
 from warmup_study.training.schedules import Schedule
 
+CHAPTER = "6_mechanism"
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
 CONFIRMATION, SELECTION = range(8), range(100, 104)
 PROBED = (1, 3, 5, 9)
@@ -130,7 +132,7 @@ def _times(losses: tuple[float, ...], factor: float) -> tuple[float, ...]:
 
 
 def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
-    found = analysis.judge_claim(name, runs)
+    found = judging.judge(CHAPTER, runs, name)
     assert [row.task for row in found] == ["t", "all"]
     assert found[0].model_dump(exclude={"task"}) == found[1].model_dump(exclude={"task"})
     return found[0]
@@ -153,8 +155,8 @@ def test_curvature(ramp: tuple[float, ...], peak: float, noise: float, word: str
 def test_sharpness_at_the_peak_is_that_after_the_last_update_of_warmup() -> None:
     effects = analysis.curvatures(curvature(GOOD, 0.3, noise=0.0))["t"]
     assert effects is not None
-    assert effects["ramp, sharpness"].estimate == pytest.approx(np.log(0.3))
-    assert effects["zero, sharpness"].estimate == pytest.approx(0)
+    assert effects["change in sharpness (ramp)"].estimate == pytest.approx(np.log(0.3))
+    assert effects["change in sharpness (zero)"].estimate == pytest.approx(0)
 
 
 def test_runs_without_any_sharpness_offer_no_case() -> None:
@@ -180,7 +182,9 @@ NAMES = list(theory.FIXES)
 )
 def test_hidden_warmups(ratios: dict[str, float], noise: float, word: str) -> None:
     row = verdict_on("hidden-warmups", disguised(ratios, noise))
-    assert row.verdict == word and [part.name for part in row.parts] == NAMES
+    assert row.verdict == word and [part.name for part in row.parts] == [
+        f"excess loss of the replay ({name})" for name in NAMES
+    ]
     if ratios and noise < 0.1:
         assert row.estimate == pytest.approx(np.log(max(ratios.values(), key=lambda r: abs(np.log(r)))), abs=0.05)
 
@@ -196,12 +200,15 @@ def test_hidden_warmups(ratios: dict[str, float], noise: float, word: str) -> No
 )
 def test_untuned(excess: dict[float, float], noise: float, word: str) -> None:
     row = verdict_on("untuned", searched(excess, noise))
-    assert row.verdict == word and [part.name for part in row.parts] == ["β2 = 0.9", "β2 = 0.98"]
+    assert row.verdict == word and [part.name for part in row.parts] == [
+        "excess loss (β2 = 0.9)",
+        "excess loss (β2 = 0.98)",
+    ]
 
 
 def test_a_default_length_that_is_the_best_costs_nothing() -> None:
     effects = analysis.excesses(searched({0.9: 0.8}))["t"]
-    assert effects is not None and effects["β2 = 0.9"].estimate == 0
+    assert effects is not None and effects["excess loss (β2 = 0.9)"].estimate == 0
 
 
 @pytest.mark.parametrize(
@@ -266,7 +273,7 @@ def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
     folders = Folders(tmp_path, "quick")
     empty = advice.table(folders)
     assert (empty["then"] == "–").all() and empty["evidence"].str.endswith(": not run").all()
-    judging.enter(folders, "6_mechanism", analysis.judge_claim("curvature", curvature(GOOD, 0.3)))
+    judging.enter(folders, CHAPTER, judging.judge(CHAPTER, curvature(GOOD, 0.3), "curvature"))
     table = advice.table(folders).set_index("evidence")
     row = table.loc["curvature: supported"]
     assert row["then"].startswith("a ramp lets you go higher") and row["n"] == "12"
@@ -275,13 +282,11 @@ def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
 
 
 def test_a_verdict_without_a_case_says_so_in_words() -> None:
-    row = no_evidence("curvature", "digits-mlp", seeds=9, figure="trainable")
+    row = no_evidence(claim("curvature"), "digits-mlp", seeds=9)
     assert evidence(row) == "no case to test" and evidence(row, no_case="no such rate") == "no such rate"
 
 
 def test_every_piece_of_advice_has_its_claim_and_all_words() -> None:
     words = {"supported", "contradicted", "mixed", "inconclusive"}
-    from warmup_study.claims.table import claim
-
     for entry in advice._entries():
         assert claim(entry["claim"]) and words < set(entry)

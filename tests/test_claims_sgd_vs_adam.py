@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import ArrayLike
 from synthetic_runs import OPTIMIZERS, Planted, audit, grid, probe, table
 
+from warmup_study.chapters import judging
 from warmup_study.chapters.sgd_vs_adam import analysis, design
 from warmup_study.chapters.sgd_vs_adam.design import Parameters as SgdVsAdam
 from warmup_study.claims.verdict import Verdict, with_holm
@@ -17,6 +18,7 @@ from warmup_study.training.schedules import Floats, Schedule
 from warmup_study.training.table import to_frame
 from warmup_study.training.trainer import train_chunk
 
+CHAPTER = "1_sgd_vs_adam"
 FURTHER, BETTER, BOTH = Planted(more_rates=2), Planted(log_loss=0.5), Planted(more_rates=2, log_loss=0.5)
 
 
@@ -24,8 +26,12 @@ def words(verdicts: Sequence[Verdict]) -> dict[str, str]:
     return {verdict.task: verdict.verdict for verdict in verdicts}
 
 
+def judged(claim: str, runs: pd.DataFrame) -> list[Verdict]:
+    return judging.judge(CHAPTER, runs, claim)
+
+
 def adaptive_only(**planted: Planted) -> dict[str, str]:
-    return words(analysis.adaptive_only(analysis.gains(table(grid(planted)))))
+    return words(judged("adaptive-only", table(grid(planted))))
 
 
 @pytest.mark.parametrize(
@@ -46,16 +52,16 @@ def test_adaptive_only_finds_what_was_planted(planted: dict[str, Planted], word:
 
 
 def test_adaptive_only_decides_nothing_on_few_seeds_or_in_noise() -> None:
-    few = analysis.gains(table(grid({"adam": BOTH}, seeds=4)))
-    assert set(words(analysis.adaptive_only(few)).values()) == {"inconclusive"}
-    noisy = analysis.gains(table(grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)))
-    assert set(words(analysis.adaptive_only(noisy)).values()) == {"inconclusive"}
+    few = grid({"adam": BOTH}, seeds=4)
+    noisy = grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)
+    for rows in (few, noisy):
+        assert set(words(judged("adaptive-only", table(rows))).values()) == {"inconclusive"}
 
 
 def test_tasks_that_disagree_make_the_claim_mixed() -> None:
     one = grid({"adam": BOTH}, task="digits-mlp")
     two = grid({"adam": Planted(more_rates=-3)}, task="digits-deep")
-    verdicts = with_holm(analysis.adaptive_only(analysis.gains(table(one, two))))
+    verdicts = with_holm(judged("adaptive-only", table(one, two)))
     assert words(verdicts) == {"digits-mlp": "supported", "digits-deep": "contradicted", "all": "mixed"}
 
 
@@ -99,7 +105,7 @@ def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
     ],
 )
 def test_first_update_finds_what_was_planted(ratio: float, better: float, word: str) -> None:
-    verdicts = analysis.first_update(analysis.first_updates(table(probe(ratio, better))))
+    verdicts = judged("first-update", table(probe(ratio, better)))
     assert words(verdicts) == {"digits-mlp": word, "all": word}
     assert verdicts[0].estimate == pytest.approx(ratio, rel=0.05) and verdicts[0].n == 12
     assert verdicts[0].parts[1].estimate == pytest.approx(better, abs=0.04)
@@ -109,7 +115,7 @@ def test_first_update_looks_at_rmsprop_without_warmup_alone() -> None:
     runs = table(probe(10, -0.3))
     others = runs[runs["arm"] != "rmsprop/none"].assign(update_size=pd.Series([np.ones(100)] * 96))
     mixed = pd.concat([others, runs[runs["arm"] == "rmsprop/none"]])
-    assert analysis.first_update(analysis.first_updates(mixed)) == analysis.first_update(analysis.first_updates(runs))
+    assert judged("first-update", mixed) == judged("first-update", runs)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +128,12 @@ def test_definition_allows_no_deviation(deviation: float, seeds: int, word: str)
 
 def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
     runs = table(grid({"adam": BOTH}), probe(10, -0.3), audit())
-    verdicts = with_holm(analysis.judge(runs))
+    verdicts = with_holm(judging.judge(CHAPTER, runs))
     assert {verdict.id for verdict in verdicts} == {"definition", "adaptive-only", "first-update"}
     assert {verdict.verdict for verdict in verdicts} == {"supported"}
     assert {verdict.task for verdict in verdicts} == {"digits-mlp", "all"}
     for verdict in verdicts:
-        assert verdict.notebook == analysis.NOTEBOOK and verdict.figure.startswith(f"{analysis.NOTEBOOK}-")
+        assert verdict.notebook == CHAPTER and verdict.figure.startswith(f"{CHAPTER}-")
         assert verdict.rule and verdict.claim and verdict.source and verdict.n >= 5
         assert verdict.ci_low is None or verdict.estimate is None or verdict.ci_low <= verdict.estimate
 
@@ -135,7 +141,7 @@ def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
 def test_verdicts_do_not_depend_on_the_order_of_rows() -> None:
     runs = table(grid({"adam": FURTHER}, noise=0.2), probe(10, -0.3), audit())
     shuffled = runs.sample(frac=1, random_state=0)
-    first, again = ({(v.id, v.task): v.model_dump() for v in analysis.judge(rows)} for rows in (runs, shuffled))
+    first, again = ({(v.id, v.task): v.model_dump() for v in judging.judge(CHAPTER, rows)} for rows in (runs, shuffled))
     for key, verdict in first.items():
         numbers = {name: value for name, value in verdict.items() if name in ("estimate", "n", "verdict")}
         assert {name: again[key][name] for name in numbers} == pytest.approx(numbers)

@@ -1,9 +1,12 @@
+"""The table of claims: complete, one with the plan, and its faults told in one line."""
+
+from typing import Any
+
 import pytest
 
-from warmup_study.claims.table import Claim, claim, margin
+from warmup_study.claims.table import Claim, checked, claim, margin
 from warmup_study.claims.table import table as claims_table
 from warmup_study.errors import StudyError
-from warmup_study.paths import NOTEBOOKS
 
 # Which notebook tests which claim: the study's plan.
 PLAN = {
@@ -18,34 +21,18 @@ PLAN = {
 }
 
 
-def test_every_claim_has_its_notebook() -> None:
-    found: dict[str, set[str]] = {}
-    for row in claims_table():
-        found.setdefault(row.notebook, set()).add(row.id)
-    assert found == {notebook: set(names.split()) for notebook, names in PLAN.items()}
-
-
-def test_ids_are_unique() -> None:
-    names = [row.id for row in claims_table()]
-    assert len(names) == len(set(names)) == 24
+def test_every_claim_has_its_notebook_and_its_own_id() -> None:
+    planned = sorted((name, notebook) for notebook, names in PLAN.items() for name in names.split())
+    assert sorted((row.id, row.notebook) for row in claims_table()) == planned
 
 
 @pytest.mark.parametrize("row", claims_table(), ids=lambda row: row.id)
 def test_row_is_complete(row: Claim) -> None:
     assert len(row.title.split()) <= 8
     assert row.source.startswith(("answer", "a comment on answer", "literature:"))
-    assert "supported" in row.rule.lower() and "contradicted" in row.rule
     assert row.text.endswith(".") and row.prediction.endswith(".") and row.test.endswith(".")
     assert "\n" not in row.text + row.prediction + row.test + row.rule
-    assert row.margin is not None or row.endpoint == "update_size"
-    assert set(row.also) < set(NOTEBOOKS)
-
-
-def test_margins_agree_with_the_claims_that_use_them() -> None:
-    for endpoint in ("tuned_loss", "lr_sensitivity", "max_trainable_lr"):
-        used = {row.margin for row in claims_table() if row.endpoint == endpoint}
-        assert used <= {0.0, margin(endpoint).value}
-        assert {row.unit for row in claims_table() if row.endpoint == endpoint} <= {margin(endpoint).unit}
+    assert row.rule.startswith("Supported if ") and "; contradicted if " in row.rule and row.rule.endswith(".")
 
 
 def test_unknown_names_are_one_line() -> None:
@@ -56,8 +43,38 @@ def test_unknown_names_are_one_line() -> None:
         margin("x")
 
 
-def test_a_row_with_a_gap_is_refused() -> None:
-    row = claim("jump").model_dump()
-    for change in ({"rule": " "}, {"notebook": "8_none"}, {"margin": -1.0}, {"extra": 1}):
-        with pytest.raises(ValueError):
-            Claim.model_validate(row | change)
+GAIN: dict[str, Any] = {"effect": "gain", "above": "margin"}
+ROW: dict[str, Any] = {
+    **dict.fromkeys(("title", "source", "text", "prediction", "test", "endpoint", "unit", "figure"), "-"),
+    **{"id": "new", "margin": "tuned_loss", "notebook": "3_momentum", "conditions": {"parts": [GAIN]}},
+}
+
+
+def parts(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"conditions": {"parts": list(rows)}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"title": " "}, "claim new: title: String should have at least 1 character"),
+        ({"notebook": "8_none"}, "no notebook is called"),
+        ({"margin": -1.0}, "claim new: margin: .* greater than or equal to 0"),
+        ({"margin": "tuned_los"}, "margin: got 'tuned_los'; takes one of tuned_loss"),
+        ({"extra": 1}, "claim new: extra: Extra inputs"),
+        (parts(GAIN | {"above": "gain"}), "margin: got 'gain'; takes one of .*margin"),
+        (parts(GAIN | {"each": ["a", "b"]}), "claim new: .*takes one of effect, each, all, any and opposed"),
+        (parts({"effect": "gain"}), "claim new: .*the condition on gain takes one of above, below"),
+        (parts(GAIN | {"below": 0}), "claim new: .*the condition on gain takes one of above, below"),
+        (parts(GAIN | {"abvoe": 0}), "claim new: .*abvoe: Extra inputs"),
+        (parts({"effect": "gain", "inside": 0}), "claim new: .*inside: .*greater than 0"),
+        (parts({"effect": "gain", "equals": 0}), "claim new: .*a part with equals must say when it fails"),
+        ({"conditions": {"supported": GAIN}}, "takes parts, or conditions for supported and contradicted, or by_hand"),
+        ({"conditions": {"parts": [GAIN], "by_hand": "-"}}, "takes parts, or conditions"),
+    ],
+)
+def test_a_wrong_row_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
+    assert checked(ROW).conditions.parts[0].holds.bound == margin("tuned_loss").value
+    with pytest.raises(StudyError, match=message) as refused:
+        checked(ROW | change)
+    assert "\n" not in str(refused.value)

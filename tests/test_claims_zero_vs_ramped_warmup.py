@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warmup_study.chapters import judging
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis
 from warmup_study.claims.verdict import Verdict
 
+CHAPTER = "2_zero_vs_ramped_warmup"
 INITIAL, LENGTH, UPDATES = 2.3, 30, 150
 CONFIRMED, SELECTED = range(20), range(100_000, 100_004)
 GRID, EDGE = (0.001, 0.01, 0.1), (0.05, 0.07)
@@ -73,7 +75,7 @@ def lost(none: float, zero: float, constant: float, reached: float = 1.0) -> pd.
 
 
 def verdict(name: str, runs: pd.DataFrame, task: str = "all") -> Verdict:
-    (row,) = [row for row in analysis.judge_claim(name, runs) if row.task == task]
+    (row,) = [row for row in judging.judge(CHAPTER, runs, name) if row.task == task]
     return row
 
 
@@ -130,7 +132,7 @@ def test_a_task_without_a_case_has_its_own_row_and_no_say() -> None:
 def test_few_seeds_decide_nothing() -> None:
     runs = pd.concat([grid(), factorial(), drift(2.0), lost(40, 70, 60)], ignore_index=True)
     few = runs[(runs["role"] == "selection") | (runs["seed"] < 4)]
-    assert {row.verdict for row in analysis.judge(few)} == {"inconclusive"}
+    assert {row.verdict for row in judging.judge(CHAPTER, few)} == {"inconclusive"}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_jump_finds_what_was_planted(losses: dict[str, float], after_jump: float
 
 def test_drift_added_is_that_after_the_jump_less_that_during_the_ramp() -> None:
     (effects,) = analysis.advantages(pd.concat([grid(), drift(3.0, during_ramp=1.0)])).values()
-    assert effects is not None and effects["drift added"].estimate == pytest.approx(2.0, abs=0.1)
+    assert effects is not None and effects["drift added by the jump"].estimate == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.parametrize(("short", "expected"), [(0.3, "supported"), (0.5, "contradicted"), (0.453, "inconclusive")])
@@ -185,4 +187,4 @@ def test_swapping_zero_and_ramp_turns_the_advantage() -> None:
     turned = runs.assign(arm=runs["arm"].where(runs["part"] != "grid", runs["arm"].replace(other)))
     (before,), (after,) = analysis.advantages(runs).values(), analysis.advantages(turned).values()
     assert before is not None and after is not None
-    assert before["over zero"].estimate == pytest.approx(-after["over zero"].estimate)
+    assert before["ramp's advantage over zero"].estimate == pytest.approx(-after["ramp's advantage over zero"].estimate)

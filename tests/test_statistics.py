@@ -189,8 +189,6 @@ def test_verdicts_are_strict_json() -> None:
     assert json.loads(text) == json.loads(row.model_dump_json())
     assert (row.estimate, row.ci_low, row.ci_high, row.parts[0].ci_low) == (None, None, None, None)
     assert Verdict.model_validate_json(text) == row
-    fixed = "id claim source rule endpoint estimate ci_low ci_high level n unit margin verdict notebook figure task"
-    assert " ".join(json.loads(text)).startswith(fixed)
 
 
 def test_part_carries_its_decision() -> None:

@@ -28,7 +28,7 @@ SWAPS: dict[str, tuple[Callable[[pd.DataFrame], Found], tuple[str, str], Callabl
     "2_zero_vs_ramped_warmup": (
         zero_vs_ramped_warmup.constant_gains,
         ("none", "short"),
-        lambda key: key.endswith("constant"),
+        lambda key: key.endswith("low LR first"),
     ),
     "3_momentum": (momentum.batch_gains, ("none", "ramp"), lambda key: True),
     "4_early_examples": (skew.gap_differences, ("none", "ramp"), lambda key: not key.endswith("constant")),

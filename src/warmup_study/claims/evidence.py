@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from warmup_study.claims.conditions import ByHand, Effects, bounds
+from warmup_study.claims.conditions import Effects
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.statistics import endpoints
@@ -83,10 +83,8 @@ def verdict(told: Claim, task: str, effects: Effects) -> Verdict:
 
     Raises StudyError where an effect that the claim's conditions name was not measured.
     """
-    if isinstance(told.conditions, ByHand):
-        raise TypeError(f"{told.id} is judged by hand")
     supported, contradicted, mixed = told.conditions.answers(effects)
-    own = effects[told.estimate] if told.estimate else bounds(told.conditions)[0].worst(effects)
+    own = effects[told.estimate] if told.estimate else told.conditions.leaves()[0].worst(effects)
     scale = math.exp if told.as_factor else float
     held = {name: told.margin_and_unit(name) for name in effects}
     return Verdict(
@@ -131,7 +129,7 @@ def _stated(told: Claim, task: str) -> dict[str, Any]:
         "claim": told.text,
         "source": told.source,
         "rule": claim(told.id).rule,
-        "conditions": claim(told.id).conditions.model_dump(exclude_none=True, exclude_defaults=True),
+        "conditions": claim(told.id).conditions.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
         "endpoint": told.endpoint,
         "unit": told.unit,
         "margin": told.margin,

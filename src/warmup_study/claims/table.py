@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from warmup_study.claims.conditions import OPPOSITE, TESTS, Parts, Record, Rule, bounds
+from warmup_study.claims.conditions import OPPOSITE, TESTS, Record, Rule
 from warmup_study.claims.prose import in_words
 from warmup_study.errors import StudyError
 from warmup_study.paths import NOTEBOOKS
@@ -39,7 +39,7 @@ class Elsewhere(Record):
 
 
 class Claim(Record):
-    """One claim in plain words, with its test. `margin` is None where the rule needs none.
+    """One claim in plain words, with its test. `margin` and `unit` are those of the endpoint where not given.
 
     `notebook` holds the verdict, `figure` is that which shows the evidence; chapters in `also` test further parts.
     `estimate` names the effect that the verdict shows as its own, if not that of the first condition; `as_factor`
@@ -74,7 +74,9 @@ class Claim(Record):
     @classmethod
     def _with_numbers(cls, row: Any) -> Any:
         """Put the number in place of an endpoint's name, or of "margin", the claim's own, wherever one bounds."""
-        names = {name: row_of.value for name, row_of in _margins().items()}
+        names = {name: least.value for name, least in _margins().items()}
+        least = _margins().get(row.get("endpoint", ""))
+        row = ({"margin": least.value, "unit": least.unit} if least else {}) | row
         own = _number(row.get("margin"), names)
         if own is not None:
             names["margin"] = math.log(own) if row.get("as_factor") else own
@@ -106,20 +108,15 @@ class Claim(Record):
             unit, least = margin(entry).unit, margin(entry).value
         else:
             unit, least = entry, 0.0
-        mine = [row for row in bounds(self.conditions) if row.test in OPPOSITE and _speaks_of(row.subject, effect)]
-        return max((abs(row.bound) for row in mine if row.around == 0), default=least), unit
+        mine = [leaf for leaf in self.conditions.leaves() if any(fnmatchcase(effect, name) for name in leaf.subjects)]
+        held = [abs(leaf.bound) for leaf in mine if leaf.test in OPPOSITE and leaf.around == 0]
+        return max(held, default=least), unit
 
     def told_by(self, notebook: str) -> "Claim":
         """The claim as one chapter tests it: that chapter's parts, with its endpoint, unit, margin and figure."""
-        if not self.also or not isinstance(self.conditions, Parts):
-            return self
         other = next((row.model_dump() for row in self.also if row.notebook == notebook), {})
-        parts = self.conditions.of(notebook if other else "")
-        return self.model_copy(update=other | {"conditions": parts})
-
-
-def _speaks_of(subject: str | tuple[str, ...], effect: str) -> bool:
-    return any(fnmatchcase(effect, name) for name in ((subject,) if isinstance(subject, str) else subject))
+        parts = tuple(part for part in self.conditions.parts if part.notebook == other.get("notebook", ""))
+        return self.model_copy(update=other | {"conditions": self.conditions.model_copy(update={"parts": parts})})
 
 
 def _resolved(node: Any, names: Mapping[str, float]) -> Any:

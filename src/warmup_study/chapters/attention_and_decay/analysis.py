@@ -89,9 +89,8 @@ def decay_gains(runs: pd.DataFrame, optimizer: str) -> dict[str, DecayGains]:
 
 
 def _decay_gains(runs: pd.DataFrame) -> DecayGains:
-    return {
-        decay: tuned_gain(*(where(runs, decay=decay, warmup=name) for name in ("none", "ramp"))) for decay in DECAYS
-    }
+    none, ramp = where(runs, warmup="none"), where(runs, warmup="ramp")
+    return {decay: tuned_gain(where(none, decay=decay), where(ramp, decay=decay)) for decay in DECAYS}
 
 
 def decay_effects(runs: pd.DataFrame) -> dict[str, Named]:

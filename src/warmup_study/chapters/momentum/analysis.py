@@ -14,8 +14,8 @@ from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
 from warmup_study.statistics.endpoints import CONFIRMATION
 
-FORMS = {"momentum": "torch's", "momentum_lr_inside": "Sutskever's"}
-"""The forms of momentum, and whose they are."""
+FORMS = ("momentum", "momentum_lr_inside")
+FORM_NAMES = dict(zip(FORMS, ("torch's form", "Sutskever's form"), strict=True))
 BATCHED = ("sgd", "momentum")  # the optimisers that are compared over batch sizes
 SENSITIVITY = "lr_sensitivity"
 
@@ -90,12 +90,12 @@ def batch_gains(runs: pd.DataFrame) -> dict[str, BatchGains]:
 
 
 def _batch_gains_of(runs: pd.DataFrame) -> BatchGains:
-    by_batch = dict(sorted((int(batch), rows) for batch, rows in runs.groupby("batch")))
-    return {
-        (optimizer, batch): GAINS[SENSITIVITY](*(_plain(rows, optimizer, warmup) for warmup in ("none", "ramp")))
-        for optimizer in BATCHED
-        for batch, rows in by_batch.items()
-    }
+    found = {}
+    for optimizer in BATCHED:
+        none, ramp = (_plain(runs, optimizer, warmup) for warmup in ("none", "ramp"))
+        for batch in sorted(int(size) for size in runs["batch"].unique()):
+            found[optimizer, batch] = GAINS[SENSITIVITY](where(none, batch=batch), where(ramp, batch=batch))
+    return found
 
 
 def _plain(runs: pd.DataFrame, optimizer: str, warmup: str) -> pd.DataFrame:
@@ -177,7 +177,7 @@ def _probed_quantities(probe: pd.DataFrame, form: str) -> dict[str, NDArray[np.f
 
 def _name(key: tuple[str, str]) -> str:
     form, quantity = key
-    return f"{'difference in outcome' if quantity == 'outcome' else quantity} ({FORMS[form]} form)"
+    return f"{'difference in outcome' if quantity == 'outcome' else quantity} ({FORM_NAMES[form]})"
 
 
 CLAIMS = {"momentum-adaptive": adaptive_effects, "momentum-zero": lambda runs: named(form_effects(runs), _name)}

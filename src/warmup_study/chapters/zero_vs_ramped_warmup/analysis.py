@@ -116,11 +116,11 @@ def constant_gains(runs: pd.DataFrame) -> dict[str, Effects | None]:
 
 
 def _constant_gains(runs: pd.DataFrame) -> Effects:
-    adam, sgd = ([_arm(runs, f"{name}/{warmup}") for warmup in ("none", "short")] for name in ("adam", "sgd"))
+    adam, sgd = _arm(runs, "adam/none"), _arm(runs, "sgd/none")
     return {
-        "Adam's gain from a low LR first": tuned_gain(*adam),
-        "Adam's gain from a ramp": tuned_gain(adam[0], _arm(runs, "adam/ramp")),
-        "SGD's gain from a low LR first": tuned_gain(*sgd),
+        "Adam's gain from a low LR first": tuned_gain(adam, _arm(runs, "adam/short")),
+        "Adam's gain from a ramp": tuned_gain(adam, _arm(runs, "adam/ramp")),
+        "SGD's gain from a low LR first": tuned_gain(sgd, _arm(runs, "sgd/short")),
     }
 
 
