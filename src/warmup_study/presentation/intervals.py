@@ -61,7 +61,7 @@ def intervals(
             estimate.draw(axes, shifted, ratio=ratio, upright=upright, label=label)
     name_rows(axes, names, places, upright=upright)
     if margin and not (upright or ratio):
-        axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=4))  # labels of small numbers are wide
+        axes.xaxis.set_major_locator(MaxNLocator(4))  # labels of small numbers are wide
 
 
 def name_rows(axes: Axes, names: Sequence[str], places: Sequence[float] = (), *, upright: bool = False) -> None:

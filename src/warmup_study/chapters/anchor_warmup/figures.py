@@ -96,10 +96,7 @@ def _sizes(axes: Axes, task: tasks.Task) -> None:
 
 @figure_maker
 def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
-    """What every predictor says when warmup ends, under each arm: a row of test canvases per arm.
-
-    ``runs``: the part "picture" of the table of runs.
-    """
+    """What every predictor says when warmup ends, under each arm: a row of test canvases per arm."""
     task = tasks.load(task_name)
     chosen = runs[(runs["part"] == "picture") & (runs["task"] == task_name)]
     shown = {name: _predicted(chosen, f"adam/{name}", task) for name in ("none", "anchor", "ramp", "keras")}
@@ -146,7 +143,7 @@ def _predictions(axes: Axes, task: tasks.Task, which: int, boxes: Floats) -> Non
 def box_loss(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Box loss and pull along training for every arm, at the rate that suits training without warmup.
 
-    A column per task and optimiser. ``runs``: the part "grid" of the table of runs.
+    A column per task and optimiser.
     """
     grid = runs[runs["part"] == "grid"]
     pairs = list(dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True)))

@@ -52,10 +52,7 @@ _GRID, _ACROSS = 12, 4  # columns of the layout of `decays`, and panels in a row
 
 @figure_maker
 def lr_curves(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Test loss against Adam's peak learning rate, with and without warmup: a row per data set, a column per net.
-
-    ``runs``: the part "grid" of the table of runs.
-    """
+    """Test loss against Adam's peak learning rate, with and without warmup: a row per data set, a column per net."""
     grid = runs[(runs["part"] == "grid") & (runs["arm"].isin(["adam/none", "adam/ramp"]))]
     split = grid["task"].str.partition("-")
     grid = grid.assign(data=split[0], net=split[2])[split[2].isin(_ON_TOKENS)]
@@ -124,10 +121,7 @@ def _draw_ramps(axes: Axes, effects: Gains, names: Mapping[str, str], colour: st
 
 @figure_maker
 def early_attention(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Largest logit and entropy of attention, and the layers' gradients, over the first updates: a column per net.
-
-    ``runs``: the part "watch" of the table of runs.
-    """
+    """Largest logit and entropy of attention, and the layers' gradients, over the first updates: a column per net."""
     watched = runs[runs["part"] == "watch"]
     rows = {
         "attention_logit": "largest attention logit",
@@ -253,7 +247,7 @@ def _draw_decays(axes: Axes, found: Mapping[str, DecayGains | None], *, named: b
 def paper(runs: pd.DataFrame, gains: Mapping[int, Effect]) -> tuple[Figure, Words]:
     """The Transformer paper's schedule for several n: learning rates, losses with its ramp and without it, the gain.
 
-    ``runs``: the part "paper" of the table of runs; ``gains``: what the chapter's `analysis.paper_gains` gives.
+    ``gains``: what the chapter's `analysis.paper_gains` gives.
     """
     chosen = with_capped_loss(runs[runs["part"] == "paper"])
     chosen = chosen.assign(n=chosen["arm"].str.rpartition("/")[2].astype(int))

@@ -82,10 +82,7 @@ def _write_values(axes: Axes, path: pd.DataFrame) -> None:
 
 @figure_maker
 def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
-    """Velocity, step and direction of both forms of momentum, update by update: a column per warmup.
-
-    ``runs``: the part "probe" of the table of runs.
-    """
+    """Velocity, step and direction of both forms of momentum, update by update: a column per warmup."""
     probe = runs[(runs["part"] == "probe") & (runs["task"] == task)]
     warmups = [name for name in WARMUPS if name in set(probe["warmup"])]
     rows = ("velocity / first gradient", "step / first step", "cosine")
@@ -141,10 +138,7 @@ def _velocity_theory(panels: Facets[str, str], probe: pd.DataFrame) -> None:
 
 @figure_maker
 def outcomes(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Test loss against effective learning rate under every warmup: a row per task, a column per form of momentum.
-
-    ``runs``: the parts "grid" and "zero" of the table of runs.
-    """
+    """Test loss against effective learning rate under every warmup: a row per task, a column per form of momentum."""
     chosen = runs[runs["part"].isin(["grid", "zero"]) & runs["arm"].str.partition("/")[0].isin(FORMS)]
     titles = {form: f"momentum, {SHORT[form]}" for form in FORMS}
     panels = lr_panels(chosen, "task", "optimizer", titles, (5.2, 2.9))

@@ -21,10 +21,7 @@ Gains = Mapping[str, Mapping[tuple[str, str], Effect]]
 
 @figure_maker
 def lr_curves(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Test loss against peak learning rate: a row per task, a column per optimiser, {no warmup, ramp} in each.
-
-    ``runs``: the part "grid" of the table of runs.
-    """
+    """Test loss against peak learning rate: a row per task, a column per optimiser, {no warmup, ramp} in each."""
     grid = runs[runs["part"] == "grid"]
     titles = {name: OPTIMIZERS[name].label for name in grid["optimizer"].unique()}
     panels = lr_panels(grid, "task", "optimizer", titles, (2.6, 2.8))
@@ -66,10 +63,7 @@ def gains(gains_by_task: Gains, seeds: int) -> tuple[Figure, Words]:
 
 @figure_maker
 def first_updates(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
-    """Size of each of the first updates over its learning rate, against theory, and its alignment with descent.
-
-    ``runs``: the part "probe" of the table of runs.
-    """
+    """Size of each of the first updates over its learning rate, against theory, and its alignment with descent."""
     probed = runs[(runs["part"] == "probe") & (runs["task"] == task)]
     rows = {"update_size": "size of update / learning rate", "alignment": "cosine with descent"}
     optimizers = list(probed["optimizer"].unique())
@@ -100,10 +94,7 @@ def first_updates(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
 
 @figure_maker
 def realised_lr(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Realised learning rate over its peak as the engine logged it: a column per warmup, a row per decay.
-
-    ``runs``: the part "audit" of the table of runs.
-    """
+    """Realised learning rate over its peak as the engine logged it: a column per warmup, a row per decay."""
     audit = runs[runs["part"] == "audit"].drop_duplicates("arm")
     decays, warmups = list(audit["decay"].unique()), list(audit["warmup"].unique())
     panels = facets(

@@ -32,7 +32,7 @@ SHARES = {
 def four_setups(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Test loss against peak learning rate: a row per task, a column per setup, {none, zero, ramp} in each.
 
-    ``runs``: the part "grid" of the table of runs, arms labelled ``setup/warmup``.
+    Arms are labelled ``setup/warmup``.
     """
     grid = runs[(runs["part"] == "grid") & runs["warmup"].isin(["none", "zero", "ramp"])]
     grid = with_capped_loss(grid.assign(setup=grid["arm"].str.partition("/")[0]))
