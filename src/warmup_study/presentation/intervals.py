@@ -47,8 +47,8 @@ def intervals(
 ) -> None:
     """Draw a named row of estimates below the other, or a column beside the other where ``upright``.
 
-    Rows are one apart unless their ``places`` are given. The margin ±``margin`` is shaded and the null drawn; a ``ratio`` is drawn where its logarithm was measured. Labels
-    are those of the first row.
+    Rows are one apart unless their ``places`` are given. The null is drawn and the margin ±``margin`` shaded; a
+    ``ratio`` is drawn where its logarithm was measured. Labels are those of the first row.
     """
     null, *ends = np.exp([0.0, -margin, margin]) if ratio else (0.0, -margin, margin)
     (axes.axhline if upright else axes.axvline)(null, **GUIDE)

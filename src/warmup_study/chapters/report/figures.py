@@ -16,7 +16,7 @@ from warmup_study.statistics.bootstrap import Effect
 
 @figure_maker
 def pooled(gains: Mapping[Cell, Effect]) -> tuple[Figure, Words]:
-    """The ramp's gain at the tuned learning rate for each task and optimiser, their mean, and what to expect further."""
+    """The ramp's gain at the tuned learning rate for each task and optimiser, their mean, and what to expect."""
     figure, axes = plt.subplots(figsize=(8.4, 0.2 * len(gains) + 1.9))
     labels = [f"{task} · {_named(optimizer)}" for task, optimizer in gains]
     rows = [[Estimate(gain, OPTIMIZERS[_look(optimizer)].colour)] for (_, optimizer), gain in gains.items()]
