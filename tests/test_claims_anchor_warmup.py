@@ -39,6 +39,7 @@ def rows(loss: float, spread: float, seeds: int, noise: float) -> Iterator[dict[
                         "task": "detection",
                         "arm": f"{optimizer}/{name}",
                         "optimizer": optimizer,
+                        "momentum": 0.9 if optimizer == "momentum" else np.nan,
                         "lr": lr,
                         "seed": seed,
                         "role": role,

@@ -10,9 +10,8 @@ import pytest
 from warmup_study.chapters import checked_parameters
 from warmup_study.chapters.attention_and_decay import analysis
 from warmup_study.chapters.attention_and_decay import design as design
+from warmup_study.chapters.attention_and_decay import figures as figures
 from warmup_study.chapters.attention_and_decay.design import Parameters as AttentionAndDecay
-from warmup_study.chapters.attention_and_decay.figures import attention as figures
-from warmup_study.chapters.attention_and_decay.figures import decay as decay_figures
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.paths import PRESETS
@@ -40,6 +39,7 @@ def rows(
                 "task": task,
                 "arm": arm,
                 "optimizer": optimizer,
+                "momentum": np.nan,
                 "lr": lr,
                 "seed": seed,
                 "role": role,
@@ -85,7 +85,7 @@ def watch() -> Iterator[dict[str, Any]]:
                 yield row | {
                     "probed_at": [1, 2, 3],
                     "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
-                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures._LAYERS)},
+                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures.LAYERS)},
                 }
 
 
@@ -207,8 +207,8 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.attention_gains(gains),
         figures.early_attention(runs),
         figures.norms(gains["adam"]),
-        decay_figures.decays(decayed, 4),
-        decay_figures.paper(runs, analysis.paper_gains(runs)),
+        figures.decays(decayed, 4),
+        figures.paper(runs, analysis.paper_gains(runs)),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
 

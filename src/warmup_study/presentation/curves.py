@@ -30,7 +30,7 @@ def lr_label(runs: pd.DataFrame) -> str:
     return "effective learning rate\nη/(1 − μ)" if runs["momentum"].gt(0).any() else "peak learning rate"
 
 
-def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM) -> None:
+def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM, alpha: float = 0.4) -> None:
     """A thin line for each seed: ``values`` [S, K] at ``x``, [K] or [S, K].
 
     All are one path with gaps, which a file holds in a third of the room of a path for each.
@@ -38,7 +38,7 @@ def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: 
     across, up = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(values, dtype=float))
     gap = np.full((len(up), 1), np.nan)
     joined = (np.hstack([side, gap]).ravel() for side in (across, up))
-    axes.plot(*joined, color=colour, lw=0.4, alpha=0.4, ls=look.line)
+    axes.plot(*joined, color=colour, lw=0.4, alpha=alpha, ls=look.line)
 
 
 def curves(

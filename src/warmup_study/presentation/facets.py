@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from warmup_study.presentation.style import INK
 
-Row, Column = TypeVar("Row"), TypeVar("Column")
+Row = TypeVar("Row")
+Column = TypeVar("Column")
 Sharing = bool | Literal["all", "col", "row"]
 
 
@@ -79,7 +80,8 @@ def legend(axes: Axes, *, ink: bool = True, **style: Any) -> None:
         handles = [copy(handle) for handle in handles if isinstance(handle, Line2D)]
         for handle in handles:
             handle.set(color=INK, markeredgecolor=INK)
-    axes.figure.legend(handles, labels, **{"loc": "outside upper right", "ncols": len(labels)} | style)
+    keywords: dict[str, Any] = {"loc": "outside upper right", "ncols": len(labels)} | style
+    axes.figure.legend(handles, labels, **keywords)
 
 
 def plain_log_scale(axes: Axes) -> None:

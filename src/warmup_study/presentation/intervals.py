@@ -26,10 +26,10 @@ class Estimate:
 
     def draw(self, axes: Axes, place: float, *, ratio: bool, upright: bool, label: str | None) -> None:
         """Draw bar and marker at a place of the axis that does not hold the values."""
-        ends, middle = (self.effect.low, self.effect.high), self.effect.estimate
+        low, middle, high = (self.effect.low, self.effect.estimate, self.effect.high)
         if ratio:
-            ends, middle = np.exp(ends), np.exp(middle)
-        bar, point = (ends, [place] * 2), ([middle], [place])
+            low, middle, high = np.exp([low, middle, high])
+        bar, point = ([low, high], [place] * 2), ([middle], [place])
         style: dict[str, Any] = {"mfc": "white"} if self.hollow else {}
         axes.plot(*(bar[::-1] if upright else bar), color=self.colour, lw=2.5, solid_capstyle="butt")
         axes.plot(*(point[::-1] if upright else point), self.marker, color=self.colour, ms=7, label=label, **style)
@@ -67,7 +67,7 @@ def intervals(
 def name_rows(axes: Axes, names: Sequence[str], places: Sequence[float] = (), *, upright: bool = False) -> None:
     """Name the rows from above, or the columns from the left where ``upright``."""
     ticks = places or range(len(names))
-    ends = (ticks[0] - 0.5, ticks[-1] + 0.5)
+    ends = (min(ticks, default=0) - 0.5, max(ticks, default=0) + 0.5)
     if upright:
         axes.set_xticks(ticks, names)
         axes.set_xlim(ends)

@@ -10,7 +10,6 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from pandas.api.typing import SeriesGroupBy
 
 from warmup_study import tasks
 from warmup_study.chapters.anchor_warmup import analysis
@@ -191,9 +190,9 @@ def _draw_curves(axes: Axes, runs: pd.DataFrame, column: str, name: str) -> None
     colour, updates = _colour(runs["optimizer"].iloc[0], name), runs["evaluated_at"].iloc[0]
     values = np.stack(runs[column].to_list()).astype(float)
     if name in ("none", analysis.CLAIMED):
-        seed_lines(axes, updates, values, WARMUPS["none"], colour)
-    style = {"markevery": (len(updates) // 2, len(updates)), "lw": 1.6}
-    axes.plot(updates, pd.DataFrame(values).median(), **ARMS[name].keywords(colour), **style)
+        seed_lines(axes, updates, values, WARMUPS["none"], colour, alpha=0.2)
+    style = ARMS[name].keywords(colour) | {"markevery": (len(updates) // 2, len(updates)), "lw": 1.6}
+    axes.plot(updates, pd.DataFrame(values).median(), **style)
 
 
 @figure_maker
@@ -243,7 +242,7 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
     for quantity, (task, optimizer), axes in panels:
         for place, name in enumerate(ARMS):
             arm = grid[(grid["task"] == task) & (grid["arm"] == f"{optimizer}/{name}")]
-            _draw_quartiles(axes, arm.groupby("lr")[quantity], ARMS[name].keywords(_colour(optimizer, name)), place)
+            _draw_quartiles(axes, arm, quantity, ARMS[name].keywords(_colour(optimizer, name)), place)
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
     legend(panels.axes[0, 0], ink=False)
@@ -258,7 +257,7 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
     )
 
 
-def _draw_quartiles(axes: Axes, by_lr: SeriesGroupBy, style: Mapping[str, Any], place: int) -> None:
-    low, middle, high = (by_lr.quantile(share) for share in (0.25, 0.5, 0.75))
+def _draw_quartiles(axes: Axes, runs: pd.DataFrame, quantity: str, style: Mapping[str, Any], place: int) -> None:
+    low, middle, high = (runs.groupby("lr")[quantity].quantile(share) for share in (0.25, 0.5, 0.75))
     shifted = middle.index.to_numpy(dtype=float) * 1.06 ** (place - len(ARMS) // 2)
     axes.errorbar(shifted, middle, [middle - low, high - middle], lw=1.2, elinewidth=1, **style)

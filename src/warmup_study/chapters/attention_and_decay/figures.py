@@ -1,6 +1,7 @@
 """Figures of the fifth chapter: warmup with and without attention and norms, and warmup that meets decay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -80,10 +81,8 @@ def attention_gains(by_optimizer: Mapping[str, Mapping[str, Gains]]) -> tuple[Fi
         if all((net, RAMP) in effects for net in _ON_TOKENS)
     }
     titles = ("", "gain with attention − without")
-    sizes = {"panel": (5.2, 1.55), "around": (0, 1.0)}
-    panels = facets(
-        list(rows), titles, **sizes, titles=titles, x="share of the initial loss", sharey=False, width_ratios=(3, 2)
-    )
+    shape, x = ((5.2, 1.55), (0, 1.0)), "share of the initial loss"
+    panels = facets(list(rows), titles, *shape, titles=titles, x=x, sharey=False, width_ratios=(3, 2))
     for (gained, added), ((optimizer, data), effects) in zip(panels.axes, rows.items(), strict=True):
         gained.set_title(f"{OPTIMIZERS[optimizer].label} on {data}: gain of a ramp")
         _draw_ramps(gained, effects, {net: NETS[net] for net in _ON_TOKENS}, OPTIMIZERS[optimizer].colour)
@@ -143,7 +142,7 @@ def early_attention(runs: pd.DataFrame) -> tuple[Figure, Words]:
         log_ticks(axes, watched["probed_at"].iloc[0])
     panels.axes[0, 0].legend(loc="upper left")
     panels.axes[1, 0].set_ylim(-0.03, 1.03)
-    _share_gradient_scale(list(panels.axes[2:].flat))
+    _share_gradient_scale(panels.axes[2:].ravel())
     panels.axes[2, 0].legend(loc="lower left", ncols=2)
     return panels.figure, Words(
         "Attention over the first updates",
@@ -162,7 +161,7 @@ def _draw_layers(axes: Axes, seen: pd.DataFrame) -> None:
         axes.plot(seen["probed_at"].iloc[0], median, color=INK, ls=line, lw=1.6, label=label)
 
 
-def _share_gradient_scale(panels: Sequence[Axes]) -> None:
+def _share_gradient_scale(panels: Iterable[Axes]) -> None:
     """One range for all panels of gradients, with room for a legend below."""
     low, high = min(axes.get_ylim()[0] for axes in panels), max(axes.get_ylim()[1] for axes in panels)
     for axes in panels:
@@ -194,7 +193,7 @@ def decays(gains_by_optimizer: Mapping[str, Mapping[str, DecayGains | None]], le
     """The schedules, and what the ramp gains under every decay: a panel per task, SGD beside Adam."""
     names = list(gains_by_optimizer["adam"])
     rows = [names[start : start + _ACROSS] for start in range(0, len(names), _ACROSS)]
-    layout = [_mosaic_row(row) for row in (list(DECAYS), *rows)]
+    layout: list[Any] = [_mosaic_row(row) for row in (list(DECAYS), *rows)]
     figure, axes = plt.subplot_mosaic(layout, figsize=(10.4, 2.2 + 2.2 * len(rows)))
     for decay in DECAYS:
         _draw_schedules(axes[decay], decay, length)

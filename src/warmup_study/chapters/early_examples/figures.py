@@ -31,8 +31,8 @@ def blocks(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Influence of each block of one pass on the final outputs: a row per task, a column per decay."""
     chosen = runs[runs["part"] == "blocks"]
     names, decays = list(base_task(chosen).unique()), list(chosen["decay"].unique())
-    labels = {"x": "place of the redrawn block in the stream", "y": "variance of a final logit"}
-    panels = facets(names, decays, (4.6, 2.9), (0, 0.5), **labels, sharex=True)
+    x, y = "place of the redrawn block in the stream", "variance of a final logit"
+    panels = facets(names, decays, (4.6, 2.9), (0, 0.5), x=x, y=y, sharex=True)
     for task, decay, axes in panels:
         tables = analysis.influences(chosen[chosen["task"] == task])
         for warmup in ARMS:
@@ -80,7 +80,7 @@ def orders(runs: pd.DataFrame, ratios: Mapping[str, Mapping[str, Effect] | None]
 def _draw_orders(axes: Axes, runs: pd.DataFrame) -> None:
     chance, names = np.random.default_rng(0), []
     for row, ((lr, warmup), cell) in enumerate(runs.groupby(["lr", "warmup"])):
-        look, apart = WARMUPS[warmup], row + chance.uniform(-0.25, 0.25, len(cell))
+        look, apart = WARMUPS[str(warmup)], row + chance.uniform(-0.25, 0.25, len(cell))
         deviation = cell["test_loss"] - cell.groupby("init")["test_loss"].transform("mean")
         axes.plot(deviation, apart, look.marker, color=ADAM, fillstyle=look.fill, ms=2.5, alpha=0.5)
         spread = float(deviation.std())
@@ -106,8 +106,8 @@ def new_classes(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Loss on the old classes against loss on the new, along training: a row per task, a column per learning rate."""
     chosen = runs[runs["part"] == "new"]
     names, lrs = list(base_task(chosen).unique()), sorted(chosen["lr"].unique())
-    labels = {"x": "loss on the new classes (nats)", "y": "loss on the old classes (nats)"}
-    panels = facets(names, lrs, (2.4, 2.7), (1.2, 0.5), **labels, sharex=True)
+    x, y = "loss on the new classes (nats)", "loss on the old classes (nats)"
+    panels = facets(names, lrs, (2.4, 2.7), (1.2, 0.5), x=x, y=y, sharex=True)
     for task, lr, axes in panels:
         _draw_paths(axes, chosen[(chosen["task"] == f"{task}+new") & (chosen["lr"] == lr)])
         axes.axvline(NEW_LOSS, ls="--", **GUIDE)
@@ -164,7 +164,7 @@ def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 def _with_epochs(runs: pd.DataFrame, updates: str) -> pd.DataFrame:
     """The runs at the highest learning rate, with a column ``epochs``: a column of updates in epochs."""
-    chosen = runs[runs["lr"] == runs["lr"].max()]
+    chosen: pd.DataFrame = runs[runs["lr"] == runs["lr"].max()]
     batches, sizes = chosen["batch"], chosen["examples"]
     epochs = [np.asarray(at) * batch / size for at, batch, size in zip(chosen[updates], batches, sizes, strict=True)]
     return chosen.assign(epochs=epochs)
@@ -186,8 +186,8 @@ def _skewed_panels(runs: pd.DataFrame, column: str, label: str, every: int = 1) 
 
 def _of_cluster(runs: pd.DataFrame, task: str, cluster: str) -> pd.DataFrame:
     """The runs whose stream begins with a cluster, and those on the ordinary stream."""
-    of_task = runs[runs["task"] == (f"{task}+marks" if cluster == "mark" else task)]
-    return of_task[(of_task["cluster"] == cluster) | (of_task["skew"] == 0)]
+    of_task = runs["task"] == (f"{task}+marks" if cluster == "mark" else task)
+    return runs[of_task & ((runs["cluster"] == cluster) | (runs["skew"] == 0))]
 
 
 @figure_maker
@@ -269,9 +269,8 @@ def lengths(runs: pd.DataFrame) -> tuple[Figure, Words]:
     chosen = runs[runs["part"] == "lengths"]
     grids = {str(task): LengthGrid(rows) for task, rows in chosen.groupby("task", sort=False)}
     skews = next(iter(grids.values())).skews
-    size = {"panel": (max(2.4, 7.3 / len(skews)), 2.7), "around": (1.2, 0.4)}
-    labels = {"x": "length of the ramp (epochs)", "y": "test loss at the best lr (nats)"}
-    panels = facets(list(grids), skews, **size, **labels, sharex="row")
+    panel, x, y = (max(2.4, 7.3 / len(skews)), 2.7), "length of the ramp (epochs)", "test loss at the best lr (nats)"
+    panels = facets(list(grids), skews, panel, (1.2, 0.4), x=x, y=y, sharex="row")
     for task, share, axes in panels:
         _draw_lengths(axes, grids[task], skews.index(share))
         axes.set_title(f"{task}, skew {share:g}")

@@ -141,8 +141,8 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Largest trainable learning rate against what sharpness at the warmup's end allows: a panel per task."""
     tracked = runs[runs["part"] == "track"]
     tasks = list(tracked["task"].unique())
-    labels = {"x": "learning rate that the sharpness allows", "y": "largest trainable learning rate"}
-    panels = facets([""], tasks, (3.2, 3.4), (1.2, 0), titles=tasks, **labels, sharey=False)
+    x, y = "learning rate that the sharpness allows", "largest trainable learning rate"
+    panels = facets([""], tasks, (3.2, 3.4), (1.2, 0), titles=tasks, x=x, y=y, sharey=False)
     for _, task, axes in panels:
         arms = set(tracked.loc[tracked["task"] == task, "arm"])
         for warmup in (name for name in WARMUPS if f"adam/{name}" in arms):
@@ -274,7 +274,7 @@ def lengths(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 
 def _draw_lengths(axes: Axes, runs: pd.DataFrame, beta2: float) -> None:
-    arms = {int(length): rows for length, rows in runs.groupby("length")}
+    arms = {length: runs[runs["length"] == length] for length in sorted(runs["length"].unique())}
     best = min(arms.values(), key=lambda rows: float(endpoints.tuned(rows).losses.mean()))
     gains, least = [endpoints.tuned_gain(rows, best) for rows in arms.values()], margin("tuned_loss").value
     names, places = [str(length) for length in arms], [float(np.log2(max(length, 1))) for length in arms]

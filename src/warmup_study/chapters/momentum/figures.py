@@ -67,8 +67,8 @@ def _hand_panel(axes: Axes, paths: Mapping[str, pd.DataFrame], column: str, leng
     for form, marker in zip(FORMS, "os", strict=True):
         path = paths[form]
         axes.plot(path["update"], path[column], marker=marker, color=OPTIMIZERS[form].colour, label=SHORT[form])
-    later, ring = paths["none"], {"ms": 11, "mfc": "none", "mec": "0.5", "label": "no warmup, begun later"}
-    axes.plot(later["update"] + length, later[column], "o", **ring)
+    later, name = paths["none"], "no warmup, begun later"
+    axes.plot(later["update"] + length, later[column], "o", ms=11, mfc="none", mec="0.5", label=name)
     axes.axvspan(0.5, length + 0.5, **SHADE)
     axes.axhline(0, **GUIDE)
     axes.xaxis.set_major_locator(MultipleLocator(1))
@@ -76,8 +76,8 @@ def _hand_panel(axes: Axes, paths: Mapping[str, pd.DataFrame], column: str, leng
 
 def _write_values(axes: Axes, path: pd.DataFrame) -> None:
     for update, value in zip(path["update"], path["velocity"], strict=True):
-        text = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-        axes.annotate(f"{value:g}", (update, value), **text)
+        place, above = (update, value), (0, 8)
+        axes.annotate(f"{value:g}", place, above, textcoords="offset points", ha="center", fontsize=9)
 
 
 @figure_maker

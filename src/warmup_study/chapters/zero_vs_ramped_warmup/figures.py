@@ -60,8 +60,8 @@ def _shade_gain(axes: Axes, runs: pd.DataFrame) -> None:
     """Tint what the ramp gains over no warmup, between the two medians."""
     medians = runs.assign(lr=effective_lr).groupby(["warmup", "lr"])["loss"].median().unstack(0)
     none, ramp = (medians[name].to_numpy(dtype=float) for name in ("none", "ramp"))
-    tint = {"color": OPTIMIZERS[runs["optimizer"].iloc[0]].colour, "alpha": 0.3, "lw": 0}
-    axes.fill_between(medians.index.to_numpy(dtype=float), ramp, none, where=ramp < none, interpolate=True, **tint)
+    lrs, colour = medians.index.to_numpy(dtype=float), OPTIMIZERS[runs["optimizer"].iloc[0]].colour
+    axes.fill_between(lrs, ramp, none, where=ramp < none, interpolate=True, color=colour, alpha=0.3, lw=0)
 
 
 @figure_maker
