@@ -86,13 +86,7 @@ def attention_gains(by_optimizer: Mapping[str, Mapping[str, Gains]]) -> tuple[Fi
     for (gained, added), ((optimizer, data), effects) in zip(panels.axes, rows.items(), strict=True):
         gained.set_title(f"{OPTIMIZERS[optimizer].label} on {data}: gain of a ramp")
         _draw_ramps(gained, effects, {net: NETS[net] for net in _ON_TOKENS}, OPTIMIZERS[optimizer].colour)
-        differences = {
-            (place, ramp): effect
-            for ramp in _RAMPS
-            if (_ON_TOKENS[0], ramp) in effects
-            for place, effect in attention_differences(effects, ramp).items()
-        }
-        _draw_ramps(added, differences, {place: place for place in PLACEMENTS}, INK)
+        _draw_ramps(added, _differences(effects), {place: place for place in PLACEMENTS}, INK)
     legend(panels.axes[0, 0])
     seeds = min(effect.n for effects in rows.values() for effect in effects.values())
     return panels.figure, Words(
@@ -103,6 +97,12 @@ def attention_gains(by_optimizer: Mapping[str, Mapping[str, Gains]]) -> tuple[Fi
         "a ramp helps (left), or helps more where there is attention (right). The short ramp, of Adam alone, is a "
         "quarter as long.",
     )
+
+
+def _differences(effects: Gains) -> Gains:
+    """What attention adds to the gain, by placement of the norms and ramp."""
+    run = [ramp for ramp in _RAMPS if (_ON_TOKENS[0], ramp) in effects]
+    return {(place, ramp): e for ramp in run for place, e in attention_differences(effects, ramp).items()}
 
 
 def _draw_ramps(axes: Axes, effects: Gains, names: Mapping[str, str], colour: str, least: float = 0.0) -> None:

@@ -67,8 +67,8 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
     panels = _tracks(track, CURVATURE)
     for axes in panels.axes[1]:
         axes.axhline(1, color=INK, lw=1, ls=":")
-    above = {"xytext": (0, 4), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    panels.axes[1, -1].annotate("limit of stability", (0.98, 1), **above, fontsize=9, ha="right")
+    place = axes.get_yaxis_transform()
+    axes.text(0.98, 1, "limit of stability", transform=place, ha="right", va="bottom", fontsize=9)
     return panels.figure, Words(
         "Does warmup lead to flatter ground?",
         f"Two rows of panels, a column for each of {len(panels.columns)} tasks; a curve for each warmup. Above, the "

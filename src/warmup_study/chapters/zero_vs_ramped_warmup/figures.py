@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import by_warmup, effective_lr, lr_panels, with_capped_loss
 from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
 from warmup_study.presentation.intervals import Estimate, intervals, name_rows
 from warmup_study.presentation.style import ADAM, GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
-from warmup_study.statistics.bootstrap import Effect, Floats
+from warmup_study.statistics.bootstrap import Effect
 
 SETUPS = {"sgd": "SGD", "momentum": "SGD + momentum", "adam0": "Adam without momentum", "adam": "Adam"}
 JUMPS = ("zero", "constant", "ramp")
@@ -119,12 +118,9 @@ def jump(runs: pd.DataFrame) -> tuple[Figure, Words]:
         y=list(rows.values()),
         sharex=False,
     )
-    seen = runs[(runs["length"] == runs["task"].map(longest)) & runs["part"].isin(["jump", "drift"])]
-    seen = seen.assign(after=[np.asarray(at) - n for at, n in zip(seen["probed_at"], seen["length"], strict=True)])
     for probe, task, axes in panels:
-        mine = seen[(seen["task"] == task) & seen[probe].notna()]
-        mine = mine.assign(**{probe: [_positive(values) for values in mine[probe]]})
-        by_warmup(axes, mine, "after", probe, JUMPS, markevery=0.15)
+        seen = runs[(runs["task"] == task) & (runs["length"] == longest[task]) & runs["part"].isin(["jump", "drift"])]
+        by_warmup(axes, _around_the_end(seen[seen[probe].notna()], probe), "after", probe, JUMPS, markevery=0.15)
         axes.axvline(0.5, **GUIDE)
         axes.set_xlim(-11, 51)
         if probe != "second_moment_drift":
@@ -142,10 +138,11 @@ def jump(runs: pd.DataFrame) -> tuple[Figure, Words]:
     )
 
 
-def _positive(values: ArrayLike) -> Floats:
-    """The values, with gaps where an update had no length, which a log axis cannot show."""
-    numbers = np.asarray(values, dtype=float)
-    return np.where(numbers == 0, np.nan, numbers)
+def _around_the_end(runs: pd.DataFrame, probe: str) -> pd.DataFrame:
+    """The runs with their updates counted from the end of warmup; an update without length is a gap on a log axis."""
+    after = [np.asarray(at) - length for at, length in zip(runs["probed_at"], runs["length"], strict=True)]
+    values = [np.where(np.equal(found, 0), np.nan, np.asarray(found, dtype=float)) for found in runs[probe]]
+    return runs.assign(**{"after": after, probe: values})
 
 
 @figure_maker
