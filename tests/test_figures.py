@@ -214,14 +214,16 @@ def test_colours_and_arms_are_told_apart() -> None:
 
 
 def test_panels_are_named_on_the_outside_and_come_with_their_row_and_column() -> None:
-    panels = facets(["a", "b"], [1, 2, 3], (2, 1), (1, 0.5), titles=["one", "two", "three"], x="update", y="loss")
+    panels = facets(["a", "b"], {1: "one", 2: "", 3: "three"}, (2, 1), (1, 0.5), x="update")
     np.testing.assert_allclose(panels.figure.get_size_inches(), (7, 2.5))
     found = {(row, column): axes for row, column, axes in panels}
     assert list(found) == [(row, column) for row in "ab" for column in (1, 2, 3)] and found["b", 3] is panels.axes[1, 2]
     outside = [(axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) for axes in found.values()]
-    above, below = [("one", "", "loss"), ("two", "", ""), ("three", "", "")], [("", "update", "loss")]
+    above, below = [("one", "", "a"), ("", "", ""), ("three", "", "")], [("", "update", "b")]
     assert outside == above + below + [("", "update", "")] * 2
-    plt.close(panels.figure)
+    one, two = facets([1], [1, 2], (2, 1), y="loss").axes[0]
+    assert (one.get_ylabel(), one.get_title(), two.get_ylabel()) == ("loss", "", "")
+    plt.close("all")
 
 
 @pytest.mark.parametrize("upright", [False, True])

@@ -24,7 +24,7 @@ _DEVICES = {"cpu": (ADAM, "o"), "cuda": (OPTIMIZERS["radam"].colour, "D")}
 @figure_maker
 def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
     """From the content of bench.json: rates as multiples of the ordinary loops, and runs a minute."""
-    panels = facets([""], ["peers", "scaling"], (4.2, 3.0), sharey=False, width_ratios=(3, 2))
+    panels = facets([""], range(2), (4.2, 3.0), sharey=False, width_ratios=(3, 2))
     beside, among = panels.axes[0]
     _peers(beside, content["table"])
     for device, rows in content["scaling"].items():

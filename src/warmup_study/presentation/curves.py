@@ -91,16 +91,8 @@ def lr_panels(
     values of ``column``. With momentum the learning rate is the effective one. Returns the panels.
     """
     shown = with_capped_loss(runs[runs[column].isin(list(titles))].assign(lr=effective_lr))
-    rows = list(shown[row].unique())
-    panels = facets(
-        rows,
-        list(titles),
-        panel,
-        (0, 0.5),
-        titles=list(titles.values()),
-        x=lr_label(shown),
-        y=[f"{name}\ntest loss (nats)" for name in rows],
-    )
+    rows = {name: f"{name}\ntest loss (nats)" for name in shown[row].unique()}
+    panels = facets(rows, titles, panel, (0, 0.5), x=lr_label(shown))
     for name, title, axes in panels:
         _lr_panel(axes, shown[(shown[row] == name) & (shown[column] == title)])
     legend(panels.axes[0, 0])

@@ -1,6 +1,6 @@
 """A grid of panels, with the names of its rows and columns on the outside and one legend above."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -36,38 +36,42 @@ class Facets(Generic[Row, Column]):
 
 
 def facets(
-    rows: Sequence[Row],
-    columns: Sequence[Column],
+    rows: Sequence[Row] | Mapping[Row, str],
+    columns: Sequence[Column] | Mapping[Column, str],
     panel: tuple[float, float],
     around: tuple[float, float] = (0, 0),
     *,
-    titles: str | Sequence[str] = "",
     x: str = "",
-    y: str | Sequence[str] = "",
+    y: str = "",
     sharex: Sharing = "col",
     sharey: Sharing = "row",
     **subplots: Any,
 ) -> Facets[Row, Column]:
     """Empty panels of one size, in inches, with so much room around them all.
 
-    ``titles`` stand above the columns, ``x`` below each of them, ``y`` left of the rows: a text for all, or one each.
+    Rows and columns are values with their names; a text is its own name, another value has none without one. Names of
+    columns stand above them, and names of rows on their left, or ``y`` does, and ``x`` below.
     ``subplots``: further keywords of ``plt.subplots``.
     """
     size = (around[0] + panel[0] * len(columns), around[1] + panel[1] * len(rows))
     figure, axes = plt.subplots(
         len(rows), len(columns), figsize=size, sharex=sharex, sharey=sharey, squeeze=False, **subplots
     )
-    for axis, title in zip(axes[0], _one_each(titles, columns), strict=True):
+    for axis, title in zip(axes[0], _names(columns), strict=True):
         axis.set_title(title)
     for axis in axes[-1]:
         axis.set_xlabel(x)
-    for axis, label in zip(axes[:, 0], _one_each(y, rows), strict=True):
-        axis.set_ylabel(label)
-    return Facets(figure, axes, rows, columns)
+    for axis, label in zip(axes[:, 0], _names(rows), strict=True):
+        axis.set_ylabel(y or label)
+    return Facets(figure, axes, list(rows), list(columns))
 
 
-def _one_each(texts: str | Sequence[str], places: Sequence[Any]) -> Sequence[str]:
-    return [texts] * len(places) if isinstance(texts, str) else texts
+def _names(places: Sequence[Any] | Mapping[Any, str]) -> list[str]:
+    return (
+        [str(name) for name in places.values()]
+        if isinstance(places, Mapping)
+        else [place if isinstance(place, str) else "" for place in places]
+    )
 
 
 def legend(axes: Axes, *, ink: bool = True, **style: Any) -> None:

@@ -28,13 +28,8 @@ class Look:
 
     def keywords(self, colour: str) -> dict[str, Any]:
         """What ``Axes.plot`` takes to draw a curve with this line and marker, and to name it in a legend."""
-        return {
-            "color": colour,
-            "ls": self.line,
-            "marker": self.marker,
-            "fillstyle": self.fill,
-            "label": self.label,
-        }
+        style = {"ls": self.line, "marker": self.marker, "fillstyle": self.fill}
+        return style | {"color": colour, "label": self.label}
 
 
 # Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white.

@@ -46,7 +46,7 @@ QUANTITIES = {
 @figure_maker
 def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
     """Test canvases with their boxes, and the sizes of all training boxes with the anchors: a row per task."""
-    panels = facets(names, range(SHOWN + 1), (10.4 / (SHOWN + 1), 2.3), y=names, sharex=False, sharey=False)
+    panels = facets(names, range(SHOWN + 1), (10.4 / (SHOWN + 1), 2.3), sharex=False, sharey=False)
     for name, column, axes in panels:
         task = tasks.load(name)
         if column == SHOWN:
@@ -105,9 +105,9 @@ def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
     """What every predictor says when warmup ends, under each arm: a row of test canvases per arm."""
     task = tasks.load(task_name)
     chosen = runs[(runs["part"] == "picture") & (runs["task"] == task_name)]
-    shown = {name: _predicted(chosen, f"adam/{name}", task) for name in ("none", "anchor", "ramp", "keras")}
-    labels = [ARMS[name].label.replace(", ", "\n") for name in shown]
-    panels = facets(list(shown), range(SHOWN), (2.05, 2.05), (0, 0.4), y=labels, sharex=False, sharey=False)
+    labels = {name: ARMS[name].label.replace(", ", "\n") for name in ("none", "anchor", "ramp", "keras")}
+    shown = {name: _predicted(chosen, f"adam/{name}", task) for name in labels}
+    panels = facets(labels, range(SHOWN), (2.05, 2.05), (0, 0.4), sharex=False, sharey=False)
     for name, column, axes in panels:
         _draw_canvas(axes, task, column)
         _draw_predictions(axes, task, column, shown[name][column])
@@ -176,9 +176,9 @@ def box_loss(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 def _by_pair(grid: pd.DataFrame, rows: Mapping[str, str], height: float, x: str) -> Facets[str, tuple[str, str]]:
     """Panels, a row per quantity and a column per pair of task and optimiser."""
-    pairs = list(dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True)))
-    titles = [f"{OPTIMIZERS[optimizer].label}\n{task}" for task, optimizer in pairs]
-    return facets(list(rows), pairs, (2.6, height), (2.4, 0), titles=titles, x=x, y=list(rows.values()))
+    pairs = dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True))
+    titles = {(task, optimizer): f"{OPTIMIZERS[optimizer].label}\n{task}" for task, optimizer in pairs}
+    return facets(rows, titles, (2.6, height), (2.4, 0), x=x)
 
 
 def _colour(optimizer: str, arm: str) -> str:
@@ -201,8 +201,8 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
     over_all = pool_tasks(effects_by_task)["all"]
     optimizers = list(dict.fromkeys(optimizer for optimizer, _, _ in over_all))
     rows = [(arm, optimizer) for arm in analysis.COMPARISONS for optimizer in optimizers]
-    titles = [title for title, _ in QUANTITIES.values()]
-    panels = facets([""], list(QUANTITIES), (10.6 / 3, 0.27 * len(rows) + 1.3), titles=titles)
+    titles = {quantity: title for quantity, (title, _) in QUANTITIES.items()}
+    panels = facets([""], titles, (10.6 / 3, 0.27 * len(rows) + 1.3))
     for _, quantity, axes in panels:
         _draw_effects(axes, {(arm, o): over_all[o, arm, quantity] for arm, o in rows})
         for place, (arm, optimizer) in enumerate(rows):

@@ -81,8 +81,8 @@ def attention_gains(by_optimizer: Mapping[str, Mapping[str, Gains]]) -> tuple[Fi
         if all((net, RAMP) in effects for net in _ON_TOKENS)
     }
     titles = ("", "gain with attention − without")
-    shape, x = ((5.2, 1.55), (0, 1.0)), "share of the initial loss"
-    panels = facets(list(rows), titles, *shape, titles=titles, x=x, sharey=False, width_ratios=(3, 2))
+    x = "share of the initial loss"
+    panels = facets(list(rows), titles, (5.2, 1.55), (0, 1.0), x=x, sharey=False, width_ratios=(3, 2))
     for (gained, added), ((optimizer, data), effects) in zip(panels.axes, rows.items(), strict=True):
         gained.set_title(f"{OPTIMIZERS[optimizer].label} on {data}: gain of a ramp")
         _draw_ramps(gained, effects, {net: NETS[net] for net in _ON_TOKENS}, OPTIMIZERS[optimizer].colour)
@@ -128,9 +128,8 @@ def early_attention(runs: pd.DataFrame) -> tuple[Figure, Words]:
         "none": "gradient norm,\nno warmup",
         "ramp": "gradient norm,\nramp",
     }
-    names = list(watched["task"].unique())
-    titles = [tasks.load(name).title for name in names]
-    panels = facets(list(rows), names, (5.2, 2.3), titles=titles, x="update", y=list(rows.values()), sharex=True)
+    names = {name: tasks.load(name).title for name in watched["task"].unique()}
+    panels = facets(rows, names, (5.2, 2.3), x="update", sharex=True)
     for row, name, axes in panels:
         seen = watched[watched["task"] == name]
         if row in WARMUPS:
@@ -173,7 +172,7 @@ def norms(gains_by_data: Mapping[str, Gains]) -> tuple[Figure, Words]:
     """What a ramp gains Adam in nets with good normalisation and their counterparts: a panel per data set."""
     names = {net: NETS[net].removesuffix(", attention") for pair in NORMALISED.values() for net in pair}
     shown = [data for data, found in gains_by_data.items() if all((net, RAMP) in found for net in names)]
-    panels = facets([""], shown, (3.7, 2.6), (3, 0), titles=shown, x="gain (share of the initial loss)", sharex=True)
+    panels = facets([""], shown, (3.7, 2.6), (3, 0), x="gain (share of the initial loss)", sharex=True)
     for _, data, axes in panels:
         _draw_ramps(axes, gains_by_data[data], names, ADAM, margin("lr_sensitivity").value)
     legend(panels.axes[0, 0])
@@ -251,7 +250,7 @@ def paper(runs: pd.DataFrame, gains: Mapping[int, Effect]) -> tuple[Figure, Word
     chosen = with_capped_loss(runs[runs["part"] == "paper"])
     chosen = chosen.assign(n=chosen["arm"].str.rpartition("/")[2].astype(int))
     titles = ("the learning rate, for each n", "with the ramp, and without it", "gain of the ramp")
-    panels = facets([""], titles, (10.4 / 3, 3.4), titles=titles, x="n (updates)", sharey=False)
+    panels = facets([""], titles, (10.4 / 3, 3.4), x="n (updates)", sharey=False)
     schedule, losses, gained = panels.axes[0]
     _draw_papers(schedule, chosen, list(gains))
     by_warmup(losses, chosen, "n", "loss")

@@ -58,7 +58,7 @@ def orders(runs: pd.DataFrame, ratios: Mapping[str, Mapping[str, Effect] | None]
     """Test losses over orders of the same examples, and ratios of variances: a row per task."""
     chosen = runs[runs["part"] == "orders"]
     names = list(base_task(chosen).unique())
-    panels = facets(names, ["losses", "variances"], (5.2, 2.5), (0, 0.5), sharey=False)
+    panels = facets(range(len(names)), range(2), (5.2, 2.5), (0, 0.5), sharey=False)
     for (losses, variances), task in zip(panels.axes, names, strict=True):
         _draw_orders(losses, chosen[(chosen["task"] == task) & chosen["init"].notna()])
         _draw_ratios(variances, ratios.get(task))
@@ -218,18 +218,14 @@ def first_batch(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """What the first batch did, and what the whole ramp did, against the ramp's length: weights above, gap below."""
     chosen = runs[runs["part"] == "first"]
     found = {str(task): heads.head_starts(rows) for task, rows in chosen.groupby("task", sort=False)}
-    columns = [(task, optimizer) for task, starts in found.items() for optimizer in starts["optimizer"].unique()]
+    columns = {
+        (task, optimizer): f"{OPTIMIZERS[optimizer].label}, {task}"
+        for task, starts in found.items()
+        for optimizer in starts["optimizer"].unique()
+    }
     rows = {"moved": "distance of the weights", "gap": "change of the cluster gap (nats)"}
-    panels = facets(
-        list(rows),
-        columns,
-        (max(2.4, 7.1 / len(columns)), 2.6),
-        (1.4, 0),
-        titles=[f"{OPTIMIZERS[optimizer].label}, {task}" for task, optimizer in columns],
-        x="length n of the ramp (updates)",
-        y=list(rows.values()),
-        sharex=True,
-    )
+    panel, x = (max(2.4, 7.1 / len(columns)), 2.6), "length n of the ramp (updates)"
+    panels = facets(rows, columns, panel, (1.4, 0), x=x, sharex=True)
     for value, (task, optimizer), axes in panels:
         cell = found[task][found[task]["optimizer"] == optimizer]
         _draw_head_starts(axes, cell, value, OPTIMIZERS[optimizer].colour)

@@ -41,9 +41,9 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Sharpness of whole-batch descent against theory's limit: a panel per rule."""
     edge = runs[runs["part"] == "edge"]
     rules = edge.groupby("arm", sort=False)["lr"].first()
-    titles = [f"{OPTIMIZERS[str(rule)].label}, η = {lr:g}" for rule, lr in rules.items()]
+    titles = {str(rule): f"{OPTIMIZERS[str(rule)].label}, η = {lr:g}" for rule, lr in rules.items()}
     label = "sharpness / theory's limit\n(Adam: preconditioned)"
-    panels = facets([""], list(rules.index), (3.5, 3.1), titles=titles, x="update", y=label)
+    panels = facets([""], titles, (3.5, 3.1), x="update", y=label)
     for _, rule, axes in panels:
         seen, look = edge[edge["arm"] == rule], OPTIMIZERS[rule]
         curves(axes, seen["probed_at"].iloc[0], analysis.edge_shares(seen), look, look.colour, marker="")
@@ -101,8 +101,8 @@ def signs(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 def _tracks(track: pd.DataFrame, probes: Sequence[str]) -> Facets[str, str]:
     """Probes (rows) along training, on every task (columns), under every warmup."""
-    tasks, labels = list(track["task"].unique()), [TRACKED[probe] for probe in probes]
-    panels = facets(probes, tasks, (3.2, 2.2), (2, 0.6), titles=tasks, x="update", y=labels, sharey=False)
+    tasks, rows = list(track["task"].unique()), {probe: TRACKED[probe] for probe in probes}
+    panels = facets(rows, tasks, (3.2, 2.2), (2, 0.6), x="update", sharey=False)
     for probe, task, axes in panels:
         seen = track[track["task"] == task]
         seen = seen.assign(**{probe: [_positive(run, probe) for _, run in seen.iterrows()]})
@@ -142,7 +142,7 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     tracked = runs[runs["part"] == "track"]
     tasks = list(tracked["task"].unique())
     x, y = "learning rate that the sharpness allows", "largest trainable learning rate"
-    panels = facets([""], tasks, (3.2, 3.4), (1.2, 0), titles=tasks, x=x, y=y, sharey=False)
+    panels = facets([""], tasks, (3.2, 3.4), (1.2, 0), x=x, y=y, sharey=False)
     for _, task, axes in panels:
         arms = set(tracked.loc[tracked["task"] == task, "arm"])
         for warmup in (name for name in WARMUPS if f"adam/{name}" in arms):
@@ -183,8 +183,7 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     chosen = chosen.assign(share=[float(shares[-1]) for shares in chosen["dead_share"]])
     tasks = list(chosen["task"].str.partition("+")[0].unique())
     rows = {"dead": "share of dead ReLUs", "relu": "test loss, ReLU", "leaky": "test loss, leaky"}
-    labels = list(rows.values())
-    panels = facets(list(rows), tasks, (3.2, 2.4), (2, 0), titles=tasks, x="peak learning rate", y=labels)
+    panels = facets(rows, tasks, (3.2, 2.4), (2, 0), x="peak learning rate")
     for row, task, axes in panels:
         seen = chosen[chosen["task"] == (f"{task}+leaky" if row == "leaky" else task)]
         by_warmup(axes, seen, "lr", "share" if row == "dead" else "loss")
@@ -209,7 +208,7 @@ def disguises(runs: pd.DataFrame) -> tuple[Figure, Words]:
     found = {(task, fix): e for task, effects in analysis.replays(runs).items() for fix, e in (effects or {}).items()}
     titles = ("effective factor", "tuned loss: replay over fix")
     size = (5.7, max(3.8, 0.3 * len(found) + 1.2))
-    panels = facets([""], titles, size, titles=titles, sharey=False, width_ratios=(1.15, 1))
+    panels = facets([""], titles, size, sharey=False, width_ratios=(1.15, 1))
     left, right = panels.axes[0]
     _draw_factors(left, runs)
     legend(left, ink=False, loc="outside upper left", ncols=5)
@@ -255,11 +254,9 @@ def _measured(steps: pd.DataFrame, label: str) -> tuple[Sequence[int], Floats]:
 def lengths(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Tuned loss against the ramp's length, a panel for each β2, a row per task; the default length marked."""
     chosen = runs[runs["part"] == "lengths"]
-    tasks, beta2s = list(chosen["task"].unique()), sorted(chosen["beta2"].unique())
-    titles, labels = [f"β₂ = {beta2:g}" for beta2 in beta2s], [f"{task}\nloss / best loss" for task in tasks]
-    panels = facets(
-        tasks, beta2s, (2.4, 2.7), (1, 0.3), titles=titles, x="length of ramp (updates)", y=labels, sharex=False
-    )
+    tasks = {task: f"{task}\nloss / best loss" for task in chosen["task"].unique()}
+    beta2s = {beta2: f"β₂ = {beta2:g}" for beta2 in sorted(chosen["beta2"].unique())}
+    panels = facets(tasks, beta2s, (2.4, 2.7), (1, 0.3), x="length of ramp (updates)", sharex=False)
     for task, beta2, axes in panels:
         _draw_lengths(axes, chosen[(chosen["task"] == task) & (chosen["beta2"] == beta2)], beta2)
     return panels.figure, Words(

@@ -43,7 +43,7 @@ def by_hand(paths: Mapping[str, pd.DataFrame]) -> tuple[Figure, Words]:
     zero = paths["momentum"]
     start, length = zero["gradient"].iloc[0], len(zero) - len(paths["none"])
     titles = {"velocity": "velocity after the update", "theta": "weight θ after the update"}
-    panels = facets([""], list(titles), (5.2, 3.4), titles=list(titles.values()), x="update", sharey=False)
+    panels = facets([""], titles, (5.2, 3.4), x="update", sharey=False)
     for _, column, axes in panels:
         _hand_panel(axes, paths, column, length)
     velocity, position = panels.axes[0]
@@ -84,10 +84,9 @@ def _write_values(axes: Axes, path: pd.DataFrame) -> None:
 def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
     """Velocity, step and direction of both forms of momentum, update by update: a column per warmup."""
     probe = runs[(runs["part"] == "probe") & (runs["task"] == task)]
-    warmups = [name for name in WARMUPS if name in set(probe["warmup"])]
+    warmups = {name: look.label for name, look in WARMUPS.items() if name in set(probe["warmup"])}
     rows = ("velocity / first gradient", "step / first step", "cosine")
-    titles = [WARMUPS[name].label for name in warmups]
-    panels = facets(rows, warmups, (2.6, 7 / 3), titles=titles, x="update", y=rows, sharex=True)
+    panels = facets(rows, warmups, (2.6, 7 / 3), x="update", sharex=True)
     for row, warmup, axes in panels:
         for form in FORMS:
             values = _velocity_values(probe, form, warmup)[rows.index(row)]
@@ -97,7 +96,7 @@ def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
         if length := Probed.of(probe, f"{FORMS[0]}/{warmup}").length:
             axes.axvspan(0.5, length + 0.5, **SHADE)
     _velocity_theory(panels, probe)
-    legend(panels.axes[0, warmups.index("zero")], ink=False)
+    legend(panels.axes[0, panels.columns.index("zero")], ink=False)
     effective = probe["lr"].iloc[0] / (1 - probe["momentum"].iloc[0])
     return panels.figure, Words(
         "What momentum has gathered when warmup ends",
@@ -158,8 +157,8 @@ def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
     """The ramp's gain for SGD with and without momentum, and the difference, by batch size: a column per task."""
     columns, least = pool_tasks(gains_by_task), margin(SENSITIVITY)
     rows = (f"gain of the ramp\n({least.unit})", "momentum minus SGD")
-    titles = [task if task in gains_by_task else "all tasks" for task in columns]
-    panels = facets(rows, list(columns), (2.2, 2.6), (1.6, 0), titles=titles, x="batch size", y=rows, sharex=True)
+    titles = {task: task if task in gains_by_task else "all tasks" for task in columns}
+    panels = facets(rows, titles, (2.2, 2.6), (1.6, 0), x="batch size", sharex=True)
     for row, task, axes in panels:
         estimates = _of_optimizers(columns[task]) if row == rows[0] else _of_differences(columns[task])
         names = [str(size) for size in estimates]
@@ -193,7 +192,7 @@ def kin(gains_by_task: Mapping[str, Gains], seeds: int) -> tuple[Figure, Words]:
     names = [name for name in COMPARISONS if any((name, SENSITIVITY) in effects for effects in gains_by_task.values())]
     least, shown = margin(SENSITIVITY), list(gains_by_task)
     height = 0.3 * len(names) + 1.2
-    panels = facets([""], shown, (2.6, height), (2.6, 0), titles=shown, x=f"gain ({least.unit})", sharex=True)
+    panels = facets([""], shown, (2.6, height), (2.6, 0), x=f"gain ({least.unit})", sharex=True)
     for _, task, axes in panels:
         rows = [_of_comparison(gains_by_task[task], name) for name in names]
         intervals(axes, rows, names, margin=least.value)

@@ -44,9 +44,8 @@ def gains(gains_by_task: Gains, seeds: int) -> tuple[Figure, Words]:
     names = list(dict.fromkeys(endpoint for effects in gains_by_task.values() for _, endpoint in effects))
     rows = list(dict.fromkeys((task, optimizer) for task, effects in gains_by_task.items() for optimizer, _ in effects))
     labels = [f"{OPTIMIZERS[optimizer].label} · {task}" for task, optimizer in rows]
-    panels = facets(
-        [""], names, (10.4 / len(names), 0.28 * len(rows) + 1.3), titles=[ENDPOINTS[name][0] for name in names]
-    )
+    titles = {name: ENDPOINTS[name][0] for name in names}
+    panels = facets([""], titles, (10.4 / len(names), 0.28 * len(rows) + 1.3))
     for _, endpoint, axes in panels:
         estimates = [[Estimate(gains_by_task[task][o, endpoint], OPTIMIZERS[o].colour)] for task, o in rows]
         intervals(axes, estimates, labels, margin=margin(endpoint).value)
@@ -66,9 +65,8 @@ def first_updates(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
     """Size of each of the first updates over its learning rate, against theory, and its alignment with descent."""
     probed = runs[(runs["part"] == "probe") & (runs["task"] == task)]
     rows = {"update_size": "size of update / learning rate", "alignment": "cosine with descent"}
-    optimizers = list(probed["optimizer"].unique())
-    titles = [OPTIMIZERS[name].label for name in optimizers]
-    panels = facets(list(rows), optimizers, (2.6, 2.6), titles=titles, x="update", y=list(rows.values()), sharex=True)
+    optimizers = {name: OPTIMIZERS[name].label for name in probed["optimizer"].unique()}
+    panels = facets(rows, optimizers, (2.6, 2.6), x="update", sharex=True)
     for column, optimizer, axes in panels:
         seen, colour = probed[probed["optimizer"] == optimizer], OPTIMIZERS[optimizer].colour
         by_warmup(axes, seen, "probed_at", column, colour=colour, marker="")
@@ -96,17 +94,10 @@ def first_updates(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
 def realised_lr(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Realised learning rate over its peak as the engine logged it: a column per warmup, a row per decay."""
     audit = runs[runs["part"] == "audit"].drop_duplicates("arm")
-    decays, warmups = list(audit["decay"].unique()), list(audit["warmup"].unique())
-    panels = facets(
-        decays,
-        warmups,
-        (10.4 / len(warmups), 4.4 / len(decays)),
-        titles=warmups,
-        x="update",
-        y=[f"{decay.replace('_', ' ')}\nlr / peak" for decay in decays],
-        sharex=True,
-        sharey=True,
-    )
+    decays = {decay: f"{decay.replace('_', ' ')}\nlr / peak" for decay in audit["decay"].unique()}
+    warmups = list(audit["warmup"].unique())
+    size = (10.4 / len(warmups), 4.4 / len(decays))
+    panels = facets(decays, warmups, size, x="update", sharex=True, sharey=True)
     for decay, warmup, axes in panels:
         for _, run in audit[(audit["decay"] == decay) & (audit["warmup"] == warmup)].iterrows():
             updates, shares = np.asarray(run["evaluated_at"])[1:], np.asarray(run["realised_lr"])[1:] / run["lr"]

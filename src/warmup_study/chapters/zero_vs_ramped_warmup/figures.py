@@ -67,7 +67,7 @@ def _shade_gain(axes: Axes, runs: pd.DataFrame) -> None:
 def shares(effects_by_task: Mapping[str, Mapping[str, Effect] | None]) -> tuple[Figure, Words]:
     """Share of the ramp's gain that each arm of the factorial recovers, a panel per task; blank where none fails."""
     tasks = list(effects_by_task)
-    panels = facets([""], tasks, (2.6, 3.0), (3.2, 0), titles=tasks, x="share of the ramp's gain")
+    panels = facets([""], tasks, (2.6, 3.0), (3.2, 0), x="share of the ramp's gain")
     for _, task, axes in panels:
         axes.set_xlim(-0.6, 1.6)
         effects = effects_by_task[task]
@@ -108,16 +108,8 @@ def jump(runs: pd.DataFrame) -> tuple[Figure, Words]:
     jumps, drift = runs[runs["part"] == "jump"], runs[runs["part"] == "drift"]
     longest = drift.groupby("task", sort=False)["length"].max()
     rows = {"batch_loss": "batch loss (nats)", "update_norm": "length of update", "second_moment_drift": "drift of √v"}
-    panels = facets(
-        list(rows),
-        list(longest.index),
-        (3.1, 2.2),
-        (2, 0),
-        titles=[f"{task}, n = {length}" for task, length in longest.items()],
-        x="updates after the end of warmup",
-        y=list(rows.values()),
-        sharex=False,
-    )
+    titles = {str(task): f"{task}, n = {length}" for task, length in longest.items()}
+    panels = facets(rows, titles, (3.1, 2.2), (2, 0), x="updates after the end of warmup", sharex=False)
     for probe, task, axes in panels:
         seen = runs[(runs["task"] == task) & (runs["length"] == longest[task]) & runs["part"].isin(["jump", "drift"])]
         by_warmup(axes, _around_the_end(seen[seen[probe].notna()], probe), "after", probe, JUMPS, markevery=0.15)
@@ -152,9 +144,7 @@ def lengths(runs: pd.DataFrame) -> tuple[Figure, Words]:
     jumps = jumps.assign(rise=[_rise(run) for _, run in jumps.iterrows()])
     rows = {"loss": "final test loss (nats)", "rise": "rise of the batch loss\nafter warmup (nats)"}
     tasks = list(jumps["task"].unique())
-    panels = facets(
-        list(rows), tasks, (3.1, 2.5), (2, 0), titles=tasks, x="length of warmup (updates)", y=list(rows.values())
-    )
+    panels = facets(rows, tasks, (3.1, 2.5), (2, 0), x="length of warmup (updates)")
     for value, task, axes in panels:
         mine = jumps[jumps["task"] == task]
         none = mine["warmup"] == "none"
@@ -189,10 +179,8 @@ def lost_updates(runs: pd.DataFrame, share: float) -> tuple[Figure, Words]:
     """Validation loss against updates where no warmup is needed, and the target at ``share`` of the initial loss."""
     lost = runs[runs["part"] == "lost"]
     longest = lost.groupby("task", sort=False)["length"].max()
-    titles = [f"{task}, n = {length}" for task, length in longest.items()]
-    panels = facets(
-        [""], list(longest.index), (3.1, 3.2), (2, 0), titles=titles, x="update", y="validation loss (nats)"
-    )
+    titles = {str(task): f"{task}, n = {length}" for task, length in longest.items()}
+    panels = facets([""], titles, (3.1, 3.2), (2, 0), x="update", y="validation loss (nats)")
     for _, task, axes in panels:
         seen = lost[lost["task"] == task]
         by_warmup(axes, seen, "evaluated_at", "validation_curve", ("none", "zero", "constant"), markevery=0.15)
