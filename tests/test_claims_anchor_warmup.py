@@ -9,7 +9,7 @@ import pytest
 
 from warmup_study.chapters import judging
 from warmup_study.chapters.anchor_warmup import analysis
-from warmup_study.chapters.anchor_warmup import figures as figures
+from warmup_study.chapters.anchor_warmup import figures
 from warmup_study.tasks import detection
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 0.2, 4
@@ -33,6 +33,7 @@ def rows(loss: float, spread: float, seeds: int, noise: float) -> Iterator[dict[
                         "task": "detection",
                         "arm": f"{optimizer}/{name}",
                         "optimizer": optimizer,
+                        "momentum": 0.9 if optimizer == "momentum" else np.nan,
                         "lr": lr,
                         "seed": seed,
                         "role": role,

@@ -9,8 +9,7 @@ import pytest
 
 from warmup_study.chapters import judging
 from warmup_study.chapters.attention_and_decay import analysis, design
-from warmup_study.chapters.attention_and_decay.figures import attention as figures
-from warmup_study.chapters.attention_and_decay.figures import decay as decay_figures
+from warmup_study.chapters.attention_and_decay import figures
 from warmup_study.claims.verdict import Verdict
 
 CHAPTER = "5_attention_and_decay"
@@ -36,6 +35,7 @@ def rows(
                 "arm": arm,
                 "optimizer": optimizer,
                 "decay": decay,
+                "momentum": np.nan,
                 "lr": lr,
                 "seed": seed,
                 "role": role,
@@ -81,7 +81,7 @@ def watch() -> Iterator[dict[str, Any]]:
                 yield row | {
                     "probed_at": [1, 2, 3],
                     "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
-                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures._LAYERS)},
+                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures.LAYERS)},
                 }
 
 
@@ -208,7 +208,7 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.attention_gains(gains),
         figures.early_attention(runs),
         figures.norms(gains["adam"]),
-        decay_figures.decays(decayed, 4),
-        decay_figures.paper(runs, analysis.paper_gains(runs)),
+        figures.decays(decayed, 4),
+        figures.paper(runs, analysis.paper_gains(runs)),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)

@@ -10,9 +10,8 @@ import pytest
 
 from warmup_study.chapters import judging
 from warmup_study.chapters.early_examples import analysis, design
+from warmup_study.chapters.early_examples import figures
 from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
-from warmup_study.chapters.early_examples.figures import early_examples as figures
-from warmup_study.chapters.early_examples.figures import skewed
 from warmup_study.claims import ledger
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
@@ -414,10 +413,10 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
         figures.blocks(runs),
         figures.orders(runs, analysis.variance_ratios(runs)),
         figures.new_classes(runs),
-        skewed.primacy(runs),
-        skewed.unlearning(runs),
-        skewed.first_batch(runs),
-        skewed.lengths(runs),
+        figures.primacy(runs),
+        figures.unlearning(runs),
+        figures.first_batch(runs),
+        figures.lengths(runs),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     pointed_at = {row.figure.removeprefix(f"{CHAPTER}-") for row in judging.judge(CHAPTER, runs)}

@@ -10,7 +10,7 @@ import pytest
 from warmup_study import theory
 from warmup_study.chapters import judging
 from warmup_study.chapters.mechanism import analysis
-from warmup_study.chapters.mechanism.figures import disguises, mechanism
+from warmup_study.chapters.mechanism import figures
 from warmup_study.claims.evidence import no_evidence
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
@@ -68,7 +68,7 @@ def followed(peak: float, noise: float = 0.05) -> Iterator[dict[str, Any]]:
             chance = np.random.default_rng([seed, len(warmup)])
             ratio = peak if warmup == "ramp" else 1.0
             path = np.array([1, ratio, ratio, 1]) * np.exp(noise * chance.standard_normal(4))
-            values = {name: list(10 * path) for name in mechanism.TRACKED} | {"dead_share": [0.0, 0.1, 0.2, 0.2]}
+            values = {name: list(10 * path) for name in figures.TRACKED} | {"dead_share": [0.0, 0.1, 0.2, 0.2]}
             yield (
                 SETTINGS
                 | values
@@ -256,13 +256,13 @@ def test_figures_are_drawn_from_the_same_tables(tmp_path: Any) -> None:
         ]
     )
     made = [
-        mechanism.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9))),
-        mechanism.curvature(tracked),
-        mechanism.signs(tracked),
-        mechanism.trainable(tracked),
-        mechanism.dead(dead),
-        disguises.disguises(pd.concat([disguised({}), steps])),
-        disguises.lengths(searched({0.9: 1.0, 0.98: 1.5})),
+        figures.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9))),
+        figures.curvature(tracked),
+        figures.signs(tracked),
+        figures.trainable(tracked),
+        figures.dead(dead),
+        figures.disguises(pd.concat([disguised({}), steps])),
+        figures.lengths(searched({0.9: 1.0, 0.98: 1.5})),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     captions = [figure.words.caption for figure in made]

@@ -20,9 +20,13 @@ from synthetic_runs import Planted, audit, grid, probe, table
 from warmup_study.chapters.sgd_vs_adam import analysis, figures
 from warmup_study.paths import Folders
 from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
+from warmup_study.presentation.curves import lr_label, lr_panels
+from warmup_study.presentation.facets import facets
+from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
 from warmup_study.presentation.svg_minify import compact
 from warmup_study.running import store
+from warmup_study.statistics.bootstrap import Effect
 from warmup_study.training.table import from_frame
 
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
@@ -207,6 +211,52 @@ def test_colours_and_arms_are_told_apart() -> None:
     shown = [OPTIMIZERS[name] for name in ("sgd", "momentum", "rmsprop", "adam", "adamw", "radam")]
     assert len({look.colour for look in shown}) == len(shown) and INK not in {look.colour for look in shown}
     assert len({look.line for look in WARMUPS.values()}) == len({look.marker for look in WARMUPS.values()}) == 4
+
+
+def test_panels_are_named_on_the_outside_and_come_with_their_row_and_column() -> None:
+    panels = facets(["a", "b"], {1: "one", 2: "", 3: "three"}, (2, 1), (1, 0.5), x="update")
+    np.testing.assert_allclose(panels.figure.get_size_inches(), (7, 2.5))
+    found = {(row, column): axes for row, column, axes in panels}
+    assert list(found) == [(row, column) for row in "ab" for column in (1, 2, 3)] and found["b", 3] is panels.axes[1, 2]
+    outside = [(axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) for axes in found.values()]
+    above, below = [("one", "", "a"), ("", "", ""), ("three", "", "")], [("", "update", "b")]
+    assert outside == above + below + [("", "update", "")] * 2
+    one, two = facets([1], [1, 2], (2, 1), y="loss").axes[0]
+    assert (one.get_ylabel(), one.get_title(), two.get_ylabel()) == ("loss", "", "")
+    plt.close("all")
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("ratio", [False, True])
+def test_intervals_are_drawn_where_they_lie(ratio: bool, upright: bool) -> None:
+    effects = [Effect(middle, middle - 0.1, middle + 0.2, 8, np.empty(0)) for middle in (0.5, -0.3, 0.0)]
+    figure, axes = plt.subplots()
+    rows = [[Estimate(effects[0], label="first"), Estimate(effects[1], label="second")], [], [Estimate(effects[2])]]
+    intervals(axes, rows, ["a", "b", "c"], margin=0.4, ratio=ratio, upright=upright)
+    null, *drawn = [np.asarray(line.get_xydata())[:, :: -1 if upright else 1] for line in axes.get_lines()]
+    seen = [np.log(points[:, 0]) if ratio else points[:, 0] for points in drawn]
+    ends = [[effect.low, effect.high] for effect in effects]
+    np.testing.assert_allclose(np.concatenate(seen[::2]), np.concatenate(ends), atol=1e-12)
+    np.testing.assert_allclose(np.concatenate(seen[1::2]), [effect.estimate for effect in effects], atol=1e-12)
+    np.testing.assert_allclose([points[0, 1] for points in drawn[1::2]], [-0.15, 0.15, 2])
+    assert null[0, 0] == (1 if ratio else 0)
+    (band,) = [patch.get_extents() for patch in axes.patches]
+    shaded = axes.transData.inverted().transform(band)[:, int(upright)]
+    np.testing.assert_allclose(np.log(shaded) if ratio else shaded, (-0.4, 0.4))
+    assert axes.get_legend_handles_labels()[1] == ["first", "second"]
+    plt.close(figure)
+
+
+def test_momentum_is_drawn_at_its_effective_learning_rate(runs: pd.DataFrame) -> None:
+    """Beside plain SGD, whose learning rate is a tenth of it: both curves lie at the same places."""
+    chosen = runs[runs["optimizer"].isin(["sgd", "momentum"]) & (runs["part"] == "grid")]
+    matched = chosen.assign(lr=chosen["lr"].where(chosen["optimizer"] == "sgd", chosen["lr"] / 10))
+    panels = lr_panels(matched, "task", "optimizer", {"sgd": "SGD", "momentum": "momentum"}, (2, 2))
+    plain, momentum = (axes.get_lines()[1].get_xdata() for axes in panels.axes[0])
+    np.testing.assert_allclose(momentum, plain)
+    assert {axes.get_xlabel() for axes in panels.axes[0]} == {"effective learning rate\nη/(1 − μ)"}
+    assert lr_label(matched[matched["optimizer"] == "sgd"]) == "peak learning rate"
+    plt.close(panels.figure)
 
 
 def test_a_maker_names_itself_and_closes_its_figure_even_if_it_fails() -> None:

@@ -3,27 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.style import INK, OPTIMIZERS
+from warmup_study.presentation.facets import facets
+from warmup_study.presentation.intervals import name_rows
+from warmup_study.presentation.style import ADAM, INK, OPTIMIZERS
 
 _LOOKS = {
     "torch.optim loops": (INK, "s"),
     "JAX, one process": (OPTIMIZERS["momentum"].colour, "v"),
     "JAX, a process per core": (OPTIMIZERS["sgd"].colour, "^"),
-    "ensemble": (OPTIMIZERS["adam"].colour, "o"),
+    "ensemble": (ADAM, "o"),
 }
-_DEVICES = {"cpu": (OPTIMIZERS["adam"].colour, "o"), "cuda": (OPTIMIZERS["radam"].colour, "D")}
+_DEVICES = {"cpu": (ADAM, "o"), "cuda": (OPTIMIZERS["radam"].colour, "D")}
 
 
 @figure_maker
 def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
     """From the content of bench.json: rates as multiples of the ordinary loops, and runs a minute."""
-    figure, (beside, among) = plt.subplots(1, 2, figsize=(8.4, 3.0), width_ratios=(3, 2))
+    panels = facets([""], range(2), (4.2, 3.0), sharey=False, width_ratios=(3, 2))
+    beside, among = panels.axes[0]
     _peers(beside, content["table"])
     for device, rows in content["scaling"].items():
         colour, marker = _DEVICES[device]
@@ -33,7 +35,7 @@ def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
             among.annotate(f"{device} ", (runs[-1], rates[-1]), color=colour, va="bottom", ha="right")
     among.set(xscale="log", yscale="log", xlabel="runs in one sweep", ylabel="runs a minute")
     machine = content["machine"]
-    return figure, Words(
+    return panels.figure, Words(
         "How fast is the engine?",
         "Left: for each of four workloads, the rate of updates of the engine and of JAX as a multiple of ordinary "
         "training loops. Right: runs a minute against the number of runs in a sweep, from ten to ten thousand.",
@@ -52,8 +54,8 @@ def _peers(axes: Axes, table: list[dict[str, Any]]) -> None:
             colour, marker = _LOOKS[name]
             axes.plot(rate / loops, place, color=colour, marker=marker, ls="", label=name if place == 0 else None)
         axes.plot([row["over_loops"] / row["of_floor"]] * 2, [place - 0.3, place + 0.3], color=INK, ls=":")
-    axes.set_yticks(range(len(table)), [row["workload"] for row in table])
-    axes.set(xscale="log", xlabel="updates per second, as a multiple of the loops", ylim=(len(table) - 0.5, -0.5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    name_rows(axes, [row["workload"] for row in table])
+    axes.set(xscale="log", xlabel="updates per second, as a multiple of the loops")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)

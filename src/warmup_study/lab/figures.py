@@ -1,6 +1,7 @@
 """The lab's figure: the loss of up to five setups with its bands over seeds, and below it what led there."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,12 +13,12 @@ from matplotlib.ticker import MaxNLocator
 from warmup_study import tasks
 from warmup_study.lab.setups import CEILING, Band, Floats, Glance, Seen, names, quantiles
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.panels import plain_log_scale
-from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
+from warmup_study.presentation.facets import plain_log_scale
+from warmup_study.presentation.style import GUIDE, OPTIMIZERS, WARMUPS
 
 LETTERS = "ABCD"
 CURRENT = "now"
-_WIDE = 20.0  # peak rates further apart than this share a logarithmic axis
+_WIDE = 20.0  # peak learning rates further apart than this share a logarithmic axis
 _LINEAR_PROBES = {"alignment", "velocity_alignment", "dead_share", "attention_entropy", "update_angle"}
 
 
@@ -28,31 +29,37 @@ def labels(shown: int) -> list[str]:
 
 @figure_maker
 def lab(shown: Sequence[Seen], probe: str = "", glances: Mapping[str, Glance] | None = None) -> tuple[Figure, Words]:
-    """Loss bands above; realised rate, size of updates and, on request, a probe below.
+    """Loss bands above; realised learning rate, size of updates and, on request, a probe below.
 
     ``shown``: pinned setups, then the current one; ``glances``: what the probe saw, by short name.
     """
-    letters, seen_by_probe = labels(len(shown)), glances or {}
+    named, seen_by_probe = dict(zip(labels(len(shown)), shown, strict=True)), glances or {}
     figure = plt.figure(figsize=(6.6, 5.8))
     rows = figure.add_gridspec(2, 1, height_ratios=(1.6, 1))
     grid = rows[1].subgridspec(1, 3 if seen_by_probe else 2)
-    loss, rate, size = (figure.add_subplot(place) for place in (rows[0], grid[0], grid[1]))
-    _loss_panel(loss, dict(zip(letters, shown, strict=True)))
-    _rate_panel(rate, dict(zip(letters, shown, strict=True)))
-    _bands(size, {letter: (seen, seen.probed, quantiles(seen.size)) for letter, seen in _pairs(letters, shown)})
+    loss, lr, size = (figure.add_subplot(place) for place in (rows[0], grid[0], grid[1]))
+    _loss_panel(loss, named)
+    _lr_panel(lr, named)
+    _bands(size, {letter: (seen, seen.probed, quantiles(seen.size)) for letter, seen in named.items()})
     size.set(title="update size / lr", yscale="log")
     if seen_by_probe:
-        _probe_panel(figure.add_subplot(grid[2]), probe, dict(zip(letters, shown, strict=True)), seen_by_probe)
+        _probe_panel(figure.add_subplot(grid[2]), probe, named, seen_by_probe)
     for axes in figure.axes:
         axes.set(xlabel="" if axes is loss else "update", xlim=(0, max(seen.setup.updates for seen in shown)))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         _name_ends(axes)
-    _key(figure, letters, shown)
-    return figure, _words(shown, probe if seen_by_probe else "")
+    described = dict(zip(named, names([seen.setup for seen in shown]), strict=True))
+    handles = [Line2D([], [], **_line(letter, seen)) for letter, seen in named.items()]
+    texts = [f"{letter}: {text}" for letter, text in described.items()]
+    figure.legend(handles, texts, loc="outside upper left", ncols=1, handlelength=3.2, labelspacing=0.25)
+    return figure, _words(named, texts, probe if seen_by_probe else "")
 
 
-def _pairs(letters: Sequence[str], shown: Sequence[Seen]) -> list[tuple[str, Seen]]:
-    return list(zip(letters, shown, strict=True))
+def _line(letter: str, seen: Seen) -> dict[str, Any]:
+    """How a setup's median is drawn: the current one's is the thickest."""
+    setup = seen.setup
+    thick = 2.6 if letter == CURRENT else 1.4
+    return {"color": OPTIMIZERS[setup.optimizer].colour, "ls": WARMUPS[setup.warmup].line, "lw": thick}
 
 
 def _loss_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
@@ -60,33 +67,22 @@ def _loss_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
     untrained = max(seen.untrained for seen in shown.values())
     lowest = min(float(np.nanmin(seen.band[0])) for seen in shown.values())
     highest = max(float(np.nanmax(seen.band[2])) for seen in shown.values())
-    axes.axhline(untrained, lw=0.8, ls=":", color="0.5")
-    axes.annotate(
-        "untrained",
-        (0.99, untrained),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-    )
+    axes.axhline(untrained, ls=":", **GUIDE)
+    place = axes.get_yaxis_transform()
+    axes.text(0.99, untrained, "untrained", transform=place, ha="right", va="bottom", fontsize=8)
     plain_log_scale(axes)
     axes.set_ylim(0.85 * lowest, max(1.2 * untrained, min(1.1 * highest, CEILING * untrained)))
     axes.set_title("validation loss (nats)")
 
 
-def _rate_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
-    _bands(axes, {letter: (seen, seen.evaluated[1:], _exactly(seen.rate[1:])) for letter, seen in shown.items()})
+def _lr_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
+    _bands(axes, {letter: (seen, seen.evaluated[1:], (seen.rate[1:],) * 3) for letter, seen in shown.items()})
     peaks = [seen.setup.lr for seen in shown.values()]
     if max(peaks) > _WIDE * min(peaks):
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.08 * max(peaks))
     axes.set_title("realised lr")
-
-
-def _exactly(values: Floats) -> Band:
-    return values, values, values
 
 
 def _probe_panel(axes: Axes, probe: str, shown: Mapping[str, Seen], glances: Mapping[str, Glance]) -> None:
@@ -98,12 +94,11 @@ def _probe_panel(axes: Axes, probe: str, shown: Mapping[str, Seen], glances: Map
 
 
 def _bands(axes: Axes, drawn: Mapping[str, tuple[Seen, Floats, Band]]) -> None:
-    """Median thick, 10 to 90 % tinted; the current setup thickest. Each median keeps its short name for its end."""
+    """Median thick, 10 to 90 % tinted. Each median keeps its short name for its end."""
     for letter, (seen, at, (low, middle, high)) in drawn.items():
-        colour, current = OPTIMIZERS[seen.setup.optimizer].colour, letter == CURRENT
-        axes.fill_between(at, low, high, color=colour, alpha=0.22 if current else 0.1, lw=0)
-        line = WARMUPS[seen.setup.warmup].line
-        axes.plot(at, middle, color=colour, ls=line, lw=2.6 if current else 1.4, gid=f"lab-{letter}")
+        line = _line(letter, seen)
+        axes.fill_between(at, low, high, color=line["color"], alpha=0.22 if letter == CURRENT else 0.1, lw=0)
+        axes.plot(at, middle, gid=f"lab-{letter}", **line)
 
 
 def _name_ends(axes: Axes) -> None:
@@ -115,16 +110,8 @@ def _name_ends(axes: Axes) -> None:
     placed = _apart([min(max(height, 0.0), 1.0) for height, _ in ends], room)
     for (_, line), height in zip(ends, placed, strict=True):
         letter = str(line.get_gid()).removeprefix("lab-")
-        axes.text(
-            1.015,
-            height,
-            letter,
-            transform=axes.transAxes,
-            color=line.get_color(),
-            fontsize=9,
-            va="center",
-            weight="bold" if letter == CURRENT else "normal",
-        )
+        text = axes.text(1.015, height, letter, transform=axes.transAxes, fontsize=9, va="center")
+        text.set(color=line.get_color(), weight="bold" if letter == CURRENT else "normal")
 
 
 def _last_point(line: Line2D) -> tuple[float, float]:
@@ -144,33 +131,15 @@ def _apart(heights: Sequence[float], room: float) -> list[float]:
     return [float(placed[place]) for place in np.argsort(order, kind="stable")]
 
 
-def _key(figure: Figure, letters: Sequence[str], shown: Sequence[Seen]) -> None:
-    """One line for each setup, in its colour and line."""
-    described = names([seen.setup for seen in shown])
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=OPTIMIZERS[seen.setup.optimizer].colour,
-            ls=WARMUPS[seen.setup.warmup].line,
-            lw=2.6 if letter == CURRENT else 1.4,
-        )
-        for letter, seen in _pairs(letters, shown)
-    ]
-    texts = [f"{letter}: {text}" for letter, text in zip(letters, described, strict=True)]
-    figure.legend(handles, texts, loc="outside upper left", ncols=1, handlelength=3.2, labelspacing=0.25)
-
-
-def _words(shown: Sequence[Seen], probe: str) -> Words:
-    described = names([seen.setup for seen in shown])
-    listed = "; ".join(f"{letter}: {text}" for letter, text in zip(labels(len(shown)), described, strict=True))
-    titles = ", ".join(dict.fromkeys(tasks.load(seen.setup.task).title for seen in shown))
+def _words(named: Mapping[str, Seen], texts: Sequence[str], probe: str) -> Words:
+    titles = ", ".join(dict.fromkeys(tasks.load(seen.setup.task).title for seen in named.values()))
     probed = f", and {probe.replace('_', ' ')}" if probe else ""
-    ends = "; ".join(f"{letter} {seen.band[1][-1]:.2g}" for letter, seen in _pairs(labels(len(shown)), shown))
+    ends = "; ".join(f"{letter} {seen.band[1][-1]:.2g}" for letter, seen in named.items())
+    seeds = len(named[CURRENT].loss)
     return Words(
         "What the lab trained: loss, learning rate and size of updates",
-        f"Curves over updates with bands for {len(shown)} setups ({listed}). Above, the validation loss, which ends at "
-        f"a median of {ends}. Below, the realised learning rate, the size of updates over it{probed}.",
-        f"{titles}. Lines: the median over n = {len(shown[-1].loss)} seeds; tinted: 10 to 90 % of them. A loss above "
-        f"{CEILING:g} times that of an untrained network, and that of a diverged run, counts as {CEILING:g} times.",
+        f"Curves over updates with bands for {len(named)} setups ({'; '.join(texts)}). Above, the validation loss, "
+        f"which ends at a median of {ends}. Below, the realised learning rate, the size of updates over it{probed}.",
+        f"{titles}. Lines: the median over n = {seeds} seeds; tinted: 10 to 90 % of them. A loss above {CEILING:g} "
+        f"times that of an untrained network, and that of a diverged run, counts as {CEILING:g} times.",
     )

@@ -3,12 +3,17 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
 STYLE_FILE = Path(__file__).with_name("study.mplstyle")
 INK = "#1b1b1f"
 INK_ON_DARK = "#e6e4e0"
+GUIDE: dict[str, Any] = {"color": "0.5", "lw": 0.8}
+"""How a line is drawn that values are held against."""
+SHADE: dict[str, Any] = {"color": "0.5", "alpha": 0.15, "lw": 0}
+"""How a stretch of updates, or a margin, is shaded."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,12 @@ class Look:
     colour: str = INK
     line: str | tuple[float, tuple[float, ...]] = "-"
     marker: str = "o"
+    fill: str = "full"
+
+    def keywords(self, colour: str) -> dict[str, Any]:
+        """What ``Axes.plot`` takes to draw a curve with this line and marker, and to name it in a legend."""
+        style = {"ls": self.line, "marker": self.marker, "fillstyle": self.fill}
+        return style | {"color": colour, "label": self.label}
 
 
 # Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white.
@@ -32,8 +43,9 @@ OPTIMIZERS = {
     "adamw": Look("AdamW", "#CC79A7"),
     "radam": Look("RAdam", "#009E73"),
 }
+ADAM = OPTIMIZERS["adam"].colour
 WARMUPS = {
-    "none": Look("no warmup", line="-", marker="o"),
+    "none": Look("no warmup", line="-", marker="o", fill="none"),
     "ramp": Look("ramp", line=(0, (5, 2)), marker="^"),
     "zero": Look("lr = 0, then full", line=(0, (1, 1.5)), marker="s"),
     "constant": Look("low lr, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),

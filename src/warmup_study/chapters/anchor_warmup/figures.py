@@ -1,8 +1,8 @@
 """Figures of the seventh chapter: canvases and anchors, boxes when warmup ends, and what either warmup changes."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,12 +12,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from warmup_study import tasks
-from warmup_study.chapters.anchor_warmup import analysis as tests
+from warmup_study.chapters.anchor_warmup import analysis
 from warmup_study.chapters.anchor_warmup.analysis import EARLY_LOSS, POOLED, PRECISION, VARIANCE, Effects
 from warmup_study.claims.evidence import pool_tasks
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.panels import plain_log_scale
-from warmup_study.presentation.style import INK, OPTIMIZERS, WARMUPS, Look
+from warmup_study.presentation.curves import effective_lr, lr_label, seed_lines
+from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
+from warmup_study.presentation.intervals import Estimate, intervals
+from warmup_study.presentation.style import INK, OPTIMIZERS, SHADE, WARMUPS, Look
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.endpoints import CONFIRMATION
 from warmup_study.tasks import detection, detection_data
@@ -33,23 +35,27 @@ ARMS = {
 ANCHOR_COLOURS = ("#0072B2", "#E69F00", "#009E73")
 TRUTH = "#CC79A7"
 SHOWN = 4
-TITLES = {EARLY_LOSS: EARLY_LOSS, VARIANCE: "its variance over seeds", PRECISION: "mAP@0.5 at the end"}
+QUANTITIES = {
+    EARLY_LOSS: (EARLY_LOSS, "log ratio, below 0 is better"),
+    VARIANCE: ("its variance over seeds", "log ratio, below 0 is steadier"),
+    PRECISION: ("mAP@0.5 at the end", "difference, above 0 is better"),
+}
+"""What is called how above its panel, and its unit."""
 
 
 @figure_maker
 def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
     """Test canvases with their boxes, and the sizes of all training boxes with the anchors: a row per task."""
-    figure, axes = plt.subplots(len(names), SHOWN + 1, figsize=(10.4, 2.3 * len(names)), squeeze=False)
-    for row, name in enumerate(names):
+    panels = facets(names, range(SHOWN + 1), (10.4 / (SHOWN + 1), 2.3), sharex=False, sharey=False)
+    for name, column, axes in panels:
         task = tasks.load(name)
-        for column in range(SHOWN):
-            axis = axes[row, column]
-            _canvas(axis, task, column)
-            _draw(axis, _truths(task, column), TRUTH, width=1.6)
-        axes[row, 0].set_ylabel(name)
-        _sizes(axes[row, SHOWN], task)
-    axes[-1, SHOWN].set_xlabel("width (pixels)")
-    return figure, Words(
+        if column == SHOWN:
+            _draw_sizes(axes, task)
+        else:
+            _draw_canvas(axes, task, column)
+            _draw_boxes(axes, _truths(task, column), TRUTH, width=1.6)
+    axes.set_xlabel("width (pixels)")
+    return panels.figure, Words(
         "What is to be detected, and the anchors",
         f"For each of {len(names)} tasks {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, with a frame "
         "around each digit; on the right the widths and heights of all boxes fall into three groups, one per anchor.",
@@ -59,7 +65,7 @@ def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
     )
 
 
-def _canvas(axes: Axes, task: tasks.Task, which: int) -> None:
+def _draw_canvas(axes: Axes, task: tasks.Task, which: int) -> None:
     """One test image, in shades that read on light and dark pages alike, with the cells' lines."""
     image = task.splits.test.inputs[which].view(SIDE, SIDE).numpy()
     axes.imshow(image, cmap="gray", extent=(0, SIDE, SIDE, 0), interpolation="nearest")
@@ -76,12 +82,12 @@ def _truths(task: tasks.Task, which: int) -> Floats:
     return np.asarray(target[target[:, 0] != detection.NONE, 1:5])
 
 
-def _draw(axes: Axes, boxes: Floats, colour: str, *, width: float, alpha: float = 1.0) -> None:
+def _draw_boxes(axes: Axes, boxes: Floats, colour: str, *, width: float, alpha: float = 1.0) -> None:
     frames = [Rectangle((x - w / 2, y - h / 2), w, h) for x, y, w, h in boxes * SIDE]
     axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=colour, lw=width, alpha=alpha))
 
 
-def _sizes(axes: Axes, task: tasks.Task) -> None:
+def _draw_sizes(axes: Axes, task: tasks.Task) -> None:
     targets = task.splits.train.targets
     sizes = targets[targets[..., 0] != detection.NONE][:, 3:5].numpy().astype(np.float64)
     centres = detection.anchors_of(task)
@@ -96,27 +102,22 @@ def _sizes(axes: Axes, task: tasks.Task) -> None:
 
 @figure_maker
 def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
-    """What every predictor says when warmup ends, under each arm: a row of test canvases per arm.
-
-    ``runs``: the part "picture" of the table of runs.
-    """
+    """What every predictor says when warmup ends, under each arm: a row of test canvases per arm."""
     task = tasks.load(task_name)
     chosen = runs[(runs["part"] == "picture") & (runs["task"] == task_name)]
-    shown = {name: _predicted(chosen, f"adam/{name}", task) for name in ("none", "anchor", "ramp", "keras")}
-    figure, axes = plt.subplots(len(shown), SHOWN, figsize=(8.2, 2.05 * len(shown) + 0.4))
-    for row, (name, boxes) in enumerate(shown.items()):
-        for column in range(SHOWN):
-            axis = axes[row, column]
-            _canvas(axis, task, column)
-            _predictions(axis, task, column, boxes[column])
-        axes[row, 0].set_ylabel("\n".join(ARMS[name].label.split(", ")))
+    labels = {name: ARMS[name].label.replace(", ", "\n") for name in ("none", "anchor", "ramp", "keras")}
+    shown = {name: _predicted(chosen, f"adam/{name}", task) for name in labels}
+    panels = facets(labels, range(SHOWN), (2.05, 2.05), (0, 0.4), sharex=False, sharey=False)
+    for name, column, axes in panels:
+        _draw_canvas(axes, task, column)
+        _draw_predictions(axes, task, column, shown[name][column])
     updates, lr = int(chosen["updates"].iloc[0]), float(chosen["lr"].iloc[0])
-    return figure, Words(
+    return panels.figure, Words(
         "What the predictors say when warmup ends",
         f"{len(shown)} rows of {SHOWN} canvases, one for each arm. Thin blue frames are the boxes of predictors "
         "without a digit, thick orange ones those of predictors that have one. Under the pull at full weight the thin "
         "frames form a regular pattern, one for each cell; without a pull they are scattered.",
-        f"{task.title}, one seed of Adam at a rate of {lr:.2g} after {updates} updates. Thin, blue: what "
+        f"{task.title}, one seed of Adam at a learning rate of {lr:.2g} after {updates} updates. Thin, blue: what "
         "predictors of the smallest anchor say where they have no digit; thick, orange: predictors that have one, of "
         "any anchor; purple: the digits' real boxes. Anchor warmup has Darknet's weight unless marked.",
     )
@@ -131,75 +132,67 @@ def _predicted(runs: pd.DataFrame, arm: str, task: tasks.Task) -> Floats:
     return boxes
 
 
-def _predictions(axes: Axes, task: tasks.Task, which: int, boxes: Floats) -> None:
+def _draw_predictions(axes: Axes, task: tasks.Task, which: int, boxes: Floats) -> None:
     """The small anchor's boxes without a digit, the boxes of all predictors that have one, and the real boxes."""
     target = task.splits.test.targets[which, :, 0].numpy()
     real = target[target != detection.NONE].astype(int)
     anchor = np.arange(len(boxes)) % detection.ANCHORS
     others = ~np.isin(np.arange(len(boxes)), real)
-    _draw(axes, boxes[others & (anchor == 0)], ANCHOR_COLOURS[0], width=0.9)
-    _draw(axes, _truths(task, which), TRUTH, width=1.4)
-    _draw(axes, boxes[real], ANCHOR_COLOURS[1], width=2)
+    _draw_boxes(axes, boxes[others & (anchor == 0)], ANCHOR_COLOURS[0], width=0.9)
+    _draw_boxes(axes, _truths(task, which), TRUTH, width=1.4)
+    _draw_boxes(axes, boxes[real], ANCHOR_COLOURS[1], width=2)
 
 
 @figure_maker
 def box_loss(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Box loss and pull along training for every arm, at the rate that suits training without warmup.
+    """Box loss and pull along training for every arm, at the learning rate that is best without warmup.
 
-    A column per task and optimiser. ``runs``: the part "grid" of the table of runs.
+    A column per task and optimiser.
     """
     grid = runs[runs["part"] == "grid"]
-    pairs = list(dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True)))
-    figure, axes = plt.subplots(
-        2, len(pairs), figsize=(2.4 + 2.6 * len(pairs), 5.6), sharex=True, sharey="row", squeeze=False
-    )
+    rows = {"box_curve": "box loss (real boxes)", "pull_curve": "squared distance of\nother boxes to anchors"}
+    panels = _by_pair(grid, rows, 2.8, "update")
     length = int(grid["auxiliary_updates"].max())
-    for column, (task, optimizer) in enumerate(pairs):
-        arms = tests.at_best_rate(grid[grid["task"] == task], optimizer)
-        for axis, curve in zip(axes[:, column], ("box_curve", "pull_curve"), strict=True):
-            for name, rows in arms.items():
-                _curves(axis, rows, curve, optimizer, name)
-            axis.axvspan(0, length, color="0.5", alpha=0.14, lw=0)
-            plain_log_scale(axis)
-        rate = next(iter(arms.values()))["lr"].iloc[0]
-        axes[0, column].set_title(f"{OPTIMIZERS[optimizer].label}, rate {rate:.2g}\n{task}", fontsize=9.5)
-        axes[1, column].set_xlabel("update")
-    axes[0, 0].set_ylabel("box loss (real boxes)")
-    axes[1, 0].set_ylabel("squared distance of\nother boxes to anchors")
-    _legend(figure, axes[0, 0])
+    for curve, (task, optimizer), axes in panels:
+        arms = analysis.at_best_rate(grid[grid["task"] == task], optimizer)
+        for name, seen in arms.items():
+            _draw_curves(axes, seen, curve, name)
+        axes.axvspan(0, length, **SHADE)
+        plain_log_scale(axes)
+        if curve == "box_curve":
+            axes.set_title(f"{OPTIMIZERS[optimizer].label}, lr {effective_lr(arms['none']).iloc[0]:.2g}\n{task}")
+    legend(panels.axes[0, 0], ink=False)
     seeds = grid[grid["role"] == CONFIRMATION]["seed"].nunique()
-    return figure, Words(
+    return panels.figure, Words(
         "Box loss, and what the pull acts on, along training",
-        f"Two rows of panels, one column for each of {len(pairs)} pairs of task and optimiser. Above, five curves "
-        "of the box loss fall with training; below, the distance of all other boxes to their anchors, which the pull "
-        "at full weight keeps small within warmup, and which rises without a pull.",
+        f"Two rows of panels, one column for each of {len(panels.columns)} pairs of task and optimiser. Above, five "
+        "curves of the box loss fall with training; below, the distance of all other boxes to their anchors, which the "
+        "pull at full weight keeps small within warmup, and which rises without a pull.",
         f"On the validation split. Thin: one of n = {seeds} seeds without warmup and with anchor warmup; thick: each "
-        f"arm's median. Shaded: both warmups, {length} updates. Rate: the best without any warmup.",
+        f"arm's median. Shaded: both warmups, {length} updates. Learning rate: the best without any warmup, with "
+        "momentum the effective one η/(1 − μ).",
     )
 
 
-def _curves(axes: Axes, runs: pd.DataFrame, column: str, optimizer: str, name: str) -> None:
+def _by_pair(grid: pd.DataFrame, rows: Mapping[str, str], height: float, x: str) -> Facets[str, tuple[str, str]]:
+    """Panels, a row per quantity and a column per pair of task and optimiser."""
+    pairs = dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True))
+    titles = {(task, optimizer): f"{OPTIMIZERS[optimizer].label}\n{task}" for task, optimizer in pairs}
+    return facets(rows, titles, (2.6, height), (2.4, 0), x=x)
+
+
+def _colour(optimizer: str, arm: str) -> str:
+    return INK if arm == analysis.CLAIMED else OPTIMIZERS[optimizer].colour
+
+
+def _draw_curves(axes: Axes, runs: pd.DataFrame, column: str, name: str) -> None:
     """Seeds thin where the claim compares them, the arm's median thick."""
-    look, colour = ARMS[name], OPTIMIZERS[optimizer].colour
+    colour, updates = _colour(runs["optimizer"].iloc[0], name), runs["evaluated_at"].iloc[0]
     values = np.stack(runs[column].to_list()).astype(float)
-    updates = np.asarray(runs["evaluated_at"].iloc[0])
-    if name in ("none", tests.CLAIMED):
-        axes.plot(updates, values.T, color=colour if name == "none" else INK, lw=0.3, alpha=0.25)
-    axes.plot(
-        updates,
-        np.nanmedian(values, axis=0),
-        color=INK if name == tests.CLAIMED else colour,
-        ls=look.line,
-        marker=look.marker,
-        markevery=(len(updates) // 2, len(updates)),
-        lw=1.6,
-        label=look.label,
-    )
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8.5)
+    if name in ("none", analysis.CLAIMED):
+        seed_lines(axes, updates, values, WARMUPS["none"], colour, alpha=0.2)
+    style = ARMS[name].keywords(colour) | {"markevery": (len(updates) // 2, len(updates)), "lw": 1.6}
+    axes.plot(updates, pd.DataFrame(values).median(), **style)
 
 
 @figure_maker
@@ -207,91 +200,64 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
     """What every arm changes against its control, by quantity: a row per arm and optimiser, a column per quantity."""
     over_all = pool_tasks(effects_by_task)["all"]
     optimizers = list(dict.fromkeys(optimizer for optimizer, _, _ in over_all))
-    rows = [(arm, optimizer) for arm in tests.COMPARISONS for optimizer in optimizers]
-    units = {
-        EARLY_LOSS: "log ratio, below 0 is better",
-        VARIANCE: "log ratio, below 0 is steadier",
-        PRECISION: "difference, above 0 is better",
-    }
-    figure, axes = plt.subplots(1, len(units), figsize=(10.6, 0.27 * len(rows) + 1.3), sharey=True)
-    for axis, (quantity, unit) in zip(axes, units.items(), strict=True):
-        axis.axvline(0, lw=0.8, color="0.5")
-        decisive = rows.index((tests.CLAIMED, POOLED))
-        axis.axhspan(decisive - 0.5, decisive + 0.5, color="0.5", alpha=0.18, lw=0)
-        for row, (arm, optimizer) in enumerate(rows):
-            _point(axis, row, over_all[optimizer, arm, quantity], optimizer, arm)
-            for effects_of in effects_by_task.values():
-                axis.plot(effects_of[optimizer, arm, quantity].estimate, row, "|", color="0.5", ms=6)
-        axis.set(title=TITLES[quantity], xlabel=unit)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-    labels = [f"{ARMS[arm].label}, {_called(optimizer)}" for arm, optimizer in rows]
-    axes[0].set_yticks(range(len(rows)), labels, fontsize=8.5)
-    axes[0].invert_yaxis()
+    rows = [(arm, optimizer) for arm in analysis.COMPARISONS for optimizer in optimizers]
+    titles = {quantity: title for quantity, (title, _) in QUANTITIES.items()}
+    panels = facets([""], titles, (10.6 / 3, 0.27 * len(rows) + 1.3))
+    for _, quantity, axes in panels:
+        _draw_effects(axes, {(arm, o): over_all[o, arm, quantity] for arm, o in rows})
+        for place, (arm, optimizer) in enumerate(rows):
+            each = [found[optimizer, arm, quantity].estimate for found in effects_by_task.values()]
+            axes.plot(each, [place] * len(each), "|", color="0.5", ms=6)
+        axes.set_xlabel(QUANTITIES[quantity][1])
     seeds = min(effect.n for effect in over_all.values())
-    return figure, Words(
+    return panels.figure, Words(
         "What either warmup changes",
         f"Three panels of points with intervals, {len(rows)} rows, one per arm and optimiser: change of the early box "
         "loss, of its variance over seeds, and of the final mean average precision.",
-        f"Against no warmup, and for both together against the ramp alone; paired by n = {seeds} seeds, at the rate "
-        f"that is best without warmup, with 95 % intervals, mean over {len(effects_by_task)} tasks (grey bars: each). "
-        "The shaded row decides the claim, by its two left panels. mAP: at an intersection over union of one half, on "
-        "the test split.",
+        f"Against no warmup, and for both together against the ramp alone; paired by n = {seeds} seeds, at the "
+        f"learning rate that is best without warmup, with 95 % intervals, mean over {len(effects_by_task)} tasks (grey "
+        "bars: each). The shaded row decides the claim, by its two left panels. mAP: at an intersection over union of "
+        "one half, on the test split.",
     )
 
 
-def _called(optimizer: str) -> str:
-    return optimizer if optimizer == POOLED else OPTIMIZERS[optimizer].label
-
-
-def _point(axes: Axes, row: int, effect: Effect, optimizer: str, arm: str) -> None:
-    colour = INK if optimizer == POOLED else OPTIMIZERS[optimizer].colour
-    axes.plot([effect.low, effect.high], [row, row], color=colour, lw=2.5, solid_capstyle="butt")
-    axes.plot(effect.estimate, row, ARMS[arm].marker, color=colour, markersize=7)
+def _draw_effects(axes: Axes, effects_of: Mapping[tuple[str, str], Effect]) -> None:
+    """Arms, each under every optimiser; the row that decides the claim is shaded."""
+    looks = {optimizer: OPTIMIZERS.get(optimizer, Look(optimizer)) for _, optimizer in effects_of}
+    estimates = [[Estimate(effect, looks[o].colour, ARMS[arm].marker)] for (arm, o), effect in effects_of.items()]
+    intervals(axes, estimates, [f"{ARMS[arm].label}, {looks[o].label}" for arm, o in effects_of])
+    axes.tick_params(axis="y", labelsize=8.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    decisive = list(effects_of).index((analysis.CLAIMED, POOLED))
+    axes.axhspan(decisive - 0.5, decisive + 0.5, **SHADE)
 
 
 @figure_maker
 def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Early box loss and final mAP at every peak rate, by arm: a column per task and optimiser."""
-    grid = tests.with_endpoints(runs)
-    grid = grid[grid["role"] == CONFIRMATION]
-    pairs = list(dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True)))
-    figure, axes = plt.subplots(
-        2, len(pairs), figsize=(2.4 + 2.6 * len(pairs), 5.2), sharey="row", sharex="col", squeeze=False
-    )
-    for column, (task, optimizer) in enumerate(pairs):
-        mine = grid[(grid["task"] == task) & (grid["optimizer"] == optimizer)]
-        for axis, quantity in zip(axes[:, column], ("early", "mean_ap"), strict=True):
-            _by_rate(axis, mine, quantity, optimizer)
-        axes[0, column].set_title(f"{OPTIMIZERS[optimizer].label}\n{task}", fontsize=9.5)
-        axes[1, column].set_xlabel("peak learning rate")
-    axes[0, 0].set_ylabel("early box loss")
-    axes[1, 0].set_ylabel("mAP@0.5 at the end")
-    _legend(figure, axes[0, 0])
-    return figure, Words(
+    """Early box loss and final mAP at every peak learning rate, by arm: a column per task and optimiser."""
+    grid = analysis.with_endpoints(runs)
+    grid = grid[grid["role"] == CONFIRMATION].assign(lr=effective_lr)
+    rows = {"early": "early box loss", "mean_ap": "mAP@0.5 at the end"}
+    panels = _by_pair(grid, rows, 2.6, lr_label(grid))
+    for quantity, (task, optimizer), axes in panels:
+        for place, name in enumerate(ARMS):
+            arm = grid[(grid["task"] == task) & (grid["arm"] == f"{optimizer}/{name}")]
+            _draw_quartiles(axes, arm, quantity, ARMS[name].keywords(_colour(optimizer, name)), place)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    legend(panels.axes[0, 0], ink=False)
+    return panels.figure, Words(
         "The same at other learning rates",
-        f"Two rows of panels, one column for each of {len(pairs)} pairs of task and optimiser: early box loss above, "
-        "final mean average precision below, both against the peak learning rate, one curve for each of five arms.",
+        f"Two rows of panels, one column for each of {len(panels.columns)} pairs of task and optimiser: early box loss "
+        "above, final mean average precision below, both against the peak learning rate, one curve for each of five "
+        "arms.",
         f"Medians over n = {grid['seed'].nunique()} seeds, bars: quartiles, which single runs gone wild leave alone. "
-        "Points are shifted sideways so as not to cover each other.",
+        "With momentum the learning rate is the effective one. Points are shifted sideways so as not to cover each "
+        "other.",
     )
 
 
-def _by_rate(axes: Axes, runs: pd.DataFrame, quantity: str, optimizer: str) -> None:
-    colour = OPTIMIZERS[optimizer].colour
-    for place, (name, look) in enumerate(ARMS.items()):
-        mine = runs[runs["arm"] == f"{optimizer}/{name}"].groupby("lr")[quantity]
-        low, middle, high = (mine.quantile(share) for share in (0.25, 0.5, 0.75))
-        shifted = middle.index.to_numpy(dtype=float) * 1.06 ** (place - len(ARMS) // 2)
-        axes.errorbar(
-            shifted,
-            middle,
-            [middle - low, high - middle],
-            color=INK if name == tests.CLAIMED else colour,
-            ls=look.line,
-            marker=look.marker,
-            lw=1.2,
-            elinewidth=1,
-            label=look.label,
-        )
-    axes.set_xscale("log")
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def _draw_quartiles(axes: Axes, runs: pd.DataFrame, quantity: str, style: Mapping[str, Any], place: int) -> None:
+    low, middle, high = (runs.groupby("lr")[quantity].quantile(share) for share in (0.25, 0.5, 0.75))
+    shifted = middle.index.to_numpy(dtype=float) * 1.06 ** (place - len(ARMS) // 2)
+    axes.errorbar(shifted, middle, [middle - low, high - middle], lw=1.2, elinewidth=1, **style)

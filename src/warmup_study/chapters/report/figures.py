@@ -3,32 +3,27 @@
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warmup_study.chapters.report.analysis import FEWEST, Cell, prediction, summary
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.panels import gain_panel
+from warmup_study.presentation.intervals import Estimate, intervals, name_rows
 from warmup_study.presentation.style import INK, OPTIMIZERS
 from warmup_study.statistics.bootstrap import Effect
 
 
 @figure_maker
 def pooled(gains: Mapping[Cell, Effect]) -> tuple[Figure, Words]:
-    """The ramp's gain at the tuned rate for each task and optimiser, their mean, and what a further one may expect."""
+    """The ramp's gain at the tuned learning rate for each task and optimiser, their mean, and what to expect."""
     figure, axes = plt.subplots(figsize=(8.4, 0.2 * len(gains) + 1.9))
-    gain_panel(axes, [(_look(optimizer), gain) for (_, optimizer), gain in gains.items()], margin("tuned_loss").value)
     labels = [f"{task} · {_named(optimizer)}" for task, optimizer in gains]
+    rows = [[Estimate(gain, OPTIMIZERS[_look(optimizer)].colour)] for (_, optimizer), gain in gains.items()]
+    intervals(axes, rows, labels, margin=margin("tuned_loss").value)
     if len(gains) >= FEWEST:
-        mean, (low, high), place = summary(gains), prediction(gains), len(gains) + 0.6
-        axes.plot([low, high], [place] * 2, color=INK, lw=1)
-        axes.fill(
-            [mean.low, mean.estimate, mean.high, mean.estimate], [place, place - 0.4, place, place + 0.4], color=INK
-        )
-        axes.set_yticks([*range(len(gains)), place], [*labels, "all together"])
-    else:
-        axes.set_yticks(range(len(gains)), labels)
-    axes.invert_yaxis()
+        _draw_summary(axes, gains)
+        name_rows(axes, [*labels, "", "all together"])
     axes.set(xlabel="gain of the ramp at the tuned learning rate (log ratio of test losses)")
     seeds = sorted(gain.n for gain in gains.values())
     count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no cell has been run"
@@ -40,6 +35,13 @@ def pooled(gains: Mapping[Cell, Effect]) -> tuple[Figure, Words]:
         f"Bars: 95 % intervals over {count}. Diamond: mean with its 95 % interval (Hartung, Knapp, Sidik, Jonkman); "
         "thin line: 95 % prediction interval. Shaded: gains too small to count.",
     )
+
+
+def _draw_summary(axes: Axes, gains: Mapping[Cell, Effect]) -> None:
+    mean, ends, place = summary(gains), prediction(gains), len(gains) + 1
+    axes.plot(ends, [place] * 2, color=INK, lw=1)
+    corners = [mean.low, mean.estimate, mean.high, mean.estimate]
+    axes.fill(corners, [place, place - 0.4, place, place + 0.4], color=INK)
 
 
 def _named(optimizer: str) -> str:
