@@ -43,7 +43,7 @@ from warmup_study.report.typed_numbers import typed_results
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 IN_CHAPTER = f'[id="{CHAPTER}"]'
-BACK = Path(report.__file__).parent / "back"
+BACK = Path(report.__file__).parent / "sections"
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_a_task_in_the_current_folder_reaches_the_workers(tmp_path: Path) -> Non
     )
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from pathlib import Path\nfrom small_experiments import small\nfrom warmup_study.sweep import sweep\n"
+        "from pathlib import Path\nfrom small_experiments import small\nfrom warmup_study.running.sweep import sweep\n"
         "runs = sweep([small(task='here:linear', lrs=(0.01,))], Path('cache'), 1)\n"
         "print(len(runs), set(runs['task']), (runs['validation_loss'] < runs['initial_loss']).all())"
     )

@@ -31,7 +31,7 @@ Number = TypeVar("Number", int, float)
 Model = TypeVar("Model", bound=BaseModel)
 
 _SCHEDULER = "WARMUP_STUDY_SCHEDULER"  # the environment variable that stands in for an empty `scheduler`
-_INJECTED = "# CommonParameters\n"  # first line of the cell that papermill adds after the notebook's own
+_INJECTED = "# Parameters\n"  # first line of the cell that papermill adds after the notebook's own
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
 
 

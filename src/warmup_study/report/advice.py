@@ -39,6 +39,6 @@ def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:
 
 @lru_cache(maxsize=1)
 def _entries() -> list[dict[str, Any]]:
-    """The parsed practice.toml."""
-    content = tomllib.loads(files("warmup_study").joinpath("practice.toml").read_text(encoding="utf-8"))
+    """The parsed advice.toml."""
+    content = tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))
     return list(content["row"])

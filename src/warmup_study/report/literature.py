@@ -28,7 +28,7 @@ def _row(entry: dict[str, Any], word: str) -> dict[str, Any]:
 
 
 def _introduction() -> str:
-    return files(__package__).joinpath("back", "literature.md").read_text(encoding="utf-8")
+    return files(__package__).joinpath("sections", "literature.md").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)

@@ -134,4 +134,4 @@ def _speed(results: Results) -> list[NotebookNode]:
 
 def _back(name: str) -> str:
     """A text of the page's own."""
-    return files(__package__).joinpath("back", f"{name}.md").read_text(encoding="utf-8")
+    return files(__package__).joinpath("sections", f"{name}.md").read_text(encoding="utf-8")
