@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from warmup_study.errors import StudyError, first_problem
-from warmup_study.tasks.task import CurveName, Measure, Split, Splits, Task, are_labels, class_count, cross_entropy
+from warmup_study.tasks.task import CurveName, Split, Splits, Task, are_labels, class_count, cross_entropy
 
 _SEED = 0
 _TRAIN_AT_LEAST = 2  # examples: a layer that normalises over a batch needs two
 _COUNT = Annotated[int, Field(strict=True, ge=1)]
 
 
-def _one_line(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise ValueError("empty, or more than plain text on one line")
+def _plain(text: str) -> str:
+    if not text.strip() or not text.isprintable() or "$" in text:
+        raise ValueError("figures and pages show it as it is")
     return text
 
 
@@ -35,7 +35,7 @@ def _ascending(bracket: tuple[float, float]) -> tuple[float, float]:
     return bracket
 
 
-_Text = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
+_Text = Annotated[str, Field(max_length=200), AfterValidator(_plain)]
 _Positive = Annotated[FiniteFloat, Field(gt=0)]
 _Bracket = Annotated[tuple[_Positive, _Positive], AfterValidator(_ascending)]
 
@@ -45,8 +45,8 @@ class _Settings(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    name: _Text = Field(description="one line of text, at most 200 characters")
-    title: _Text = Field(description="one line of text, at most 200 characters")
+    name: _Text = Field(description="one line of at most 200 characters, none a $")
+    title: _Text = Field(description="one line of at most 200 characters, none a $")
     sgd_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
     adaptive_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
     batch: _COUNT = Field(le=4096, description="a whole number from 1 to 4096")
@@ -68,7 +68,7 @@ def check(task: Task) -> None:
         outputs = _outputs(model, "train", task.splits.train)
         _check_labels(task, outputs)
         _check_gradient(model, _check_losses(task, "train", outputs))
-        model.eval()
+        model.train(False)
         for name in ("validation", "test"):
             _check_losses(task, name, _outputs(model, name, getattr(task.splits, name)))
 
@@ -199,11 +199,11 @@ def _check_losses(task: Task, name: str, outputs: Tensor) -> Tensor:
         raise StudyError(
             f"loss: got {loss.item():g} on {name}; takes a finite loss of at least 0, whose logarithm is compared"
         )
-    others: dict[str, Measure] = {"error": task.error, **task.measures}
+    _scalar("error", task.error, outputs, targets)
+    for measure, function in task.measures.items():
+        _scalar(measure, function, outputs, targets)
     if task.auxiliary is not None:
-        others["auxiliary"] = task.auxiliary
-    for what, function in others.items():
-        _scalar(what, function, outputs, targets)
+        _scalar("auxiliary", task.auxiliary, outputs, targets)
     return loss
 
 

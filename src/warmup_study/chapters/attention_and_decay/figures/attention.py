@@ -146,7 +146,7 @@ def early_attention(runs: pd.DataFrame) -> tuple[Figure, Words]:
             _attention_panel(axes[0, column], seen, "attention_logit")
             _attention_panel(axes[1, column], seen, "attention_entropy")
             _layer_panel(axes[2 + (warmup == "ramp"), column], seen)
-        axes[0, column].set_title(tasks.load(name).title, parse_math=False)
+        axes[0, column].set_title(tasks.load(name).title)
         plain_log_scale(axes[0, column])
         axes[-1, column].set(xlabel="update", xscale="log")
         axes[-1, column].set_xticks(*[watched["probed_at"].iloc[0]] * 2)
