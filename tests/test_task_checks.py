@@ -104,6 +104,10 @@ WRONG: dict[str, tuple[Task, str]] = {
     "ignored, undeclared": (targets(LABELS - 1, loss=nn.CrossEntropyLoss(ignore_index=-1)), "targets: got -1 in"),
     "ignored by nobody": (targets(LABELS - 1, ignore_index=-1), "ignore_index: got -1; takes a loss that leaves it"),
     "ignored by another": (targets(LABELS - 1, ignore_index=-1, loss=nn.CrossEntropyLoss()), "loss: on outputs [2, 3]"),
+    "ignored, and an error": (
+        changed(ignore_index=0, loss=nn.CrossEntropyLoss(ignore_index=0)),
+        "ignore_index: got 0; takes an error of your own",
+    ),
     "labels in a column": (targets(LABELS[:, None]), "targets: got int64 of shape [2, 1] beside outputs [2, 3]; the"),
     "labels as floats": (targets(LABELS.float()), "targets: got float32 of shape [2] beside outputs [2, 3]; the"),
     "labels as truths": (targets(LABELS > 0), "targets: got bool of shape [2] beside outputs [2, 3]; the default"),

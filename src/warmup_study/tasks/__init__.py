@@ -48,7 +48,7 @@ def names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def load(name: str) -> Task:
-    """The task of that name, made and checked once per process; ``name+twist`` is made from another (`tasks.twists`).
+    """The task of that name, made and checked once per process; ``name+twist`` is made from another (`tasks.variants`).
 
     Raises ``StudyError`` for a name that is neither built in nor an importable ``module:function`` that returns a
     :class:`Task` which can be trained right, whatever it may raise itself.

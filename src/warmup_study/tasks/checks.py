@@ -16,11 +16,20 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from warmup_study.errors import StudyError, first_problem
-from warmup_study.tasks.task import CurveName, Split, Splits, Task, are_labels, class_count, cross_entropy
+from warmup_study.tasks.task import (
+    CurveName,
+    Split,
+    Splits,
+    Task,
+    are_labels,
+    class_count,
+    cross_entropy,
+    misclassified,
+)
 
 _SEED = 0
 _TRAIN_AT_LEAST = 2  # examples: a layer that normalises over a batch needs two
-_COUNT = Annotated[int, Field(strict=True, ge=1)]
+_Count = Annotated[int, Field(strict=True, ge=1)]
 
 
 def _plain(text: str) -> str:
@@ -49,8 +58,8 @@ class _Settings(BaseModel):
     title: _Text = Field(description="one line of at most 200 characters, none a $")
     sgd_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
     adaptive_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
-    batch: _COUNT = Field(le=4096, description="a whole number from 1 to 4096")
-    stack: _COUNT = Field(description="a whole number from 1")
+    batch: _Count = Field(le=4096, description="a whole number from 1 to 4096")
+    stack: _Count = Field(description="a whole number from 1")
     compile_from_updates: int = Field(strict=True, ge=0, description="a whole number from 0")
     ignore_index: int | None = Field(strict=True, description="the label that the loss leaves out, or None")
 
@@ -245,6 +254,8 @@ def _check_broadcast(task: Task, outputs: Tensor, targets: Tensor, loss: Tensor)
 def _check_labels(task: Task, outputs: Tensor) -> None:
     """Whole numbers are class labels: refuse those that no output stands for."""
     classes = class_count(outputs, task.splits.train.targets[_extremes(task.splits.train)])
+    if task.ignore_index in range(classes) and task.error is misclassified:
+        raise StudyError(f"ignore_index: got {task.ignore_index}; takes an error of your own: the default counts it")
     for name, split in task.splits._asdict().items():
         if not are_labels(split.targets):
             continue
