@@ -5,14 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib import metadata
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import invalidate_caches, metadata
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.paths import project_root
+from warmup_study.tasks import identity
 from warmup_study.training import code_hash
 
 PACKAGE = project_root() / "src" / "warmup_study"
@@ -147,32 +153,101 @@ def test_another_version_of_a_library_counts(monkeypatch: pytest.MonkeyPatch, li
     code_hash.training_code.cache_clear()
 
 
-OWN = "from warmup_study import tasks\nSIZE = 3\ndef mine():\n    return tasks.load('digits-mlp')\n"
+OWN = {
+    "own_digest_task.py": """
+import json
+from pathlib import Path
+from dataclasses import replace
+from warmup_study import tasks
+def mine():
+    from own_digest_nets.sizes import network
+    shift = json.loads((Path(__file__).parent / "shift.json").read_text())
+    digits = tasks.load("digits-mlp")
+    train = replace(digits.splits.train, inputs=digits.splits.train.inputs + shift)
+    return replace(digits, model=network, splits=digits.splits._replace(train=train))
+""",
+    "own_digest_nets/sizes.py": "from .layers import linear\ndef network():\n    return linear(64, 10)\n",
+    "own_digest_nets/layers.py": """
+from torch import nn
+from own_digest_bias import BIAS
+def linear(here, there):
+    return nn.Linear(here, there, bias=BIAS)
+""",
+    "own_digest_bias.py": "BIAS = True\n",
+    "own_digest_other.py": "NOTHING = 0\n",
+    "shift.json": "0",
+}
+OWN_TASK = "own_digest_task:mine"
 
 
-def own_digest(folder: Path, text: str, task: str) -> str:
-    (folder / "own_digest_task.py").write_text(text)
-    code_hash.training_code.cache_clear()
-    return code_hash.training_code(task)
-
-
-def test_a_users_own_source_counts_but_not_its_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The digest of a user's task in a process that starts anew, with some of its files changed: name to text."""
     monkeypatch.syspath_prepend(tmp_path)
-    name = "own_digest_task:mine"
-    first = own_digest(tmp_path, OWN, name)
-    assert first != code_hash.training_code(TASK)
-    assert own_digest(tmp_path, f"# my task\n{OWN}", name) == first
-    assert own_digest(tmp_path, OWN.replace("SIZE = 3", "SIZE = 30"), name) != first
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def digest(changed: dict[str, str]) -> str:
+        for name, text in (OWN | changed).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        for name in [name for name in sys.modules if name.startswith("own_digest")]:
+            monkeypatch.delitem(sys.modules, name)
+        invalidate_caches()
+        tasks.load.cache_clear()
+        code_hash.training_code.cache_clear()
+        return code_hash.training_code(OWN_TASK)
+
+    return digest
 
 
-def test_a_task_made_by_a_partial_counts_by_the_users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "partial_task.py").write_text(
-        "from functools import partial\nfrom warmup_study import tasks\nmine = partial(tasks.load, 'digits-mlp')\n"
-    )
-    assert "mine = partial(" in tasks.source("partial_task:mine")
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("own_digest_task.py", "+ shift", "- shift"),
+        ("own_digest_nets/sizes.py", "linear(64, 10)", "linear(64, 10).requires_grad_()"),
+        ("own_digest_nets/layers.py", "nn.Linear(", "nn.modules.Linear("),
+        ("own_digest_bias.py", "True", "False"),
+        ("shift.json", "0", "1e-6"),
+    ],
+)
+def test_whatever_a_users_task_is_made_of_counts(own: Callable[..., str], name: str, old: str, new: str) -> None:
+    before = own({})
+    assert own({name: OWN[name].replace(old, new)}) != before
+    assert own({}) == before != code_hash.training_code(TASK)
+
+
+def test_comments_and_files_that_a_users_task_does_not_use_do_not_count(own: Callable[..., str]) -> None:
+    comments = {name: f"# A word.\n{text}" for name, text in OWN.items() if name.endswith(".py")}
+    assert own(comments | {"own_digest_other.py": "NOTHING = 1\n"}) == own({})
+
+
+def test_initial_weights_count_where_a_users_files_hold_them(own: Callable[..., str]) -> None:
+    network = """
+from pathlib import Path
+import torch
+from torch import nn
+def network():
+    layer = nn.Linear(64, 10)
+    layer.bias.data += float((Path(__file__).parents[1] / "shift.json").read_text())
+    return layer
+"""
+    task = OWN["own_digest_task.py"].replace("+ shift", "")
+    files = {"own_digest_nets/sizes.py": network, "own_digest_task.py": task}
+    assert own(files) != own(files | {"shift.json": "1"})
+
+
+def test_a_loss_that_holds_numbers_and_the_models_own_words_count() -> None:
+    task = tasks.load(TASK)
+    losses = [nn.CrossEntropyLoss(torch.full((10,), weight)) for weight in (1.0, 2.0)]
+    told = [identity.content(replace(task, loss=loss)) for loss in losses]
+    told += [identity.content(replace(task, model=partial(nn.Dropout, share))) for share in (0.1, 0.2)]
+    assert len(set(told)) == len(told)
+
+
+def test_an_installed_task_counts_with_the_modules_beside_it() -> None:
+    assert {"workloads", "torch_loops"} <= set(identity.texts("warmup_study.bench.workloads:wide"))
 
 
 def test_a_task_without_source_is_one_line() -> None:
     with pytest.raises(StudyError, match=r"^task: 'math:sqrt' has no Python source"):
-        tasks.source("math:sqrt")
+        identity.texts("math:sqrt")

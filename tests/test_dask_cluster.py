@@ -31,10 +31,16 @@ SECONDS = 60  # patience with processes on a busy machine
 OWN_TASKS = """
 import os, signal
 from dataclasses import replace
+from torch import nn
 from warmup_study import tasks
 
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-def dying(): return replace(tasks.load("digits-mlp"), name="dying", model=die)
+class Dying(nn.Linear):
+    def forward(self, inputs):
+        if len(inputs) > 2:  # in training, and not when the task is checked
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(inputs)
+
+def dying(): return replace(tasks.load("digits-mlp"), name="dying", model=lambda: Dying(64, 10))
 """
 DRIVER = """
 import json, sys

@@ -1,6 +1,10 @@
 """Native code against the Python that it was made from."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,15 +72,53 @@ def test_evaluation_as_native_code_equals_evaluation_in_python() -> None:
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=0)
 
 
-def test_without_a_compiler_python_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> str:
-        raise RuntimeError("no C++ compiler")
+BROKEN = {
+    "it fails": "exit 1",
+    "what it makes cannot be loaded": 'while [ $# -gt 0 ]; do [ "$1" = -o ] && : > "$2"; shift; done',
+}
+COMPILE_TWO = """
+import torch
+from warmup_study.training import inductor
+for function in (torch.sin, torch.cos):
+    print(inductor.compiled(function, torch.zeros(3)) is function)
+"""
 
-    def double(weights: Tensor) -> Tensor:
-        return 2 * weights
+
+def test_a_broken_compiler_is_one_line_and_python_does_the_work(tmp_path: Path) -> None:
+    started = []
+    for place, script in enumerate(BROKEN.values()):
+        compiler = tmp_path / f"c++{place}"
+        compiler.write_text(f'#!/bin/sh\ncase "$*" in *--version*|*-dump*) exec c++ "$@";; esac\n{script}\n')
+        compiler.chmod(0o755)
+        environment = os.environ | {"CXX": str(compiler), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / f"cache{place}")}
+        command = [sys.executable, "-c", COMPILE_TWO]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
+    for process in started:
+        line, *uncompiled = process.communicate()[0].splitlines()
+        assert line.startswith("compiled code is not to be had here (") and uncompiled == ["True", "True"]
+
+
+def test_without_a_compiler_the_reason_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> str:
+        raise RuntimeError("no C++ compiler\nin any of\n" + "many folders " * 50)
 
     monkeypatch.setattr(inductor, "get_cpp_compiler", refuse)
-    assert inductor.compiled(double, torch.zeros(2)) is double
+    monkeypatch.setattr(inductor, "_SAID", [])
+    for double in (lambda weights: 2 * weights, lambda weights: weights + weights):
+        assert inductor.compiled(double, torch.zeros(2)) is double
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "(RuntimeError: no C++ compiler in any of many" in line and len(line) < 240
+
+
+def test_an_error_of_the_function_itself_is_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    def wrong(weights: Tensor) -> Tensor:
+        return weights @ weights
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes"):
+        inductor.compiled(wrong, torch.zeros(2, 3))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("shape", [(7, 10), (5, 6, 65), (1, 2)])

@@ -126,16 +126,18 @@ def test_unknown_notebook() -> None:
 def test_tasks_are_loaded_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tasks.names()[:2]
     assert check(task=f"{first}, {second}").task_names == (first, second)
-    assert f"did you mean {first}?" in refusal(task=first[:-1])
+    assert refusal(task=f"{second}, {first[:-1]}").startswith(
+        f"task: got {first[:-1]!r}; no such task, did you mean {first}? (.venv/bin/warmup-study tasks lists them"
+    )
     (tmp_path / "my_tasks.py").write_text("import sys\nnumber = 3\ndef leave(): sys.exit(0)\ndef text(): return 'x'\n")
     monkeypatch.syspath_prepend(tmp_path)
     for wrong, reason in {
         "no_such_module:f": "No module named",
-        "my_tasks:missing": "missing",
+        "my_tasks:missing": "'my_tasks:missing' is not there",
         "my_tasks:number": "callable",
         "my_tasks:text": "returned str",
         "my_tasks:leave": "SystemExit",
-        f"{first},": "no task is called ''",
+        f"{first},": "got ''; no such task",
     }.items():
         assert reason in refusal(task=wrong)
 

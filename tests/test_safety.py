@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -17,10 +18,14 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from report_fixtures import CHAPTER, finished_run, verdict, write_notebook
 
+from warmup_study import tasks
 from warmup_study.errors import StudyError
+from warmup_study.lab.instrument import open_lab
+from warmup_study.lab.parameters import Lab
+from warmup_study.parameters import validate
 from warmup_study.paths import project_root
 from warmup_study.report import build
-from warmup_study.tasks import text
+from warmup_study.tasks import digits, text
 
 ROOT = project_root()
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), ROOT / "dodo.py", *(ROOT / "notebooks").glob("*.ipynb")])
@@ -114,6 +119,22 @@ def test_a_script_in_a_parameter_is_text_on_the_page(tmp_path: Path) -> None:
     error = new_code_cell("bad()", outputs=[new_output("execute_result", {"text/plain": SCRIPT})])
     soup = page_of(tmp_path / SCRIPT.replace("/", "-"), parameter, printed, error)
     assert not soup("script") and soup.get_text().count(SCRIPT) >= 3
+
+
+def test_a_script_in_the_title_of_a_task_is_text_in_the_lab_and_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    title = f"{SCRIPT} & <b onclick='alert(2)'>more</b>"
+    monkeypatch.setitem(tasks._BUILT_IN, "scripted", lambda: replace(digits.shallow(), name="scripted", title=title))
+    lab = open_lab(validate(Lab, {"task": "scripted", "updates": 5, "length": 2, "seeds": 1, "compare": False}))
+    figure = lab.shown.figure
+    assert title in figure.words.caption and "<script>" not in figure.svg
+    folders = finished_run(tmp_path)
+    data, metadata = figure.save(folders, CHAPTER, "scripted")._repr_mimebundle_()
+    shown = new_code_cell("show()", outputs=[new_output("display_data", data, metadata=metadata)])
+    write_notebook(folders, CHAPTER, new_notebook(cells=[new_markdown_cell("# SGD against Adam"), shown]))
+    soup = BeautifulSoup(build(folders).read_text(encoding="utf-8"), "html.parser")
+    assert title in soup.get_text() and not soup("script") and not soup.find("b", string="more")
 
 
 def test_a_script_in_the_error_of_a_failed_chapter_never_runs(tmp_path: Path) -> None:

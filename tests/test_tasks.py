@@ -115,6 +115,7 @@ from warmup_study import tasks
 NUMBER = 3
 def text(): return "x"
 def fails(): raise ZeroDivisionError("first line\\nsecond line")
+def leaves(): raise SystemExit(3)
 def study(): return tasks.load("no-such-task")
 """
 
@@ -122,17 +123,22 @@ def study(): return tasks.load("no-such-task")
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("digits", "task: got 'digits'; takes one of digits-mlp, "),
-        ("", "task: got ''; takes one of"),
-        (":", "task: got ':'; takes one of"),
-        ("own_tasks:", "task: got 'own_tasks:'; takes one of"),
-        ("no_such_module:f", "task: 'no_such_module:f' cannot be imported (No module named 'no_such_module')"),
+        (
+            "digit-mlp",
+            "task: got 'digit-mlp'; no such task, did you mean digits-mlp? (.venv/bin/warmup-study tasks lists them",
+        ),
+        ("", "task: got ''; no such task (.venv/bin/warmup-study tasks lists them, module:function is your own)"),
+        (":", "task: got ':'; no such task (.venv"),
+        ("own_tasks:", "task: got 'own_tasks:'; no such task (.venv"),
+        ("no_such_module:f", "task: 'no_such_module:f' cannot be imported (ModuleNotFoundError: No module named"),
         (".:f", "task: '.:f' cannot be imported ("),
-        ("own_tasks:missing", "task: 'own_tasks:missing' cannot be imported (module 'own_tasks' has no attribute"),
+        ("own_tasks:missing", "task: 'own_tasks:missing' is not there"),
+        ("own_tasks:fail", "task: 'own_tasks:fail' is not there, did you mean fails?"),
+        ("own_tasks:leaves", "task: 'own_tasks:leaves' failed with SystemExit: 3"),
         ("own_tasks:NUMBER", "task: 'own_tasks:NUMBER' is no function"),
         ("own_tasks:text", "task: 'own_tasks:text' returned str; it must return a warmup_study.tasks.Task"),
         ("own_tasks:fails", "task: 'own_tasks:fails' failed with ZeroDivisionError: first line second line"),
-        ("own_tasks:study", "task: got 'no-such-task'; takes one of"),
+        ("own_tasks:study", "task: got 'no-such-task'; no such task"),
         ("broken_tasks:f", "task: 'broken_tasks:f' cannot be imported ("),
     ],
 )

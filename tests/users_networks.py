@@ -1,5 +1,6 @@
 """Networks that were not written for the study, as users bring them: tasks by ``module:function``."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -101,12 +102,12 @@ def torchs_gru() -> Task:
 
 
 def dropout() -> Task:
-    return _flat(nn.Dropout(0.5))
+    return _flat(lambda: nn.Dropout(0.5))
 
 
 def batch_norm() -> Task:
-    return _flat(nn.BatchNorm1d(8))
+    return _flat(lambda: nn.BatchNorm1d(8))
 
 
-def _flat(layer: nn.Module) -> Task:
-    return Task("flat", "digits", lambda: nn.Sequential(nn.Linear(64, 8), layer, nn.Linear(8, 10)), _digits())
+def _flat(layer: Callable[[], nn.Module]) -> Task:
+    return Task("flat", "digits", lambda: nn.Sequential(nn.Linear(64, 8), layer(), nn.Linear(8, 10)), _digits())

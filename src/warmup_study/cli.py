@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from warmup_study import reproduce
+from warmup_study import reproduce, tasks
 from warmup_study.chapters import judging
 from warmup_study.claims.table import table
 from warmup_study.errors import StudyError
@@ -45,8 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         "--share", type=_share, default=0.05, help="how much of it, above 0, at most 1 (default: 0.05)"
     )
     command.add_argument("--seed", type=int, default=0, help="chooses the part (default: 0)")
-    claims = commands.add_parser("claims", help="list the claims under test")
-    claims.set_defaults(action=_claims)
+    commands.add_parser("claims", help="list the claims under test").set_defaults(action=_claims)
+    commands.add_parser("tasks", help="list the built-in tasks").set_defaults(action=_tasks)
     readme = commands.add_parser("readme", help="write what README says of the published results anew")
     readme.add_argument("--output-dir", default="", help="where README and the results lie (default: the project)")
     readme.set_defaults(action=_readme)
@@ -88,6 +88,11 @@ def _claims(_: argparse.Namespace) -> None:
     """Print a line per claim: id, notebook, title."""
     for row in table():
         print(f"{row.id:20} {row.notebook:26} {row.title}")
+
+
+def _tasks(_: argparse.Namespace) -> None:
+    """Print the names that the parameter ``task`` takes beside module:function."""
+    print("\n".join(tasks.names()))
 
 
 def _readme(options: argparse.Namespace) -> None:

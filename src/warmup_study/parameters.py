@@ -8,7 +8,6 @@ import ast
 import os
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 import torch
@@ -24,7 +23,7 @@ from pydantic import (
 )
 
 from warmup_study import tasks
-from warmup_study.errors import StudyError
+from warmup_study.errors import StudyError, first_problem, nearest
 from warmup_study.paths import Folders, Preset
 
 Number = TypeVar("Number", int, float)
@@ -84,7 +83,7 @@ class CommonParameters(BaseModel):
     preset: Preset = Field("quick", description="smoke, quick or full")
     task: str = Field(
         "",
-        description=f"any of {', '.join(tasks.names())}, module:function, joined by commas (empty: the preset's)",
+        description="names of tasks or module:function, joined by commas (empty: the preset's)",
     )
     seeds: Whole = Field(0, ge=0, le=10_000, description="a whole number from 0 (the preset's) to 10000")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda")
@@ -99,7 +98,7 @@ class CommonParameters(BaseModel):
         if len(set(names)) < len(names):
             raise ValueError("a task is named twice")
         for name in names:
-            load_task(name)
+            tasks.load(name)
         return value
 
     @field_validator("device")
@@ -157,24 +156,6 @@ def split_tasks(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",")) if names.strip() else ()
 
 
-def load_task(name: str) -> None:
-    """Load one task; whatever the user's own module raises becomes a reason."""
-    if ":" not in name and name not in tasks.names():
-        raise ValueError(f"no task is called {name!r}{nearest(name, tasks.names())}")
-    try:
-        tasks.load(name)
-    except StudyError as error:
-        raise ValueError(str(error).removeprefix("task: ")) from error
-    except (Exception, SystemExit) as error:  # the user's module may do anything when it is imported
-        raise ValueError(f"{name} failed with {type(error).__name__}: {error}") from error
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that was probably meant, or nothing."""
-    match = get_close_matches(name, list(known), n=1)
-    return f", did you mean {match[0]}?" if match else ""
-
-
 def validate(model: type[Model], namespace: Mapping[str, Any]) -> Model:
     """Check a notebook's parameters, found in its `namespace` (``globals()``), before anything runs.
 
@@ -199,7 +180,7 @@ def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise StudyError(_one_line(error, model, values)) from None
+        raise StudyError(first_problem(error, model, values)) from None
 
 
 def _given_names(namespace: Mapping[str, Any]) -> Iterable[str]:
@@ -229,14 +210,3 @@ def _refuse_unknown(given: Iterable[str], known: list[str]) -> None:
         if name not in known:
             shown = name if name.isidentifier() else repr(name)
             raise StudyError(f"{shown}: no such parameter{nearest(name, known)}; takes {', '.join(known)}")
-
-
-def _one_line(error: ValidationError, model: type[BaseModel], values: Mapping[str, Any]) -> str:
-    """The first problem as "name: got ...; takes ...", with the reason where a check of ours gave one."""
-    problem = error.errors(include_url=False)[0]
-    name = str(problem["loc"][0])
-    got = repr(values[name])
-    shown = got if len(got) <= 80 else f"{got[:77]}..."
-    reason = str(problem.get("ctx", {}).get("error", ""))
-    line = f"{name}: got {shown}; takes {model.model_fields[name].description}"
-    return f"{line} ({reason})" if reason else line

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from warmup_study import tasks
-from warmup_study.parameters import Folder, Positive, Whole, load_task, nearest, spelled_number
+from warmup_study.errors import StudyError, nearest
+from warmup_study.parameters import Folder, Positive, Whole, spelled_number
 from warmup_study.training import optimizers
 from warmup_study.training.probes import PROBES
 
@@ -14,7 +15,7 @@ Kept = Annotated[float, BeforeValidator(spelled_number), Field(ge=0, lt=1)]
 
 def _loaded(name: str) -> str:
     """Load the task of that name, so that a wrong one fails here."""
-    load_task(name)
+    tasks.load(name)
     return name
 
 
@@ -24,7 +25,7 @@ class Setup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: Annotated[str, AfterValidator(_loaded)] = Field(
-        "digits-mlp", description=f"one of {', '.join(tasks.names())}, or module:function"
+        "digits-mlp", description="the name of a task, or module:function"
     )
     optimizer: optimizers.Name = Field("adam", description=f"one of {', '.join(get_args(optimizers.Name))}")
     momentum: Kept = Field(0.9, description="a number from 0 to below 1")
@@ -60,5 +61,5 @@ class Lab(Setup):
     def _is_probe(cls, value: str) -> str:
         """Refuse a probe that nobody wrote."""
         if value and value not in PROBES:
-            raise ValueError(f"no probe is called {value!r}{nearest(value, PROBES)}")
+            raise StudyError(f"probe: got {value!r}; no such probe{nearest(value, PROBES)}; takes {', '.join(PROBES)}")
         return value

@@ -22,9 +22,9 @@ _KEPT = ' "/:;,=(){}.+-_@*!|'  # signs that an address in an attribute may hold 
 class PageRenderer(IPythonRenderer):
     """Markdown to HTML for one cell: headings one level down with anchors, formulas as MathML."""
 
-    def __init__(self, chapter: str, taken: set[str]) -> None:
-        """Anchors start with the `chapter`'s name; `taken` collects them over the whole page."""
-        super().__init__(escape=False, exclude_anchor_links=True)
+    def __init__(self, chapter: str, taken: set[str], escape: bool) -> None:
+        """Anchors start with the `chapter`'s name; `taken` collects them over the whole page; `escape` shows tags."""
+        super().__init__(escape=escape, exclude_anchor_links=True)
         self.chapter = chapter
         self.taken = taken
 
@@ -73,8 +73,11 @@ class PageExporter(HTMLExporter):
         self.anchors: set[str] = set()
 
     @pass_context
-    def markdown2html(self, context: Context, source: str) -> str:
-        """Markdown of the cell that is being rendered, as HTML (a filter of the template)."""
+    def markdown2html(self, context: Context, source: str, *, html: bool = True) -> str:
+        """Markdown of the cell that is being rendered, as HTML (a filter of the template).
+
+        Without ``html``, tags are shown as text: captions hold the titles of users' tasks.
+        """
         cell: NotebookNode = context.get("cell", NotebookNode(metadata={}))
-        renderer = PageRenderer(cell.metadata.get("chapter", "page"), self.anchors)
+        renderer = PageRenderer(cell.metadata.get("chapter", "page"), self.anchors, escape=not html)
         return str(MarkdownWithMath(renderer=renderer).render(source))

@@ -1,16 +1,16 @@
 """Tasks: what is learnt, by which model, under which loss. A built-in name or the user's own ``module:function``."""
 
 import importlib
-import inspect
 from collections.abc import Callable
 from functools import lru_cache
 
-from warmup_study.errors import StudyError
+from warmup_study.errors import StudyError, nearest
 from warmup_study.tasks import detection, digits, mnist1d, text
+from warmup_study.tasks.checks import check
 from warmup_study.tasks.task import Split, Splits, Task, stratified_splits
 from warmup_study.tasks.variants import TWISTS
 
-__all__ = ["Split", "Splits", "Task", "load", "names", "source", "stratified_splits"]
+__all__ = ["Split", "Splits", "Task", "load", "names", "stratified_splits"]
 
 _BUILT_IN: dict[str, Callable[[], Task]] = {
     "digits-mlp": digits.shallow,
@@ -37,6 +37,9 @@ _BUILT_IN: dict[str, Callable[[], Task]] = {
     "detection-scraps": detection.strewn,
 }
 
+LISTING = ".venv/bin/warmup-study tasks"
+"""The command that lists the built-in tasks."""
+
 
 def names() -> tuple[str, ...]:
     """The built-in tasks."""
@@ -45,52 +48,47 @@ def names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=32)
 def load(name: str) -> Task:
-    """The task of that name, made once per process; ``name+twist`` is a task made from another (`tasks.twists`).
+    """The task of that name, made and checked once per process; ``name+twist`` is made from another (`tasks.variants`).
 
     Raises ``StudyError`` for a name that is neither built in nor an importable ``module:function`` that returns a
-    :class:`Task`, whatever it may raise itself.
+    :class:`Task` which can be trained right, whatever it may raise itself.
     """
     plain, _, twist = name.partition("+")
     if twist in TWISTS:
         return TWISTS[twist](load(plain))
-    maker = _maker(name)
-    try:
-        task = maker()
-    except StudyError:
-        raise
-    except Exception as problem:  # the user's own function may raise anything
-        raise StudyError(f"task: {name!r} failed with {type(problem).__name__}: {problem}") from problem
+    task = _made(name, _maker(name))
     if not isinstance(task, Task):
         raise StudyError(f"task: {name!r} returned {type(task).__name__}; it must return a warmup_study.tasks.Task")
+    try:
+        check(task)
+    except StudyError as problem:
+        raise StudyError(f"task: {name!r}: {problem}") from problem
     return task
 
 
-def source(name: str) -> str:
-    """The source text of the module of a user's own task (empty for built-in ones), so that caches notice changes.
-
-    Raises ``StudyError`` for a module without any.
-    """
-    name = name.partition("+")[0]
-    if name in _BUILT_IN:
-        return ""
-    maker, named = _maker(name), importlib.import_module(name.partition(":")[0])
-    modules = dict.fromkeys([named, inspect.getmodule(maker) or named])  # it may be defined in another module
+def _made(name: str, maker: Callable[[], object]) -> object:
     try:
-        return "\n".join(inspect.getsource(module) for module in modules)
-    except (OSError, TypeError) as problem:
-        raise StudyError(f"task: {name!r} has no Python source to tell cached runs by ({problem})") from problem
+        return maker()
+    except StudyError:
+        raise
+    except (Exception, SystemExit) as problem:  # the user's own function may raise anything
+        raise StudyError(f"task: {name!r} failed with {type(problem).__name__}: {problem}") from problem
 
 
-def _maker(name: str) -> Callable[[], Task]:
+def _maker(name: str) -> Callable[[], object]:
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    module, _, function = name.partition(":")
-    if not (module and function):
-        raise StudyError(f"task: got {name!r}; takes one of {', '.join(_BUILT_IN)}, or module:function of your own")
+    module_name, _, function = name.partition(":")
+    if not (module_name and function):
+        hint = nearest(name, _BUILT_IN)
+        raise StudyError(f"task: got {name!r}; no such task{hint} ({LISTING} lists them, module:function is your own)")
     try:
-        maker = getattr(importlib.import_module(module), function)
-    except Exception as problem:  # a missing module, a missing name, or an error in the user's module
-        raise StudyError(f"task: {name!r} cannot be imported ({problem})") from problem
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as problem:  # a missing module, or an error in the user's
+        raise StudyError(f"task: {name!r} cannot be imported ({type(problem).__name__}: {problem})") from problem
+    maker = getattr(module, function, None)
+    if maker is None:
+        raise StudyError(f"task: {name!r} is not there{nearest(function, vars(module))}")
     if not callable(maker):
         raise StudyError(f"task: {name!r} is no function; it must be callable without arguments and return a Task")
     return maker  # type: ignore[no-any-return]

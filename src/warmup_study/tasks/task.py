@@ -42,9 +42,28 @@ class Splits(NamedTuple):
     test: Split
 
 
+def class_count(outputs: Tensor, targets: Tensor) -> int:
+    """Number of classes C where whole numbers [...] stand beside logits [..., C]; 0 where targets are no labels."""
+    beside = outputs.ndim == targets.ndim + 1 and outputs.shape[:-1] == targets.shape
+    return outputs.shape[-1] if beside and are_labels(targets) and outputs.shape[-1] > 1 else 0
+
+
+def are_labels(targets: Tensor) -> bool:
+    """Whether targets are whole numbers, which are class labels."""
+    return not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
+
+
 def misclassified(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Share of wrong arg-max answers: logits [N, C], labels [N] -> scalar in [0, 1]."""
-    return (outputs.argmax(-1) != targets).to(outputs.dtype).mean()
+    """Share of wrong arg-max answers: logits [..., C], labels [...] -> scalar in [0, 1].
+
+    Labels that are no class (a task's ``ignore_index``) do not count. NaN where targets are no class labels at all.
+    """
+    classes = class_count(outputs, targets)
+    if not classes:
+        return torch.full((), torch.nan, dtype=outputs.dtype, device=outputs.device)
+    counted = (targets >= 0) & (targets < classes)
+    wrong = (outputs.argmax(-1) != targets) & counted
+    return wrong.sum().to(outputs.dtype) / counted.sum()
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -60,12 +79,15 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 class Task:
     """A learning problem that the ensemble can train on.
 
-    ``model()`` returns a fresh, randomly initialised ``nn.Module`` that keeps no running statistics; ``loss`` and
-    ``error`` map (outputs, targets) of one batch to a scalar mean. ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and
-    highest learning rate of the bracketing grid of plain SGD and of the adaptive optimisers, ``batch`` the usual number
-    of examples in a batch. ``stack`` runs are trained side by side, as many as fit the cache of one core; from
-    ``compile_from_updates`` updates on, over all runs of an experiment, compiling saves more time than it costs. Both
-    are smaller for a dear model.
+    ``title`` is one line of plain text. ``model()`` returns a fresh ``nn.Module``, which draws whatever is random in
+    it from torch's generator; ``loss`` and ``error`` map (outputs, targets) of one batch to a scalar mean. Targets that
+    are whole numbers are class labels: the default error is the share of wrong ones, and NaN, not reported, for any
+    other targets. ``ignore_index`` is the label that the loss leaves out, where there is one.
+
+    ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and highest learning rate of the bracketing grid of plain SGD and of
+    the adaptive optimisers, ``batch`` the usual number of examples in a batch. ``stack`` runs are trained side by side,
+    as many as fit the cache of one core; from ``compile_from_updates`` updates on, over all runs of an experiment,
+    compiling saves more time than it costs. Both are smaller for a dear model.
 
     ``auxiliary`` is a second loss that an arm may add to the first for a while. ``measures`` are evaluated beside loss
     and error on the validation split, ``scores`` map the final outputs on the whole test split of one run, as an
@@ -86,6 +108,7 @@ class Task:
     auxiliary: Measure | None = None
     measures: Mapping[CurveName, Measure] = field(default_factory=dict)
     scores: Callable[[NDArray[np.float32]], Mapping[ScoreName, float]] | None = None
+    ignore_index: int | None = None
 
 
 def stratified_splits(inputs: NDArray[np.float32], labels: NDArray[np.int64], *, held_out: float) -> Splits:

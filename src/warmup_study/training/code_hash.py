@@ -1,4 +1,4 @@
-"""A digest of the code that trains, so that a cached run is used only while it would come out the same."""
+"""A digest of all that decides how a task is trained, so that a cached run is used only while it would come out so."""
 
 import ast
 import hashlib
@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from warmup_study import tasks
+from warmup_study.tasks import identity
 
 _PACKAGE = Path(__file__).parents[1]
 _TRAINING_ROOMS = ("tasks", "training")
@@ -19,12 +20,25 @@ _TEXTS = tuple(path.read_text(encoding="utf-8") for path in _FILES)
 
 @lru_cache
 def training_code(task: str) -> str:
-    """Digest of the rooms that decide a run's result, of a user's own task and of the libraries' versions.
+    """Digest of the rooms that decide a run's result, of the libraries' versions and of all that is a user's own.
 
-    Comments, docstrings and layout do not count; a change in plots, statistics or prose leaves it as it is.
+    That is the text of the modules of a user's task, its examples, its initial weights and its model's structure.
+    Comments, docstrings and layout do not count; a change in plots, statistics or prose leaves it as it is. Raises
+    ``StudyError`` for a task that cannot be loaded or has no source.
     """
-    bare = [_without_prose(text) for text in (*_TEXTS, tasks.source(task))]
-    return hashlib.sha256("\n".join([*map(version, _LIBRARIES), *bare]).encode()).hexdigest()
+    plain = task.partition("+")[0]  # what comes behind it is the study's code
+    own = [] if plain in tasks.names() else _own(plain)
+    return hashlib.sha256("\n".join([*map(version, _LIBRARIES), *_bare_texts(), *own]).encode()).hexdigest()
+
+
+def _own(task: str) -> list[str]:
+    texts = [f"{name}\n{_without_prose(text)}" for name, text in identity.texts(task).items()]
+    return [*texts, identity.content(tasks.load(task))]
+
+
+@lru_cache(maxsize=1)
+def _bare_texts() -> tuple[str, ...]:
+    return tuple(map(_without_prose, _TEXTS))
 
 
 def _without_prose(source: str) -> str:

@@ -5,6 +5,7 @@ which for small networks take a good part of an update: what they would check is
 """
 
 from collections.abc import Callable, Hashable
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import torch
@@ -18,16 +19,19 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 Result = TypeVar("Result")
 
 _KNOWN: dict[Hashable, Callable[..., Any]] = {}
+_SAID: list[str] = []  # why there is no compiled code in this process
 _bmm = torch.ops.aten.bmm.default
 _turned = torch.ops.aten.permute.default
 _copied = torch.ops.aten.clone.default
+_LONGEST_REASON = 120  # characters
 _FEW = 16  # columns: below one vector of AVX-512, MKL's batched product is three to four times slower than turned over
 
 
 def compiled(function: Callable[..., Result], *examples: Any) -> Callable[..., Result]:
     """``function`` for arguments of just these shapes, as native code; made once for each function and shapes.
 
-    On a machine without a C++ compiler it is the function itself: slower, and equal to rounding.
+    Where that cannot be had, for want of a C++ compiler that works say, it is the function itself: slower, and equal to
+    rounding. One line says so, once in a process. Raises whatever the function itself raises on the examples.
     """
     key = (function, *((leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(examples)))
     if key not in _KNOWN:
@@ -38,11 +42,25 @@ def compiled(function: Callable[..., Result], *examples: Any) -> Callable[..., R
 def _compiled(function: Callable[..., Any], examples: tuple[Any, ...]) -> Callable[..., Any]:
     try:
         get_cpp_compiler()
-    except RuntimeError:
+        graph = make_fx(function)(*_copied_examples(examples))  # tracing runs it
+        native: Callable[..., Any] = inductor_compile(turn_skinny_products(graph), list(examples))
+        return native
+    except Exception as problem:  # of a compiler, a folder, a loader, or of the function
+        function(*_copied_examples(examples))
+        _say_once(shorten(f"{type(problem).__name__}: {problem}", _LONGEST_REASON, placeholder=" …"))
         return function
-    graph = make_fx(function)(*tree_map_only(Tensor, Tensor.clone, examples))  # tracing runs it, on copies
-    native: Callable[..., Any] = inductor_compile(turn_skinny_products(graph), list(examples))
-    return native
+
+
+def _copied_examples(examples: tuple[Any, ...]) -> tuple[Any, ...]:
+    copies: tuple[Any, ...] = tree_map_only(Tensor, Tensor.clone, examples)
+    return copies
+
+
+def _say_once(reason: str) -> None:
+    if _SAID:
+        return
+    _SAID.append(reason)
+    print(f"compiled code is not to be had here ({reason}); training goes on uncompiled, equal to rounding")
 
 
 def turn_skinny_products(graph: GraphModule) -> GraphModule:
