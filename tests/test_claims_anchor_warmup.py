@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.anchor_warmup import analysis
-from warmup_study.chapters.anchor_warmup import figures
+from warmup_study.chapters.anchor_warmup import analysis, figures
 from warmup_study.tasks import detection
 
 LRS, START, LENGTH = (0.01, 0.1, 1.0), 0.2, 4

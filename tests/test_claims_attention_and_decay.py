@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.attention_and_decay import analysis, design
-from warmup_study.chapters.attention_and_decay import figures
+from warmup_study.chapters.attention_and_decay import analysis, design, figures
 from warmup_study.claims.verdict import Verdict
 
 CHAPTER = "5_attention_and_decay"

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.early_examples import analysis, design
-from warmup_study.chapters.early_examples import figures
+from warmup_study.chapters.early_examples import analysis, design, figures
 from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
 from warmup_study.claims import ledger
 from warmup_study.claims.verdict import Verdict

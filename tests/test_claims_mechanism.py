@@ -9,8 +9,7 @@ import pytest
 
 from warmup_study import theory
 from warmup_study.chapters import judging
-from warmup_study.chapters.mechanism import analysis
-from warmup_study.chapters.mechanism import figures
+from warmup_study.chapters.mechanism import analysis, figures
 from warmup_study.claims.evidence import no_evidence
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.momentum import analysis
-from warmup_study.chapters.momentum import figures
+from warmup_study.chapters.momentum import analysis, figures
 from warmup_study.claims.evidence import GAINS
 from warmup_study.claims.verdict import Verdict
 

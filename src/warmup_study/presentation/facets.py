@@ -58,7 +58,7 @@ def facets(
         len(rows), len(columns), figsize=size, sharex=sharex, sharey=sharey, squeeze=False, **subplots
     )
     for axis, title in zip(axes[0], _names(columns), strict=True):
-        axis.set_title(title)
+        axis.set_title(title, parse_math=False)
     for axis in axes[-1]:
         axis.set_xlabel(x)
     for axis, label in zip(axes[:, 0], _names(rows), strict=True):
