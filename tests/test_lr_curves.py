@@ -9,7 +9,7 @@ from warmup_study.statistics import lr_curves
 from warmup_study.statistics.bootstrap import Effect, Floats
 from warmup_study.statistics.lr_curves import LrCurves
 
-LRS = 0.01 * 2.0 ** np.arange(8)
+LRS: Floats = np.asarray(0.01 * 2.0 ** np.arange(8), dtype=float)
 GAINS: dict[str, Callable[..., Effect]] = {
     name: getattr(lr_curves, name) for name in ("tuned_loss", "overshoot", "cost", "usable_lr", "largest_trainable_lr")
 }
@@ -38,7 +38,7 @@ def plain(name: str, none: LrCurves, arm: LrCurves) -> float:
         raise AssertionError
 
     def best(curves: LrCurves) -> float:
-        return min(curves.lrs, key=lambda lr: curves.validation[:, list(curves.lrs).index(lr)].sum())
+        return min(map(float, curves.lrs), key=lambda lr: curves.validation[:, list(curves.lrs).index(lr)].sum())
 
     def edge(curves: LrCurves) -> float:
         shares = [float(np.median(column / curves.initial)) for column in curves.test.T]
@@ -49,7 +49,7 @@ def plain(name: str, none: LrCurves, arm: LrCurves) -> float:
     def area(curves: LrCurves) -> float:
         shares = [float(np.mean(column / curves.initial)) for column in curves.test.T]
         widths = np.diff(np.log10(curves.lrs))
-        return sum(w * (a + b) / 2 for w, a, b in zip(widths, shares, shares[1:], strict=False))
+        return float(sum(w * (a + b) / 2 for w, a, b in zip(widths, shares, shares[1:], strict=False)))
 
     multiple = {"overshoot": 2.0, "cost": 1 / 3}.get(name)
     if multiple:
@@ -68,11 +68,11 @@ def test_the_estimate_is_that_of_a_plain_second_implementation(name: str) -> Non
 @pytest.mark.parametrize("name", GAINS)
 def test_intervals_cover_the_truth_and_zero_where_arms_are_equal(name: str) -> None:
     truth = GAINS[name](simulated(1, 4.6, noise=0), simulated(1, 5.4, lower=0.9, noise=0)).estimate
-    planted = [(simulated(30, 4.6, chance=2 * k), simulated(30, 5.4, lower=0.9, chance=2 * k + 1)) for k in range(40)]
+    planted = [(simulated(30, 4.6, chance=3000 + k), simulated(30, 5.4, lower=0.9, chance=4000 + k)) for k in range(40)]
     found = [GAINS[name](none, arm, resamples=399) for none, arm in planted]
     assert sum(effect.low < truth < effect.high for effect in found) >= 34
     equal = [
-        GAINS[name](none, simulated(30, 4.6, chance=500 + k), resamples=399) for k, (none, _) in enumerate(planted)
+        GAINS[name](none, simulated(30, 4.6, chance=5000 + k), resamples=399) for k, (none, _) in enumerate(planted)
     ]
     assert sum(effect.low < 0 < effect.high for effect in equal) >= 34
 

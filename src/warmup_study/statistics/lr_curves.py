@@ -6,7 +6,7 @@ All of them read one picture, the losses of two arms over the same learning rate
 the test split. Every bootstrap resample picks anew, so that the interval holds what the pick adds. Positive is better.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from warmup_study.statistics.endpoints import TRAINED, log, loss_table
 
 Seeds = NDArray[np.intp]  # [B, n]: B resamples of the n seeds
 
+FLOOR = 1e-3  # share of the initial loss below which nothing is left to gain
 ABOVE, BELOW = 2.0, 1 / 3  # times the best learning rate without warmup: where overshoot and cost are taken
 
 
@@ -26,7 +27,8 @@ class LrCurves:
     """Losses of one arm on one task.
 
     ``validation`` and ``test`` [S, L] hold each seed's losses at the learning rates ``lrs`` [L], ascending, ``initial``
-    [S] those before training. Diverged runs hold their initial loss, and no loss exceeds it.
+    [S] those before training. Diverged runs hold their initial loss, and no loss exceeds it; none is below `FLOOR` of
+    it, so that ratios of losses stay meaningful where a network learns its data to perfection.
     """
 
     lrs: Floats
@@ -39,7 +41,9 @@ class LrCurves:
         """From the runs of one task and arm. Raises ValueError where a seed misses a learning rate."""
         validation, test = loss_table(runs, "validation_loss"), loss_table(runs, "test_loss")
         initial = runs.groupby("seed")["initial_loss"].first().sort_index().to_numpy(dtype=float)
-        return cls(test.columns.to_numpy(dtype=float), validation.to_numpy(), test.to_numpy(), initial)
+        least = FLOOR * initial[:, None]
+        lrs = test.columns.to_numpy(dtype=float)
+        return cls(lrs, np.maximum(validation.to_numpy(), least), np.maximum(test.to_numpy(), least), initial)
 
     @property
     def seeds(self) -> int:
@@ -125,6 +129,28 @@ def cost(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
     return at_multiple(none, arm, BELOW, resamples)
 
 
+def excess(
+    none: LrCurves, lengths: Sequence[LrCurves], which: int, multiple: float | None = None, resamples: int = RESAMPLES
+) -> Effect:
+    """ln(mean test loss of one length of warmup / that of the best of all ``lengths``), which is never below 0.
+
+    Each at its own best learning rate, or all at a ``multiple`` of the one that is best without warmup. Every resample
+    picks the best length anew.
+    """
+    for curves in lengths:
+        _check_paired(none, curves)
+
+    def statistic(seeds: Seeds) -> Floats:
+        if multiple is None:
+            losses = [_mean_loss(curves, seeds, curves.picked(seeds)) for curves in lengths]
+        else:
+            targets = np.log(none.lrs[none.picked(seeds)] * multiple)
+            losses = [_log_mean_at(curves, seeds, targets) for curves in lengths]
+        return np.asarray(losses[which] - np.min(losses, axis=0))
+
+    return seed_effect(statistic, none.seeds, resamples=resamples)
+
+
 def usable_lr(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
     """Area between the two curves of loss over initial loss against log10 learning rate: decades of learning rate."""
 
@@ -158,7 +184,7 @@ def edge_of_training(curves: LrCurves, seeds: Seeds) -> Floats:
     exponents = np.log2(curves.lrs)
     crossing = exponents[left] + step * (exponents[left + 1] - exponents[left])
     ends = np.where(trained.any(axis=1), exponents[-1], exponents[0])
-    return np.where(trained.any(axis=1) & ~trained[:, -1], crossing, ends)
+    return np.asarray(np.where(trained.any(axis=1) & ~trained[:, -1], crossing, ends), dtype=float)
 
 
 def _paired(none: LrCurves, arm: LrCurves, measure: Callable[[LrCurves, Seeds], Floats], resamples: int) -> Effect:
@@ -175,7 +201,8 @@ def _log_mean_at(curves: LrCurves, seeds: Seeds, log_lrs: Floats) -> Floats:
     places = np.interp(log_lrs, np.log(curves.lrs), np.arange(len(curves.lrs)))
     left = np.minimum(places.astype(int), len(curves.lrs) - 2)
     share = places - left
-    return (1 - share) * _mean_loss(curves, seeds, left) + share * _mean_loss(curves, seeds, left + 1)
+    below, above = (_mean_loss(curves, seeds, column) for column in (left, left + 1))
+    return np.asarray((1 - share) * below + share * above)
 
 
 def _check_paired(none: LrCurves, arm: LrCurves) -> None:
