@@ -1,9 +1,10 @@
 """Experiments that train in an instant, for the tests of everything that handles experiments."""
 
 import signal
+from collections.abc import Iterable
 from typing import Any
 
-from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.experiment import Arm, Experiment, RunSpec, TrainingConfig
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
@@ -32,10 +33,23 @@ def small(**changes: Any) -> Experiment:
     return Experiment.model_validate(BASE | changes)
 
 
-def arm(name: str, schedule: Schedule | None = None, **changes: Any) -> Arm:
-    """One arm of an optimiser with its default settings."""
-    rule = Optimizer.model_validate({"name": name})
-    return Arm.model_validate({"label": name, "optimizer": rule, "schedule": schedule or Schedule()} | changes)
+def arm(optimizer: str | Optimizer, schedule: Schedule | None = None, **changes: Any) -> Arm:
+    """One arm of an optimiser; of its name, with the default settings."""
+    rule = Optimizer.model_validate({"name": optimizer}) if isinstance(optimizer, str) else optimizer
+    return Arm.model_validate({"label": rule.name, "optimizer": rule, "schedule": schedule or Schedule()} | changes)
+
+
+def config(updates: int, batch: int, evaluate_every: int, task: str = "digits-mlp", **settings: Any) -> TrainingConfig:
+    """What the runs of a stack share."""
+    given = {"task": task, "updates": updates, "batch": batch, "evaluate_every": evaluate_every}
+    return TrainingConfig.model_validate(given | settings)
+
+
+def runs_of(
+    optimizer: str | Optimizer, lr: float, seeds: Iterable[int], schedule: Schedule | None = None
+) -> list[RunSpec]:
+    """Runs of one arm from several seeds."""
+    return [RunSpec(arm(optimizer, schedule), lr, seed) for seed in seeds]
 
 
 def hear_interrupts() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pooch
 import pytest
 import torch
+from small_experiments import config, runs_of
 from torch import nn
 
 from warmup_study import tasks
@@ -18,11 +19,8 @@ from warmup_study.tasks.networks import Attention, FixedMixing, Transformer, con
 from warmup_study.training import ensemble
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
-from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import ProbeName, UpdateContext
 from warmup_study.training.probes.attention import attention_entropy, attention_logit
-from warmup_study.training.run import Plan, Run
-from warmup_study.training.schedules import Schedule
 
 NETS = ("transformer", "mixer", "transformer-pre", "mixer-pre")
 
@@ -113,24 +111,24 @@ def test_entropy_and_logit_by_hand() -> None:
 
 def test_probes_follow_the_net_that_is_trained() -> None:
     names: tuple[ProbeName, ...] = ("attention_logit", "attention_entropy", "gradient_head")
-    runs = [Run(Optimizer(name="adam"), Schedule(), 1e-3, seed) for seed in (3, 4)]
-    plan = Plan(2, 16, 2, probed=(1,), probes=names)
-    history = ensemble.train("digits-transformer", runs, plan, dtype=torch.float64)
+    shared = config(2, 16, 2, "digits-transformer", probed=(1,), probes=names)
+    traces = ensemble.train(shared, runs_of("adam", 1e-3, (3, 4)), dtype=torch.float64)
     task = tasks.load("digits-transformer")
     torch.manual_seed(4)
     model, train = task.model().double(), task.splits.train
     head = [part for name, part in model.named_parameters() if name.startswith("head.")]
     slope = torch.autograd.grad(task.loss(model(train.inputs.double()), train.targets), head)
     norm = torch.cat([part.flatten() for part in slope]).norm()
-    assert history.probes["gradient_head"][0, 1].item() == pytest.approx(norm.item())
-    entropy = history.probes["attention_entropy"][0]
-    assert ((entropy > 0.8) & (entropy < 1)).all() and (history.probes["attention_logit"][0] > 0).all()
+    assert traces.probes["gradient_head"][0, 1].item() == pytest.approx(norm.item())
+    entropy = traces.probes["attention_entropy"][0]
+    assert ((entropy > 0.8) & (entropy < 1)).all() and (traces.probes["attention_logit"][0] > 0).all()
 
 
 def test_nets_without_attention_have_none_to_probe() -> None:
-    plan = Plan(1, 16, 1, probed=(1,), probes=("attention_logit", "attention_entropy", "gradient_first_block"))
+    probes = ("attention_logit", "attention_entropy", "gradient_first_block")
     for name, blocks in (("digits-mlp", False), ("digits-mixer", True)):
-        seen = ensemble.train(name, [Run(Optimizer(name="sgd"), Schedule(), 0.1, 1)], plan).probes
+        shared = config(1, 16, 1, name, probed=(1,), probes=probes)
+        seen = ensemble.train(shared, runs_of("sgd", 0.1, (1,))).probes
         assert seen["attention_logit"].isnan().all() and seen["attention_entropy"].isnan().all()
         assert seen["gradient_first_block"].isfinite().all() == blocks
 

@@ -6,19 +6,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from small_experiments import arm, config
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.training import batches, ensemble
 from warmup_study.training.batches import ORDINARY, Stream
+from warmup_study.training.experiment import RunSpec, paired_runs
 from warmup_study.training.group_losses import GroupLosses
-from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import Plan, Run, twins
-from warmup_study.training.schedules import Schedule
 
 DIGITS = tasks.load("digits-mlp")
 EXAMPLES = len(DIGITS.splits.train)
-SGD = Optimizer(name="sgd")
 
 
 def order(seed: int = 3, batch: int = 8, updates: int = 30, task: str = "digits-mlp", **settings: Any) -> Any:
@@ -104,8 +102,8 @@ def test_a_model_that_meets_new_classes_knows_the_old_ones_and_is_the_same_for_a
     first, second = (ensemble.initial_weights(task, [seed, 1]) for seed in (1, 2))
     assert all(torch.equal(stack[0], stack[1]) for stack in first.values())
     assert any(not torch.equal(stack[0], stack[1]) for stack in second.values())
-    plan = Plan(1, 64, 1, probed=(1,), probes=("inside_loss", "outside_loss"))
-    seen = ensemble.train("digits-mlp+new", [Run(SGD, Schedule(), 1e-6, 1, Stream(cluster="taught"))], plan).probes
+    shared = config(1, 64, 1, "digits-mlp+new", probed=(1,), probes=("inside_loss", "outside_loss"))
+    seen = ensemble.train(shared, [RunSpec(arm("sgd", stream=Stream(cluster="taught")), 1e-6, 1)]).probes
     assert seen["outside_loss"].item() < 0.3 and seen["inside_loss"].item() > 5
 
 
@@ -133,30 +131,33 @@ def test_a_stream_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> No
         Stream(**settings)
 
 
-def twin_runs() -> list[Run]:
+def pairs() -> list[RunSpec]:
     skewed = Stream(cluster="class", skew=1, span=1)
-    return [Run(SGD, Schedule(), 0.1, seed, stream) for seed in (1, 2) for stream in (skewed, skewed.plain)]
+    arms = [arm("sgd", label="skewed", stream=skewed), arm("sgd", label="plain", stream=skewed.plain)]
+    return [RunSpec(each, 0.1, seed) for seed in (1, 2) for each in arms]
 
 
-def test_twins_differ_in_their_stream_alone() -> None:
-    assert twins(twin_runs()) == [1, 1, 3, 3]
-    assert twins(twin_runs()[:1]) == [0], "without its twin a run is its own"
+def test_paired_runs_differ_in_their_stream_alone() -> None:
+    assert paired_runs(pairs()) == [1, 1, 3, 3]
+    assert paired_runs(pairs()[:1]) == [0], "without another a run is its own pair"
+    others = [RunSpec(run.arm, 2 * run.grid_lr, run.seed) for run in pairs()]
+    assert paired_runs([pairs()[0], others[1]]) == [0, 1], "these differ in their learning rate, too"
 
 
 def test_the_first_batch_displaces_sgd_by_the_rate_times_the_difference_of_gradients() -> None:
-    plan = Plan(2, 16, 2, probed=(1, 2), probes=("displacement", "inside_loss"))
-    runs = twin_runs()
-    seen = ensemble.train("digits-mlp", runs, plan, dtype=torch.float64).probes["displacement"]
+    shared = config(2, 16, 2, probed=(1, 2), probes=("displacement", "inside_loss"))
+    runs = pairs()
+    seen = ensemble.train(shared, runs, dtype=torch.float64).probes["displacement"]
     assert seen[:, 1].tolist() == [0, 0]
     assert seen[0, 0].item() == pytest.approx(_by_autograd(runs[0], runs[1]).item(), rel=1e-5)
     assert seen[1, 0] > 0
 
 
-def _by_autograd(run: Run, twin: Run) -> torch.Tensor:
+def _by_autograd(run: RunSpec, other: RunSpec) -> torch.Tensor:
     torch.manual_seed(run.seed)
     model, train = DIGITS.model().double(), DIGITS.splits.train
     gradients = []
-    for stream in (run.stream, twin.stream):
+    for stream in (run.arm.stream, other.arm.stream):
         picked = torch.as_tensor(batches.order_of(stream, run.seed, DIGITS, 16, 2)[0])
         loss = DIGITS.loss(model(train.inputs[picked].double()), train.targets[picked])
         gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
@@ -166,24 +167,25 @@ def _by_autograd(run: Run, twin: Run) -> torch.Tensor:
 
 def test_group_losses_add_up_to_the_test_loss() -> None:
     stream = Stream(cluster="class")
-    runs = [Run(SGD, Schedule(), 0.1, seed, stream) for seed in (1, 2)]
-    history = ensemble.train("digits-mlp", runs, Plan(3, 16, 3, probed=(3,), probes=("inside_loss", "outside_loss")))
+    runs = [RunSpec(arm("sgd", stream=stream), 0.1, seed) for seed in (1, 2)]
+    shared = config(3, 16, 3, probed=(3,), probes=("inside_loss", "outside_loss"))
+    traces = ensemble.train(shared, runs)
     share = [batches.inside(DIGITS, stream, seed, DIGITS.splits.test).mean() for seed in (1, 2)]
-    inside, outside = (history.probes[name][0].numpy() for name in ("inside_loss", "outside_loss"))
-    np.testing.assert_allclose(share * inside + (1 - np.asarray(share)) * outside, history.test_loss, rtol=1e-5)
+    inside, outside = (traces.probes[name][0].numpy() for name in ("inside_loss", "outside_loss"))
+    np.testing.assert_allclose(share * inside + (1 - np.asarray(share)) * outside, traces.test_loss, rtol=1e-5)
 
 
 def test_groups_that_are_empty_have_no_loss() -> None:
-    watch = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
-    inside, outside = watch.group_losses(ensemble.initial_weights(DIGITS, [1]))
+    groups = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
+    inside, outside = groups.means(ensemble.initial_weights(DIGITS, [1]))
     assert inside.isnan().all() and outside.isfinite().all()
 
 
 def test_kept_outputs_are_those_of_the_first_test_examples() -> None:
-    runs = [Run(SGD, Schedule(), 1e-9, seed, init=4) for seed in (1, 2)]
-    outputs = ensemble.train("digits-mlp", runs, Plan(1, 16, 1, outputs_kept=3)).outputs
+    runs = [RunSpec(arm("sgd", init=4), 1e-9, seed) for seed in (1, 2)]
+    outputs = ensemble.train(config(1, 16, 1, outputs_kept=3), runs).outputs
     torch.manual_seed(4)
     with torch.no_grad():
         expected = DIGITS.model()(DIGITS.splits.test.inputs[:3]).flatten()
     torch.testing.assert_close(outputs, torch.stack([expected, expected], dim=1), rtol=1e-4, atol=1e-5)
-    assert ensemble.train("digits-mlp", runs, Plan(1, 16, 1)).outputs.numel() == 0
+    assert ensemble.train(config(1, 16, 1), runs).outputs.numel() == 0

@@ -43,9 +43,9 @@ def loops(workload: Workload) -> dict[str, Tensor]:
 
 
 def test_the_ensemble_does_what_the_loops_do(workload: Workload) -> None:
-    history = torch_loops.ensemble_history(workload, compiled=False)
+    traces = torch_loops.ensemble_traces(workload, compiled=False)
     expected = final_losses(workload.task, loops(workload))
-    torch.testing.assert_close(history.test_loss, expected, rtol=1e-4, atol=0)
+    torch.testing.assert_close(traces.test_loss, expected, rtol=1e-4, atol=0)
     start = final_losses(workload.task, ensemble.initial_weights(tasks.load(workload.task), range(RUNS)))
     assert ((start - expected).abs() > 2e-3).all(), "the tolerance must be small beside what training changes"
 

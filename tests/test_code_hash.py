@@ -28,10 +28,10 @@ TRAINING = {
     "training/probes/updates.py": ("seen.step.abs()", "seen.step"),
     "training/batches.py": ("default_rng([seed, 1])", "default_rng([seed, 2])"),
     "training/group_losses.py": ("1 - self.inside", "2 - self.inside"),
-    "training/run.py": ("finite.argmin(0), 1", "finite.argmin(0), 2"),
+    "training/traces.py": ("finite.argmin(0), 1", "finite.argmin(0), 2"),
     "training/inductor.py": ("_FEW = 16", "_FEW = 8"),
     "training/ensemble.py": ("COMPILED_MULTIPLE = 32", "COMPILED_MULTIPLE = 16"),
-    "training/experiment.py": ("self.lr * arm.lr_scale", "self.lr"),
+    "training/experiment.py": ("self.grid_lr * self.arm.lr_scale", "self.grid_lr"),
     "training/trainer.py": ('seen["validation_loss"][-1]', 'seen["validation_loss"][-2]'),
 }
 NO_TRAINING = (

@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from small_experiments import config, runs_of
 from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
@@ -20,12 +21,11 @@ from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import PROBES, UpdateContext, flat
 from warmup_study.training.probes.curvature import lanczos
-from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 Stacks = dict[str, Tensor]
 SEEDS = (3, 4, 5)
-UNWATCHED = cast(GroupLosses, None)
+UNGROUPED = cast(GroupLosses, None)
 
 
 def network() -> nn.Module:
@@ -69,7 +69,7 @@ def sight(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
         row = {name: torch.as_tensor(column[update]) for name, column in table.items()}
         optimizers.apply(optimizer.kernel, params, gradient, state, row)
     row["lr"] = torch.full((len(SEEDS),), rate, dtype=torch.float64)
-    return UpdateContext(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), full_batch, UNWATCHED)
+    return UpdateContext(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), full_batch, UNGROUPED)
 
 
 def test_sharpness_is_the_top_eigenvalue_of_the_exact_hessian() -> None:
@@ -116,7 +116,7 @@ def test_lanczos_on_matrices_known_by_heart(products: int) -> None:
 def test_a_right_angle_is_a_right_angle() -> None:
     before = {"weight": torch.tensor([[[3.0, 0.0]], [[1.0, 1.0]]]), "bias": torch.ones(2, 2)}
     after = {"weight": torch.tensor([[[0.0, 7.0]], [[2.0, 2.0]]]), "bias": torch.zeros(2, 2)}
-    seen = UpdateContext(before, after, {}, {}, torch.ones(2), cast(FullBatch, None), UNWATCHED)
+    seen = UpdateContext(before, after, {}, {}, torch.ones(2), cast(FullBatch, None), UNGROUPED)
     assert PROBES["update_angle"](seen).tolist() == pytest.approx([math.pi / 2, 0], abs=1e-6)
 
 
@@ -127,11 +127,11 @@ def test_dead_units_are_counted_one_by_one() -> None:
     params["0.weight"] = torch.tensor([[1.0, 1, -1, 0]] * 2)[..., None]
     params["0.bias"] = torch.tensor([[0.0, -2, -2, 1], [torch.nan, 0, 0, 0]])
     full_batch = FullBatch(objective, model, inputs, 4)
-    seen = UpdateContext(params, params, {}, {}, torch.ones(2), full_batch, UNWATCHED)
+    seen = UpdateContext(params, params, {}, {}, torch.ones(2), full_batch, UNGROUPED)
     shares = PROBES["dead_share"](seen)
     assert shares[0] == 0.5 and shares[1].isnan()
     bland = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2))
-    bare = UpdateContext(params, params, {}, {}, torch.ones(2), FullBatch(objective, bland, inputs, 4), UNWATCHED)
+    bare = UpdateContext(params, params, {}, {}, torch.ones(2), FullBatch(objective, bland, inputs, 4), UNGROUPED)
     assert PROBES["dead_share"](bare).isnan().all()
 
 
@@ -167,9 +167,9 @@ def test_limit_of_stability_is_where_a_quadratic_starts_to_diverge(optimizer: Op
 
 
 def trained(optimizer: Optimizer, schedule: Schedule) -> list[float]:
-    plan = Plan(15, 64, 15)
-    history = ensemble.train("digits-mlp", [Run(optimizer, schedule, 0.01, 1)], plan, dtype=torch.float64)
-    return [float(loss) for loss in history.train_loss[:, 0]]
+    runs = runs_of(optimizer, 0.01, (1,), schedule)
+    traces = ensemble.train(config(15, 64, 15), runs, dtype=torch.float64)
+    return [float(loss) for loss in traces.train_loss[:, 0]]
 
 
 def test_an_uncorrected_first_moment_is_exactly_its_schedule() -> None:

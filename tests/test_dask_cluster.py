@@ -188,7 +188,7 @@ def test_a_killed_scheduler_is_one_line_and_what_is_finished_is_kept(
     missing = [chunk for e in chapter() for chunk in e.chunks() if Cache(cache).path(chunk) not in kept]
     assert len(kept) >= 3 and missing
     sweep(chapter(), cache, processes=0)
-    assert f"trained {sum(len(chunk.cells) for chunk in missing)} runs" in capsys.readouterr().out
+    assert f"trained {sum(len(chunk.runs) for chunk in missing)} runs" in capsys.readouterr().out
     assert contents(cache) == contents(here)
     assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_experiments import arm, small
+from small_experiments import arm, config, runs_of, small
 from torch.func import functional_call
 
 from warmup_study import tasks
@@ -14,9 +14,7 @@ from warmup_study.tasks.detection_data import GRID, SIDE, Canvas, Family
 from warmup_study.tasks.detection_map import mean_average_precision
 from warmup_study.training import auxiliary, batches, ensemble
 from warmup_study.training.auxiliary import Auxiliary
-from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import Plan, Run
-from warmup_study.training.schedules import Schedule
+from warmup_study.training.experiment import RunSpec
 from warmup_study.training.trainer import train_chunk
 
 ANCHOR = torch.tensor([[0.25, 0.25], [0.25, 0.5], [0.5, 0.25]])
@@ -148,11 +146,11 @@ def test_weights_of_the_auxiliary_loss() -> None:
 
 
 def test_the_auxiliary_loss_acts_on_its_own_run_as_long_as_it_should() -> None:
-    sgd, pull = Optimizer(name="sgd"), Auxiliary(weight=2.0, updates=1)
-    runs = [Run(sgd, Schedule(), 0.05, 4), Run(sgd, Schedule(), 0.05, 4, auxiliary=pull)]
-    history = ensemble.train("detection", runs, Plan(2, 32, 1), dtype=torch.float64)
-    alone = ensemble.train("detection", runs[:1], Plan(2, 32, 1), dtype=torch.float64)
-    torch.testing.assert_close(history.train_loss[:, 0], alone.train_loss[:, 0], rtol=1e-6, atol=0)
+    pulled = arm("sgd", auxiliary=Auxiliary(weight=2.0, updates=1))
+    runs, shared = [*runs_of("sgd", 0.05, (4,)), RunSpec(pulled, 0.05, 4)], config(2, 32, 1, "detection")
+    traces = ensemble.train(shared, runs, dtype=torch.float64)
+    alone = ensemble.train(shared, runs[:1], dtype=torch.float64)
+    torch.testing.assert_close(traces.train_loss[:, 0], alone.train_loss[:, 0], rtol=1e-6, atol=0)
     task, order = tasks.load("detection"), torch.as_tensor(batches.batch_order(4, 2048, 32, 2))
     weights = {name: stack[0] for name, stack in ensemble.initial_weights(task, [4], torch.float64).items()}
     model, train = task.model().double(), task.splits.train
@@ -163,7 +161,7 @@ def test_the_auxiliary_loss_acts_on_its_own_run_as_long_as_it_should() -> None:
         outputs = functional_call(model, leaves, (train.inputs[order[update]].double(),))
         targets = train.targets[order[update]]
         loss = task.loss(outputs, targets) + (2.0 * second(outputs, targets) if update == 0 else 0)
-        assert history.train_loss[update, 1].item() == pytest.approx(loss.item(), rel=1e-6)
+        assert traces.train_loss[update, 1].item() == pytest.approx(loss.item(), rel=1e-6)
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         weights = {name: weights[name] - 0.05 * grad for name, grad in zip(leaves, gradients, strict=True)}
 
@@ -182,6 +180,6 @@ def test_curves_scores_and_settings_reach_the_table() -> None:
 
 
 def test_a_task_without_a_second_loss_is_one_line() -> None:
-    run = Run(Optimizer(name="adam"), Schedule(), 0.01, 1, auxiliary=Auxiliary(weight=1.0, updates=1))
+    run = RunSpec(arm("adam", auxiliary=Auxiliary(weight=1.0, updates=1)), 0.01, 1)
     with pytest.raises(StudyError, match="'digits-mlp' has no auxiliary loss"):
-        ensemble.train("digits-mlp", [run], Plan(1, 16, 1))
+        ensemble.train(config(1, 16, 1), [run])

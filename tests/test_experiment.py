@@ -157,17 +157,17 @@ def test_spelling_does_not_change_the_id() -> None:
 def test_seeds_of_a_pair_stay_in_one_chunk() -> None:
     chunks = small(confirmation_seeds=MANY_SEEDS, selection_seeds=(1000, 1001)).chunks()
     assert len(chunks) > 2 * len(small().chunks())
-    cells = [(chunk.lr, arm.label, seed) for chunk in chunks for arm, seed in chunk.cells]
+    cells = [(run.lr, run.arm.label, run.seed) for chunk in chunks for run in chunk.runs]
     assert len(cells) == len(set(cells)) == 2 * 2 * 202
     for chunk in chunks:
-        labels = [arm.label for arm, _ in chunk.cells]
+        labels = [run.arm.label for run in chunk.runs]
         assert labels == [arm.label for arm in ARMS] * (len(labels) // 2) and len(labels) <= STACK
         assert not set(chunk.selection_seeds) & set(chunk.confirmation_seeds)
 
 
 def test_more_arms_than_a_chunk_holds_stay_together() -> None:
     arms = tuple(arm("adam", label=f"arm {k}") for k in range(150))
-    assert {len(chunk.cells) for chunk in small(arms=arms).chunks()} == {150}
+    assert {len(chunk.runs) for chunk in small(arms=arms).chunks()} == {150}
 
 
 def test_a_refined_grid_keeps_its_old_chunks() -> None:
@@ -178,23 +178,24 @@ def test_a_refined_grid_keeps_its_old_chunks() -> None:
 
 def test_more_seeds_keep_full_chunks() -> None:
     before, after = (small(selection_seeds=(), confirmation_seeds=MANY_SEEDS[:count]) for count in (150, 200))
-    full = {chunk.id for chunk in before.chunks() if len(chunk.cells) == STACK}
+    full = {chunk.id for chunk in before.chunks() if len(chunk.runs) == STACK}
     assert len(full) == 2 * (150 // (STACK // len(ARMS))) and full < set(ids(after))
 
 
 def test_only_large_experiments_compile_all_their_chunks() -> None:
-    runs = len(small().chunks()) * len(small().chunks()[0].cells)
+    runs = len(small().chunks()) * len(small().chunks()[0].runs)
     enough = tasks.load("digits-mlp").compile_from_updates
     for updates in (enough // runs - 1, enough // runs):
         compiled = {chunk.compiled for chunk in small(updates=updates).chunks()}
         assert compiled == {runs * updates >= enough}
 
 
-def test_runs_are_those_of_the_cells() -> None:
+def test_a_run_trains_at_the_grids_learning_rate_times_the_arms_scale() -> None:
     scaled = arm("momentum", label="matched", lr_scale=0.1)
     chunk = small(arms=(scaled,), lrs=(0.5,)).chunks()[0]
-    assert [(run.seed, run.lr) for run in chunk.runs] == [(seed, 0.05) for seed in (100, 101, 0, 1, 2)]
-    assert [seed for _, seed in chunk.cells if seed in chunk.selection_seeds] == [100, 101]
+    assert [(run.seed, run.grid_lr, run.lr) for run in chunk.runs] == [
+        (seed, 0.5, 0.05) for seed in (100, 101, 0, 1, 2)
+    ]
 
 
 DECADES = st.integers(-8, 3)

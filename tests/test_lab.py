@@ -62,12 +62,12 @@ def test_runs_are_those_of_the_engine_and_bands_are_their_quantiles() -> None:
     setup = small(lr=0.01)
     seen, planned = see(setup), setups.experiment(setup, 3, ("update_size",), setups.SIZES)
     (chunk,) = planned.chunks()
-    history = ensemble.train("digits-mlp", chunk.runs, chunk.plan)
+    traces = ensemble.train(chunk, chunk.runs)
     assert [run.seed for run in chunk.runs] == [4000, 4001, 4002] and not chunk.compiled
     np.testing.assert_array_equal(seen.evaluated, range(7))
-    np.testing.assert_array_equal(seen.loss, history.validation_loss.T)
-    np.testing.assert_array_equal(seen.size, history.probes["update_size"].T)
-    ramp = schedules.learning_rates([chunk.runs[0].schedule], [0.01], 6)[:, 0]
+    np.testing.assert_array_equal(seen.loss, traces.validation_loss.T)
+    np.testing.assert_array_equal(seen.size, traces.probes["update_size"].T)
+    ramp = schedules.learning_rates([chunk.runs[0].arm.schedule], [0.01], 6)[:, 0]
     np.testing.assert_array_equal(seen.rate[1:], ramp.astype(np.float32))
     np.testing.assert_array_equal(seen.band, np.quantile(seen.loss, (0.1, 0.5, 0.9), axis=0))
     assert not seen.diverged.any() and seen.untrained == np.median(seen.loss[:, 0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_experiments import small
+from small_experiments import config, runs_of, small
 
 from warmup_study import tasks
 from warmup_study.chapters import checked_parameters, open_chapter
@@ -14,24 +14,18 @@ from warmup_study.paths import CHAPTERS
 from warmup_study.running.sweep import sweep
 from warmup_study.tasks import Task
 from warmup_study.training import batches, ensemble
-from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import Plan, Run
-from warmup_study.training.schedules import Schedule
+from warmup_study.training.experiment import TrainingConfig
 
 OWN = ("users_networks:resnet", "users_networks:lstm", "users_networks:cancer")
 CHANCE = {"users_networks:cancer": 0.5}  # all others tell ten classes apart
 
 
-def runs(optimizer: str, lr: float, seeds: int = 3) -> list[Run]:
-    return [Run(Optimizer.model_validate({"name": optimizer}), Schedule(), lr, seed) for seed in range(seeds)]
-
-
-def trained_alone(task: Task, seed: int, plan: Plan, lr: float) -> float:
+def trained_alone(task: Task, seed: int, shared: TrainingConfig, lr: float) -> float:
     """Test loss of one network after an ordinary loop."""
     torch.manual_seed(seed)
     model = task.model()
     optimizer = torch.optim.SGD(model.parameters(), lr)
-    for picked in torch.as_tensor(batches.batch_order(seed, len(task.splits.train), plan.batch, plan.updates)):
+    for picked in torch.as_tensor(batches.batch_order(seed, len(task.splits.train), shared.batch, shared.updates)):
         optimizer.zero_grad()
         task.loss(model(task.splits.train.inputs[picked]), task.splits.train.targets[picked]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -41,23 +35,24 @@ def trained_alone(task: Task, seed: int, plan: Plan, lr: float) -> float:
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_stack_trains_as_each_network_would_alone(name: str) -> None:
-    plan = Plan(5, 16, 5)
-    together = ensemble.train(name, runs("sgd", 0.1), plan).test_loss
-    alone = [trained_alone(tasks.load(name), seed, plan, 0.1) for seed in range(3)]
+    shared = config(5, 16, 5, name)
+    together = ensemble.train(shared, runs_of("sgd", 0.1, range(3))).test_loss
+    alone = [trained_alone(tasks.load(name), seed, shared, 0.1) for seed in range(3)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
     assert len(set(alone)) == 3, "the seeds make no difference"
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_it_learns(name: str) -> None:
-    history = ensemble.train(name, runs("adam", 0.01, seeds=2), Plan(100, 32, 100))
-    first, last = history.validation_loss
-    assert (last < 0.6 * first).all() and (history.diverged_at == 0).all()
-    assert (history.test_error < 0.6 * CHANCE.get(name, 0.9)).all()
+    traces = ensemble.train(config(100, 32, 100, name), runs_of("adam", 0.01, range(2)))
+    first, last = traces.validation_loss
+    assert (last < 0.6 * first).all() and (traces.diverged_at == 0).all()
+    assert (traces.test_error < 0.6 * CHANCE.get(name, 0.9)).all()
 
 
 def test_compiled_it_does_the_same() -> None:
-    plain, native = (ensemble.train(OWN[-1], runs("adam", 0.01), Plan(6, 16, 6, compiled=way)) for way in (False, True))
+    shared, runs = config(6, 16, 6, OWN[-1]), runs_of("adam", 0.01, range(3))
+    plain, native = (ensemble.train(shared, runs, compiled=way) for way in (False, True))
     np.testing.assert_allclose(native.test_loss[:3], plain.test_loss, rtol=1e-4)
     np.testing.assert_allclose(native.train_loss[:, :3], plain.train_loss, rtol=1e-4)
 

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from small_experiments import config, runs_of
 
 from warmup_study import tasks, theory
 from warmup_study.training import batches, ensemble
@@ -14,7 +15,6 @@ from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import PROBES, ProbeName, UpdateContext, flat
-from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 
@@ -28,7 +28,7 @@ def sight(step: list[float], rate: float, descent: list[float]) -> UpdateContext
         row={"lr": torch.tensor([rate])},
         loss=torch.tensor([1.5]),
         full_batch=full_batch(-torch.tensor([descent]), torch.tensor([[2.0, 1.0, 0.5]])),
-        watch=cast(GroupLosses, None),
+        group_losses=cast(GroupLosses, None),
     )
 
 
@@ -67,9 +67,9 @@ def test_drift_of_the_second_moment_is_a_log_ratio() -> None:
 
 
 def test_a_settled_second_moment_has_not_drifted_far() -> None:
-    runs = [Run(Optimizer(name="adam", beta2=0.95), Schedule(warmup="zero", length=100), 1e-3, 1)]
-    plan = Plan(100, 64, 100, probed=(1, 100), probes=("second_moment_drift",))
-    first, settled = ensemble.train("digits-mlp", runs, plan).probes["second_moment_drift"][:, 0].tolist()
+    runs = runs_of(Optimizer(name="adam", beta2=0.95), 1e-3, (1,), Schedule(warmup="zero", length=100))
+    shared = config(100, 64, 100, probed=(1, 100), probes=("second_moment_drift",))
+    first, settled = ensemble.train(shared, runs).probes["second_moment_drift"][:, 0].tolist()
     assert settled < 0.35 < first
 
 
@@ -80,10 +80,8 @@ def test_flat_puts_each_run_in_one_row() -> None:
 
 def test_alignment_is_the_cosine_with_autograds_full_gradient() -> None:
     task, batch = tasks.load("digits-mlp"), 16
-    run = Run(Optimizer(name="sgd"), Schedule(), 0.05, seed=2)
-    history = ensemble.train(
-        "digits-mlp", [run], Plan(1, batch, 1, probed=(1,), probes=("alignment",)), dtype=torch.float64
-    )
+    shared = config(1, batch, 1, probed=(1,), probes=("alignment",))
+    traces = ensemble.train(shared, runs_of("sgd", 0.05, (2,)), dtype=torch.float64)
     torch.manual_seed(2)
     model = task.model().double()
     picked = batches.batch_order(2, len(task.splits.train), batch, 1)[0]
@@ -93,17 +91,17 @@ def test_alignment_is_the_cosine_with_autograds_full_gradient() -> None:
         return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
 
     cosine = torch.cosine_similarity(gradient(picked), gradient(slice(None)), dim=0)
-    assert history.probes["alignment"][0, 0].item() == pytest.approx(cosine.item(), rel=1e-6)
+    assert traces.probes["alignment"][0, 0].item() == pytest.approx(cosine.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("name", "size"), [("rmsprop", 10.0), ("adam", 1.0), ("radam", None)])
 def test_size_of_the_first_update_is_the_theorys(name: str, size: float | None) -> None:
     rule = Optimizer(name=name)
-    runs = [Run(rule, Schedule(), 1e-3, seed) for seed in range(3)]
-    history = ensemble.train("digits-mlp", runs, Plan(1, 64, 1, probed=(1,), probes=("update_size",)))
+    shared = config(1, 64, 1, probed=(1,), probes=("update_size",))
+    traces = ensemble.train(shared, runs_of(rule, 1e-3, range(3)))
     if size is not None:
         assert theory.first_update_size(rule) == pytest.approx(size)
-        np.testing.assert_allclose(history.probes["update_size"][0].numpy(), size, rtol=0.02)
+        np.testing.assert_allclose(traces.probes["update_size"][0].numpy(), size, rtol=0.02)
 
 
 def test_noise_theory_gives_the_published_sizes() -> None:

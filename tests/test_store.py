@@ -12,6 +12,7 @@ from small_experiments import ARMS, small
 
 from warmup_study.errors import StudyError
 from warmup_study.running import store
+from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.table import RUNS, from_frame, table_of, to_frame
 from warmup_study.training.trainer import train_chunk
 
@@ -39,6 +40,33 @@ def test_runs_come_back_as_they_were(stored: Path, table: pa.Table) -> None:
     again = from_frame(to_frame(back))
     pd.testing.assert_frame_equal(to_frame(again), to_frame(table))
     assert again.schema.remove_metadata().equals(RUNS)
+
+
+def test_a_key_that_is_no_column_is_refused() -> None:
+    with pytest.raises(StudyError, match="table of runs: got decay_power, momentum_decay; takes part, task") as caught:
+        table_of([{"task": "digits-mlp"}, {"momentum_decay": 0.1, "decay_power": 2}])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_setting_of_the_optimiser_is_a_column() -> None:
+    settings = set(Optimizer.model_fields) - {"name"}
+    assert settings <= set(RUNS.names) and "grid_lr" in RUNS.names
+    assert [str(RUNS.field(name).type) for name in ("momentum", "bias_correction", "reset_at")] == [
+        "double",
+        "bool",
+        "int64",
+    ]
+
+
+def test_the_grids_learning_rate_stands_beside_the_one_that_was_trained_at() -> None:
+    halved = ARMS[1].model_copy(update={"lr_scale": 0.5})
+    chunk = small(arms=(ARMS[0], halved), lrs=(0.1,), updates=4).chunks()[0]
+    rows = train_chunk(chunk).to_pylist()
+    assert {(row["arm"], row["grid_lr"], row["lr"]) for row in rows} == {
+        ("adam/none", 0.1, 0.1),
+        ("adam/ramp", 0.1, 0.05),
+    }
+    assert {row["chunk"] for row in rows} == {chunk.id}
 
 
 def test_lists_and_nulls_keep_their_kind(stored: Path) -> None:

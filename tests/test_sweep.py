@@ -86,8 +86,8 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 def test_every_run_has_one_row_in_the_order_of_the_experiments(swept: tuple[pd.DataFrame, Path]) -> None:
     runs, folder = swept
-    cells = [(c.part, c.task, arm.label, seed, c.lr * arm.lr_scale) for c in CHUNKS for arm, seed in c.cells]
-    assert list(runs[["part", "task", "arm", "seed", "lr"]].itertuples(index=False, name=None)) == cells
+    defined = [(c.part, c.task, run.arm.label, run.seed, run.lr, c.id) for c in CHUNKS for run in c.runs]
+    assert list(runs[["part", "task", "arm", "seed", "lr", "chunk"]].itertuples(index=False, name=None)) == defined
     assert list(runs) == RUNS.names
     assert (runs["lr_audit"] == 0).all() and (runs["role"] == "selection").sum() == 2 * 2 * len(CHUNKS)
     assert set(stamps(folder)) == {f"{chunk.id}.parquet" for chunk in CHUNKS}
@@ -132,7 +132,7 @@ def test_only_what_is_missing_damaged_or_foreign_is_trained_again(
     after = stamps(tmp_path)
     assert set(after) == set(stamps(folder))
     assert [name for name in before if before[name] == after[name]] == [kept.name]
-    assert f"trained {4 * len(CHUNKS[0].cells)} runs" in capsys.readouterr().out
+    assert f"trained {4 * len(CHUNKS[0].runs)} runs" in capsys.readouterr().out
     assert all(path.read_bytes() == (folder / path.name).read_bytes() for path in tmp_path.iterdir())
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_experiments import config, runs_of
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.tasks import Split, Task, mnist1d, text
 from warmup_study.training import ensemble
-from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 SIZES = {"digits": (1257, 270, 270), "mnist1d": (3500, 750, 750), "text": (2048, 256, 256)}
@@ -82,12 +81,12 @@ def test_splits_are_the_same_in_every_process() -> None:
 
 
 def test_every_tasks_loss_falls_in_a_few_updates(task: Task) -> None:
-    runs = [Run(Optimizer(name="adam"), Schedule(warmup="ramp", length=10), 3e-3, seed) for seed in (0, 1)]
-    history = ensemble.train(task.name, runs, Plan(60, 32, 60))
-    first, last = history.validation_loss
+    runs = runs_of("adam", 3e-3, (0, 1), Schedule(warmup="ramp", length=10))
+    traces = ensemble.train(config(60, 32, 60, task.name), runs)
+    first, last = traces.validation_loss
     chance = np.log(len(np.unique(task.splits.train.targets)))
     assert (last < 0.97 * first).all() and (last < chance).all()
-    assert (history.diverged_at == 0).all() and ((history.test_error >= 0) & (history.test_error < 0.9)).all()
+    assert (traces.diverged_at == 0).all() and ((traces.test_error >= 0) & (traces.test_error < 0.9)).all()
 
 
 def test_making_mnist1d_leaves_the_shared_generators_alone() -> None:

@@ -21,7 +21,7 @@ from warmup_study.training.table import from_frame, to_frame
 # What holds on another kind of machine: the share of runs that end alike, the median |log ratio| of test losses, and
 # the median distance, in updates, of the steps at which a run diverged.
 SAME_END, CLOSE, STEPS = 0.95, 0.01, 1.0
-_AFTERWARDS = ["steps_to_target"]  # the column that a chapter adds to what was trained
+_NOT_TRAINED = ["steps_to_target", "chunk"]  # the chapter adds the one; the other names the code that trained
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def _chosen(name: str, folders: Folders, share: float, seed: int) -> list[tuple[
     table = from_frame(store.read_runs(folders.results / f"{name}.parquet"))
     opened = chapters.open_chapter(name, {"preset": folders.preset})
     chunks = [chunk for experiment in opened.experiments for chunk in experiment.chunks()]
-    starts = np.cumsum([0, *(len(chunk.cells) for chunk in chunks)])
+    starts = np.cumsum([0, *(len(chunk.runs) for chunk in chunks)])
     if starts[-1] != len(table):
         raise StudyError(f"{name}.parquet: has {len(table)} runs, the preset's design {starts[-1]}: it is another's")
     picked = np.random.default_rng(seed).permutation(len(chunks))[: max(1, round(share * len(chunks)))]
-    return [(chunks[k], table.slice(starts[k], len(chunks[k].cells))) for k in sorted(picked)]
+    return [(chunks[k], table.slice(starts[k], len(chunks[k].runs))) for k in sorted(picked)]
 
 
 def _trained(chunks: list[Chunk], processes: int) -> pa.Table:
@@ -93,7 +93,7 @@ def _trained(chunks: list[Chunk], processes: int) -> pa.Table:
 
 def _lines(runs: pd.DataFrame) -> list[str]:
     """Each run as text that tells apart any two floats and holds one nan equal to another."""
-    return [repr(row) for row in from_frame(runs).drop_columns(_AFTERWARDS).to_pylist()]
+    return [repr(row) for row in from_frame(runs).drop_columns(_NOT_TRAINED).to_pylist()]
 
 
 def _deviation(old: pd.DataFrame, new: pd.DataFrame) -> float:

@@ -43,7 +43,7 @@ def _print(chunk: Chunk, address: str) -> None:
     with connect(address) as client:
         workers = len(client.nthreads())
         tasks = _rate(lambda: client.gather(client.map(_nothing(table.nbytes), range(TASKS), pure=False)), TASKS)
-    print(f"chunk      {len(chunk.cells)} runs of {chunk.updates} updates on {chunk.task}: {seconds:.2f} s of one core")
+    print(f"chunk      {len(chunk.runs)} runs of {chunk.updates} updates on {chunk.task}: {seconds:.2f} s of one core")
     print(f"bytes      {len(chunk.model_dump_json()):,} out, {table.nbytes:,} back, {stored:,} stored")
     print(f"scheduler  {tasks:.0f} empty tasks/s, their results carried, with {workers} workers")
     print(f"driver     {storing:.0f} chunks/s encoded and stored")

@@ -20,9 +20,10 @@ from warmup_study.bench import jax_loop
 from warmup_study.bench.workloads import BATCH, LR, Workload
 from warmup_study.running.sweep import available_cores
 from warmup_study.training import batches, ensemble
+from warmup_study.training.experiment import Arm, RunSpec, TrainingConfig
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import History, Plan, Run
 from warmup_study.training.schedules import Schedule
+from warmup_study.training.traces import Traces
 
 OURS, LOOPS, JAX = "ensemble", "torch.optim loops", "JAX"
 Work = Callable[[Workload], int]
@@ -50,15 +51,16 @@ def loop_weights(workload: Workload, seed: int = 0) -> dict[str, Tensor]:
 
 def ensemble_updates(workload: Workload) -> int:
     """The study's way, with all that belongs to it; returns the updates made."""
-    ensemble_history(workload)
+    ensemble_traces(workload)
     return workload.runs * workload.updates
 
 
-def ensemble_history(workload: Workload, compiled: bool = True) -> History:
+def ensemble_traces(workload: Workload, compiled: bool = True) -> Traces:
     """Initial weights, batch orders, training, and evaluation at the ends."""
-    runs = [Run(Optimizer(name="adam"), Schedule(), LR, seed) for seed in range(workload.runs)]
-    plan = Plan(workload.updates, BATCH, workload.updates, compiled=compiled)
-    return ensemble.train(workload.task, runs, plan)
+    adam = Arm(label="adam", optimizer=Optimizer(name="adam"), schedule=Schedule())
+    runs = [RunSpec(adam, LR, seed) for seed in range(workload.runs)]
+    config = TrainingConfig(task=workload.task, updates=workload.updates, batch=BATCH, evaluate_every=workload.updates)
+    return ensemble.train(config, runs, compiled=compiled)
 
 
 def compile_seconds(workload: Workload) -> float:

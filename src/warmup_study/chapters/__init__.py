@@ -61,9 +61,9 @@ class Chapter:
 
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
-        mine = [row for row in claims_table() if self.name in (row.notebook, *row.also)]
         columns = ["id", "source", "rule", "margin", "unit"]
-        table = pd.DataFrame([row.model_dump() for row in mine])[columns]
+        mine = [row for row in claims_table() if self.name in row.notebooks]
+        table = pd.DataFrame([[getattr(row, name) for name in columns] for row in mine], columns=columns)
         return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
 
     def account(self, runs: pd.DataFrame) -> None:

@@ -9,21 +9,28 @@ import pandas as pd
 
 from warmup_study.chapters.report import analysis
 from warmup_study.claims import ledger
+from warmup_study.claims.evidence import verdicts, where
 from warmup_study.claims.table import table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
 from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.running import store
+from warmup_study.statistics.endpoints import CONFIRMATION
 
 
 def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
-    """The rows of one chapter, or of one claim that it shares, not yet adjusted: functions of its table of runs alone.
+    """The rows of one chapter, or of one claim, not yet adjusted: functions of its table of runs alone.
 
-    A chapter that shares a claim has a function ``judge_claim`` beside its ``judge``.
+    A chapter's analysis has ``CLAIMS``: by claim, a function from its runs to the effects of each task by name; and
+    ``BY_HAND``, functions from its runs to rows, for claims that no conditions decide.
     """
     tests = importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2]}.analysis")
-    return list(tests.judge_claim(claim, runs) if claim else tests.judge(runs))
+    seeds = int(where(runs, role=CONFIRMATION)["seed"].nunique())
+    by_hand = {name: rows for name, rows in getattr(tests, "BY_HAND", {}).items() if claim in ("", name)}
+    measured = {name: effects(runs) for name, effects in tests.CLAIMS.items() if claim in ("", name)}
+    judged = [verdicts(name, effects, seeds, notebook) for name, effects in measured.items()]
+    return [row for rows in (*(decide(runs) for decide in by_hand.values()), *judged) for row in rows]
 
 
 def enter_report(folders: Folders) -> list[Verdict]:
@@ -60,8 +67,7 @@ def _of_sister_chapters(folders: Folders, notebook: str) -> list[Verdict]:
     """Rows that other chapters contribute to the claims which this one shares with them, where they have run."""
     rows = []
     for claim in table():
-        tested_in = (claim.notebook, *claim.also)
-        for other in tested_in if notebook in tested_in else ():
+        for other in claim.notebooks if notebook in claim.notebooks else ():
             with contextlib.suppress(StudyError):  # a table of an older study counts as not run
                 if other != notebook:
                     rows += judge(other, store.read_runs(folders.results / f"{other}.parquet"), claim.id)

@@ -1,12 +1,14 @@
 """From effects to rows of verdicts.json: what the tests of all claims share."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from warmup_study.claims.table import claim
+from warmup_study.claims.conditions import ByHand, Effects, bounds
+from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, pooled
@@ -14,6 +16,8 @@ from warmup_study.statistics.decisions import MIN_SEEDS, Word, judge
 
 ALL = "all"
 Key = TypeVar("Key")
+ByTask = Mapping[str, Mapping[Key, Effect] | None]
+"""Effects of each task; None where a task offers no case to test."""
 
 GAINS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Effect]] = {
     "tuned_loss": endpoints.tuned_gain,
@@ -21,6 +25,14 @@ GAINS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Effect]] = {
     "max_trainable_lr": endpoints.trainable_gain,
 }
 """How an arm's gain over `none` is measured on each endpoint, from the runs of either."""
+
+
+def where(runs: pd.DataFrame, **columns: object) -> pd.DataFrame:
+    """The runs that have these values in these columns."""
+    chosen = np.ones(len(runs), dtype=bool)
+    for name, value in columns.items():
+        chosen &= (runs[name] == value).fillna(False).to_numpy(dtype=bool)
+    return runs[chosen]
 
 
 def base_task(runs: pd.DataFrame) -> pd.Series:
@@ -36,6 +48,14 @@ def by_base_task(
     return {str(task): effects(rows) for task, rows in chosen.groupby(base_task(chosen), sort=False)}
 
 
+def named(effects_by_task: ByTask[Key], name: Callable[[Key], str]) -> ByTask[str]:
+    """The same effects under the names that conditions and readers know them by."""
+    return {
+        task: None if effects is None else {name(key): effect for key, effect in effects.items()}
+        for task, effects in effects_by_task.items()
+    }
+
+
 def pool_tasks(effects_by_task: Mapping[str, Mapping[Key, Effect]]) -> dict[str, dict[Key, Effect]]:
     """The effects of each task, and under "all" their means over tasks, of those effects that every task has."""
     by_task = {task: dict(effects) for task, effects in effects_by_task.items()}
@@ -44,67 +64,57 @@ def pool_tasks(effects_by_task: Mapping[str, Mapping[Key, Effect]]) -> dict[str,
     return by_task | {ALL: {key: pooled([effects[key] for effects in by_task.values()]) for key in shared}}
 
 
-def verdict(
-    name: str,
-    task: str,
-    effect: Effect,
-    *,
-    p_supported: float,
-    p_contradicted: float,
-    p_mixed: float = 1.0,
-    parts: Sequence[Part] = (),
-    figure: str,
-    transform: Callable[[float], float] = float,
-) -> Verdict:
-    """The row of a claim on one task: its main effect and the p-values of each answer.
+def verdicts(name: str, effects_by_task: ByTask[str], seeds: int, notebook: str = "") -> list[Verdict]:
+    """The rows of a claim per task and over tasks, the latter over those tasks alone that offer a case.
 
-    ``transform`` brings an effect that is tested on another scale (a log ratio) back to the claim's unit; it must be
-    increasing. ``figure`` is the name of the chapter's figure that shows the evidence.
+    `seeds` is the number that a row without a case shows; `notebook` the chapter that judges, where not the claim's.
     """
-    estimate, low, high = (float(transform(value)) for value in (effect.estimate, effect.low, effect.high))
-    return Verdict(
-        **_stated(name, task, figure),
-        estimate=estimate,
-        ci_low=low,
-        ci_high=high,
-        n=effect.n,
-        verdict=judge(p_supported, p_contradicted, effect.n, p_mixed=p_mixed),
-        p_supported=p_supported,
-        p_contradicted=p_contradicted,
-        p_mixed=p_mixed,
-        parts=tuple(parts),
-    )
-
-
-def no_evidence(name: str, task: str, *, seeds: int, figure: str) -> Verdict:
-    """The row of a claim for which a task offers no case to test: inconclusive, without numbers."""
-    empty = dict.fromkeys(("estimate", "ci_low", "ci_high"))
-    return Verdict(**_stated(name, task, figure), **empty, n=seeds, verdict="inconclusive")
-
-
-def over_tasks(
-    name: str,
-    effects_by_task: Mapping[str, Mapping[Key, Effect] | None],
-    decide: Callable[[str, Mapping[Key, Effect]], Verdict],
-    *,
-    seeds: int,
-    figure: str,
-) -> list[Verdict]:
-    """The rows of a claim per task and over tasks, the latter over those tasks alone that offer a case (not None)."""
+    told = claim(name).told_by(notebook)
     offered = {task: effects for task, effects in effects_by_task.items() if effects is not None}
     known = pool_tasks(offered) if offered else {}
     return [
-        decide(task, known[task]) if task in known else no_evidence(name, task, seeds=seeds, figure=figure)
+        verdict(told, task, known[task]) if task in known else no_evidence(told, task, seeds)
         for task in (*effects_by_task, ALL)
     ]
 
 
-def exact_verdict(name: str, task: str, deviations: Iterable[float], *, seeds: int, figure: str) -> Verdict:
+def verdict(told: Claim, task: str, effects: Effects) -> Verdict:
+    """The row of a claim on one task: its own effect, the p-value of each answer, and all effects as its parts.
+
+    Raises StudyError where an effect that the claim's conditions name was not measured.
+    """
+    if isinstance(told.conditions, ByHand):
+        raise TypeError(f"{told.id} is judged by hand")
+    supported, contradicted, mixed = told.conditions.answers(effects)
+    own = effects[told.estimate] if told.estimate else bounds(told.conditions)[0].worst(effects)
+    scale = math.exp if told.as_factor else float
+    held = {name: told.margin_and_unit(name) for name in effects}
+    return Verdict(
+        **_stated(told, task),
+        estimate=scale(own.estimate),
+        ci_low=scale(own.low),
+        ci_high=scale(own.high),
+        n=own.n,
+        verdict=judge(supported, contradicted, own.n, p_mixed=mixed),
+        p_supported=supported,
+        p_contradicted=contradicted,
+        p_mixed=mixed,
+        parts=tuple(Part.of(name, effect, *held[name]) for name, effect in effects.items()),
+    )
+
+
+def no_evidence(told: Claim, task: str, seeds: int) -> Verdict:
+    """The row of a claim for which a task offers no case to test: inconclusive, without numbers."""
+    empty = dict.fromkeys(("estimate", "ci_low", "ci_high"))
+    return Verdict(**_stated(told, task), **empty, n=seeds, verdict="inconclusive")
+
+
+def exact_verdict(told: Claim, task: str, deviations: Iterable[float], seeds: int) -> Verdict:
     """The row of a claim that holds exactly or not at all: supported if no run deviates, contradicted if one does."""
     values = np.abs(np.asarray(pd.Series(deviations), dtype=float))
     word: Word = "contradicted" if np.any(values != 0) else "supported"
     return Verdict(
-        **_stated(name, task, figure),
+        **_stated(told, task),
         estimate=float(values.max()),
         ci_low=None,
         ci_high=None,
@@ -113,18 +123,19 @@ def exact_verdict(name: str, task: str, deviations: Iterable[float], *, seeds: i
     )
 
 
-def _stated(name: str, task: str, figure: str) -> dict[str, Any]:
+def _stated(told: Claim, task: str) -> dict[str, Any]:
     """What the table of claims says of a row."""
-    row = claim(name)
     return {
-        "id": row.id,
-        "claim": row.text,
-        "source": row.source,
-        "rule": row.rule,
-        "endpoint": row.endpoint,
-        "unit": row.unit,
-        "margin": row.margin,
-        "notebook": row.notebook,
-        "figure": f"{row.notebook}-{figure}",
+        "id": told.id,
+        "title": told.title,
+        "claim": told.text,
+        "source": told.source,
+        "rule": claim(told.id).rule,
+        "conditions": claim(told.id).conditions.model_dump(exclude_none=True, exclude_defaults=True),
+        "endpoint": told.endpoint,
+        "unit": told.unit,
+        "margin": told.margin,
+        "notebook": told.notebook,
+        "figure": f"{told.notebook}-{told.figure}",
         "task": task,
     }

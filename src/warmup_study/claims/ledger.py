@@ -6,12 +6,12 @@ A claim whose parts are tested in two chapters has one row, which holds for both
 import json
 from collections.abc import Sequence
 
+from warmup_study.claims.conditions import combined
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict, with_holm
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.decisions import judge as word_of
 
 
@@ -31,21 +31,11 @@ def _together(first: Verdict, second: Verdict) -> Verdict:
     own, other = sorted((first, second), key=lambda row: row.notebook != claim(row.id).notebook)
     if own.p_supported is None or other.p_supported is None:
         return other if own.p_supported is None else own
-    holds, fails = zip(_answers(own), _answers(other), strict=True)
-    answers = {
-        "p_supported": both(*holds),
-        "p_contradicted": both(*fails),
-        "p_mixed": either(both(holds[0], fails[1]), both(fails[0], holds[1])),
-    }
+    answers = combined([own.answers[:2], other.answers[:2]])
     n = min(own.n, other.n)
-    word = word_of(answers["p_supported"], answers["p_contradicted"], n, p_mixed=answers["p_mixed"])
-    return own.model_copy(update={"verdict": word, "n": n, "parts": (*own.parts, *other.parts), **answers})
-
-
-def _answers(row: Verdict) -> tuple[float, float]:
-    """P-values for "it holds" and "it fails"; 1 where nothing was estimated."""
-    supported, contradicted = row.p_supported, row.p_contradicted
-    return 1.0 if supported is None else supported, 1.0 if contradicted is None else contradicted
+    word = word_of(answers.supported, answers.contradicted, n, p_mixed=answers.mixed)
+    found = {"p_supported": answers.supported, "p_contradicted": answers.contradicted, "p_mixed": answers.mixed}
+    return own.model_copy(update={"verdict": word, "n": n, "parts": (*own.parts, *other.parts), **found})
 
 
 def write(folders: Folders, rows: Sequence[Verdict]) -> list[Verdict]:

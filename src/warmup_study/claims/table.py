@@ -1,40 +1,50 @@
 """The claims under test: what is said, what it predicts, and the rule that decides, written before any run."""
 
+import math
 import tomllib
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from warmup_study.claims.conditions import OPPOSITE, TESTS, Parts, Record, Rule, bounds
+from warmup_study.claims.prose import in_words
 from warmup_study.errors import StudyError
 from warmup_study.paths import NOTEBOOKS
-
-__all__ = ["Claim", "Margin", "claim", "margin", "table"]
 
 Row = TypeVar("Row")
 
 
-class _Record(BaseModel):
-    """A frozen row of the table in which nothing may be left over or empty."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=1, str_strip_whitespace=True)
-
-
-class Margin(_Record):
-    """The smallest effect of interest on one endpoint, in `unit`."""
+class Margin(Record):
+    """The smallest effect of interest on one endpoint, in `unit`; `name` is the endpoint's in a sentence."""
 
     endpoint: str
+    name: str
     value: float = Field(ge=0, allow_inf_nan=False)
     unit: str
     reason: str
 
 
-class Claim(_Record):
+class Elsewhere(Record):
+    """What another chapter measures of a claim that it shares: the fields in which its row differs."""
+
+    notebook: str
+    figure: str
+    endpoint: str
+    margin: float = Field(ge=0, allow_inf_nan=False)
+    unit: str
+
+
+class Claim(Record):
     """One claim in plain words, with its test. `margin` is None where the rule needs none.
 
-    `notebook` holds the verdict; the notebooks in `also` add evidence of their own.
+    `notebook` holds the verdict, `figure` is that which shows the evidence; chapters in `also` test further parts.
+    `estimate` names the effect that the verdict shows as its own, if not that of the first condition; `as_factor`
+    says that it is tested as a logarithm and shown as a factor. `units` gives, by name or pattern, the units of those
+    effects that have not the claim's: in words, or by the name of an endpoint with a margin.
     """
 
     id: str = Field(pattern=r"^[a-z]+(-[a-z]+)*$")
@@ -43,26 +53,83 @@ class Claim(_Record):
     text: str
     prediction: str
     test: str
-    rule: str
+    conditions: Rule
     endpoint: str
     margin: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     unit: str
     notebook: str
-    also: tuple[str, ...] = ()
+    figure: str
+    also: tuple[Elsewhere, ...] = ()
+    estimate: str | None = None
+    as_factor: bool = False
+    units: Mapping[str, str] = Field(default_factory=dict)
 
-    @field_validator("text", "prediction", "test", "rule", mode="before")
+    @field_validator("text", "prediction", "test", mode="before")
     @classmethod
     def _one_paragraph(cls, value: str) -> str:
         """Undo the line breaks of the table's source."""
         return " ".join(value.split())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_numbers(cls, row: Any) -> Any:
+        """Put the number in place of an endpoint's name, or of "margin", the claim's own, wherever one bounds."""
+        names = {name: row_of.value for name, row_of in _margins().items()}
+        own = _number(row.get("margin"), names)
+        if own is not None:
+            names["margin"] = math.log(own) if row.get("as_factor") else own
+        return row | {"margin": own, "conditions": _resolved(row.get("conditions"), names)}
+
     @model_validator(mode="after")
     def _notebooks_exist(self) -> Self:
-        """Refuse a notebook that the study does not have."""
-        unknown = {self.notebook, *self.also} - set(NOTEBOOKS)
+        unknown = set(self.notebooks) - set(NOTEBOOKS)
         if unknown:
-            raise ValueError(f"claim {self.id}: no notebook is called {sorted(unknown)}")
+            raise ValueError(f"no notebook is called {sorted(unknown)}")
         return self
+
+    @property
+    def notebooks(self) -> tuple[str, ...]:
+        """The notebooks that test the claim, its own first."""
+        return (self.notebook, *(other.notebook for other in self.also))
+
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        return in_words(self.conditions, lambda name: self.margin_and_unit(name)[1])
+
+    def margin_and_unit(self, effect: str) -> tuple[float, str]:
+        """What an effect is held against (the bound that the rule sets, else its endpoint's margin), and its unit."""
+        entry = next((unit for pattern, unit in self.units.items() if fnmatchcase(effect, pattern)), None)
+        if entry is None:
+            unit, least = self.unit, self.margin or 0.0
+        elif entry in _margins():
+            unit, least = margin(entry).unit, margin(entry).value
+        else:
+            unit, least = entry, 0.0
+        mine = [row for row in bounds(self.conditions) if row.test in OPPOSITE and _speaks_of(row.subject, effect)]
+        return max((abs(row.bound) for row in mine if row.around == 0), default=least), unit
+
+    def told_by(self, notebook: str) -> "Claim":
+        """The claim as one chapter tests it: that chapter's parts, with its endpoint, unit, margin and figure."""
+        if not self.also or not isinstance(self.conditions, Parts):
+            return self
+        other = next((row.model_dump() for row in self.also if row.notebook == notebook), {})
+        parts = self.conditions.of(notebook if other else "")
+        return self.model_copy(update=other | {"conditions": parts})
+
+
+def _speaks_of(subject: str | tuple[str, ...], effect: str) -> bool:
+    return any(fnmatchcase(effect, name) for name in ((subject,) if isinstance(subject, str) else subject))
+
+
+def _resolved(node: Any, names: Mapping[str, float]) -> Any:
+    if isinstance(node, dict):
+        return {key: _number(node[key], names) if key in TESTS else _resolved(node[key], names) for key in node}
+    return [_resolved(child, names) for child in node] if isinstance(node, list) else node
+
+
+def _number(bound: Any, names: Mapping[str, float]) -> Any:
+    return _named(bound, names, "margin") if isinstance(bound, str) else bound
 
 
 @lru_cache(maxsize=1)
@@ -72,9 +139,24 @@ def _content() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
+def _margins() -> dict[str, Margin]:
+    return {row["endpoint"]: Margin.model_validate(row) for row in _content()["margin"]}
+
+
+@lru_cache(maxsize=1)
 def table() -> tuple[Claim, ...]:
     """Every claim, the thread's first, then the literature's, each in the order of the notebooks."""
-    return tuple(Claim.model_validate(row) for row in _content()["claim"])
+    return tuple(checked(row) for row in _content()["claim"])
+
+
+def checked(row: Mapping[str, Any]) -> Claim:
+    """A claim from its row in claims.toml. Raises StudyError in one line where the row is wrong."""
+    try:
+        return Claim.model_validate(dict(row))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise StudyError(f"claim {row.get('id')}: {place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def claim(name: str) -> Claim:
@@ -84,12 +166,10 @@ def claim(name: str) -> Claim:
 
 def margin(endpoint: str) -> Margin:
     """The smallest effect of interest on that endpoint. Raises StudyError where none was set."""
-    rows = (Margin.model_validate(row) for row in _content()["margin"])
-    return _named(endpoint, {row.endpoint: row for row in rows}, "margin")
+    return _named(endpoint, _margins(), "margin")
 
 
 def _named(name: str, rows: Mapping[str, Row], kind: str) -> Row:
-    """Pick a row by its name."""
     if name not in rows:
         raise StudyError(f"{kind}: got {name!r}; takes one of {', '.join(rows)}")
     return rows[name]

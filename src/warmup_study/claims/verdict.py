@@ -50,16 +50,19 @@ class Part(BaseModel):
 class Verdict(BaseModel):
     """One row of verdicts.json. Numbers that are not finite are stored as null.
 
-    `task` is a task's name, or "all" for the row over all tasks. The p-values of the answers are one-sided and not
+    `conditions` are those of claims.toml, of which `rule` is the text. `task` is a task's name, or "all" for the row
+    over all tasks. The p-values of the answers are one-sided and not
     adjusted; all are null where nothing is estimated (an exact audit), and the word then stands as given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
+    title: str = ""
     claim: str
     source: str
     rule: str
+    conditions: dict[str, Any] = {}
     endpoint: str
     estimate: Number
     ci_low: Number

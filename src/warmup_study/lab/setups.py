@@ -30,7 +30,7 @@ EVALUATIONS, SIZES, GLANCES = 75, 30, 7  # how often, at most, a run is evaluate
 PROBED_SEEDS = 5  # curvature takes longer than the training itself
 SHARES = (0.1, 0.5, 0.9)
 
-_NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a twin, or a stream with a cluster
+_NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a paired run, or a stream with a cluster
 _ONE_KERNEL = {
     "velocity_norm": "momentum",
     "velocity_alignment": "momentum",

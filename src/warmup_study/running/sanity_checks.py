@@ -19,10 +19,10 @@ from warmup_study.running.sweep import sweep
 from warmup_study.statistics.bootstrap import paired_effect
 from warmup_study.statistics.decisions import decide
 from warmup_study.training import ensemble
-from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.experiment import Arm, Experiment, RunSpec, TrainingConfig
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.run import History, Plan, Run
 from warmup_study.training.schedules import Schedule
+from warmup_study.training.traces import Traces
 
 TASK = "digits-mlp"
 SEEDS = tuple(range(900_000, 900_008))  # no chapter's seeds
@@ -62,9 +62,11 @@ def _first_update_is_the_theorys(device: str) -> None:
         )
 
 
-def _train_briefly(optimizer: Optimizer, device: str) -> History:
-    runs = [Run(optimizer, Schedule(), SMALL_LR["adam"], seed) for seed in SEEDS]
-    return ensemble.train(TASK, runs, Plan(10, 64, 10, probed=(1,), probes=("update_size",)), device)
+def _train_briefly(optimizer: Optimizer, device: str) -> Traces:
+    arm = Arm(label=optimizer.name, optimizer=optimizer, schedule=Schedule())
+    runs = [RunSpec(arm, SMALL_LR["adam"], seed) for seed in SEEDS]
+    config = TrainingConfig(task=TASK, updates=10, probed=(1,), probes=("update_size",), device=device)
+    return ensemble.train(config, runs)
 
 
 def _small_rates_agree(cache: Path, device: str) -> None:

@@ -62,12 +62,12 @@ def available_cores() -> int:
 def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> float:
     """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took."""
     started = time.perf_counter()
-    ordered = sorted(chunks, key=lambda chunk: -len(chunk.cells) * chunk.updates)
+    ordered = sorted(chunks, key=lambda chunk: -len(chunk.runs) * chunk.updates)
     bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)
     with bar:
         for _ in _finished(ordered, cache, processes, scheduler):
             bar.update()
-    runs = sum(len(chunk.cells) for chunk in ordered)
+    runs = sum(len(chunk.runs) for chunk in ordered)
     seconds = time.perf_counter() - started
     print(f"trained {runs:,} runs in {seconds:.0f} s")
     return seconds

@@ -19,11 +19,12 @@ from warmup_study.errors import StudyError
 from warmup_study.tasks import Split, Task
 from warmup_study.training import auxiliary, batches, inductor, optimizers, schedules
 from warmup_study.training.batches import Stream
+from warmup_study.training.experiment import RunSpec, TrainingConfig, paired_runs
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.optimizers import Kernel
 from warmup_study.training.probes import PROBES, UpdateContext
-from warmup_study.training.run import History, Plan, Run, twins
+from warmup_study.training.traces import Traces
 
 Stacks = dict[str, Tensor]
 
@@ -45,124 +46,116 @@ def initial_weights(task: Task, seeds: Sequence[int], dtype: torch.dtype = torch
 
 
 def train(
-    task_name: str, runs: Sequence[Run], plan: Plan, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> History:
+    config: TrainingConfig, runs: Sequence[RunSpec], *, compiled: bool = False, dtype: torch.dtype = torch.float32
+) -> Traces:
     """Train all ``runs``, whose optimisers must share one kernel, and return what was seen, in their order.
 
-    Compiled stacks are filled up with copies of the last run, which stand behind the others in the history. Nothing is
+    Compiled stacks are filled up with copies of the last run, which stand behind the others in the traces. Nothing is
     clipped or raised when a run diverges: its losses become non-finite and stay so.
     """
-    stack = _padded(runs) if plan.compiled else runs
+    stack = _padded(runs) if compiled else runs
     with _steady_arithmetic(), torch.no_grad():
-        return _Ensemble(task_name, stack, plan, device, dtype).train(len(runs))
+        return _Ensemble(config, stack, compiled, dtype).train(len(runs))
 
 
 class _Ensemble:
     """The stacks of one call of :func:`train`, and its loop."""
 
-    def __init__(self, task_name: str, runs: Sequence[Run], plan: Plan, device: str, dtype: torch.dtype) -> None:
-        task = tasks.load(task_name)
-        self.task_name, self.plan, self.history = (
-            task_name,
-            plan,
-            History(plan, len(runs), device, tuple(task.measures)),
-        )
-        self.examples, self.validation, self.test = (_place(split, device, dtype) for split in task.splits)
-        kernel = runs[0].optimizer.kernel
-        self.params = {
-            name: stack.to(device)
-            for name, stack in initial_weights(task, [_init_seed(run) for run in runs], dtype).items()
-        }
+    def __init__(self, config: TrainingConfig, runs: Sequence[RunSpec], compiled: bool, dtype: torch.dtype) -> None:
+        task = tasks.load(config.task)
+        self.config, self.compiled, self.dtype = config, compiled, dtype
+        self.traces = Traces(config, len(runs), tuple(task.measures))
+        self.examples, self.validation, self.test = (_place(split, config.device, dtype) for split in task.splits)
+        kernel = runs[0].arm.optimizer.kernel
+        weights = initial_weights(task, [run.init_seed for run in runs], dtype)
+        self.params = {name: stack.to(config.device) for name, stack in weights.items()}
         self.state = optimizers.initial_state(kernel, self.params)
-        drawn = [(run.stream, run.seed) for run in runs]
-        self._draw_ahead(runs, device, dtype)
-        self._lay_out_batches(task, drawn, device)
+        drawn = [(run.arm.stream, run.seed) for run in runs]
+        self._lay_out_coefficients(runs)
+        self._lay_out_batches(task, drawn)
         self.step = self._built_step(kernel)
-        self.measure = _measure(task_name)
-        self.full_batch = FullBatch(_objective(task_name), task.model(), self.examples, plan.batch)
-        self.watch = GroupLosses(task, drawn, twins(runs), self.test)
+        self.measure = _measure(config.task)
+        self.full_batch = FullBatch(_objective(config.task), task.model(), self.examples, config.batch)
+        self.group_losses = GroupLosses(task, drawn, paired_runs(runs), self.test)
 
-    def _draw_ahead(self, runs: Sequence[Run], device: str, dtype: torch.dtype) -> None:
+    def _lay_out_coefficients(self, runs: Sequence[RunSpec]) -> None:
         """Lay out the coefficients [T, C, R] of all updates."""
-        rates = schedules.learning_rates([run.schedule for run in runs], [run.lr for run in runs], self.plan.updates)
-        table = {"lr": rates, **optimizers.coefficients([run.optimizer for run in runs], rates)}
-        if any(run.auxiliary.acts for run in runs):
-            table["auxiliary"] = auxiliary.weights([run.auxiliary for run in runs], self.plan.updates)
+        arms, updates = [run.arm for run in runs], self.config.updates
+        rates = schedules.learning_rates([arm.schedule for arm in arms], [run.lr for run in runs], updates)
+        table = {"lr": rates, **optimizers.coefficients([arm.optimizer for arm in arms], rates)}
+        if any(arm.auxiliary.acts for arm in arms):
+            table["auxiliary"] = auxiliary.weights([arm.auxiliary for arm in arms], updates)
         self.names = tuple(table)
-        self.rows = torch.as_tensor(np.stack(list(table.values()), axis=1), dtype=dtype, device=device)
+        self.rows = torch.as_tensor(np.stack(list(table.values()), axis=1), dtype=self.dtype, device=self.config.device)
 
-    def _lay_out_batches(self, task: Task, drawn: Sequence[tuple[Stream, int]], device: str) -> None:
+    def _lay_out_batches(self, task: Task, drawn: Sequence[tuple[Stream, int]]) -> None:
         """Lay out the batches [T, S, B] of S different pairs of stream and seed, and which of them each run sees."""
         places = {pair: place for place, pair in enumerate(dict.fromkeys(drawn))}
-        orders = [batches.order_of(*pair, task, self.plan.batch, self.plan.updates) for pair in places]
-        self.orders = torch.as_tensor(np.stack(orders, axis=1), device=device)
-        self.which = torch.as_tensor([places[pair] for pair in drawn], device=device)
+        orders = [batches.order_of(*pair, task, self.config.batch, self.config.updates) for pair in places]
+        self.orders = torch.as_tensor(np.stack(orders, axis=1), device=self.config.device)
+        self.which = torch.as_tensor([places[pair] for pair in drawn], device=self.config.device)
 
     def _built_step(self, kernel: Kernel) -> Callable[..., Tensor]:
-        step = _step(self.task_name, kernel, self.names)
-        return inductor.compiled(step, *self._step_arguments(1)) if self.plan.compiled else step
+        step = _step(self.config.task, kernel, self.names)
+        return inductor.compiled(step, *self._step_arguments(1)) if self.compiled else step
 
     def _step_arguments(self, update: int) -> tuple[object, ...]:
         row, picked = self.rows[update - 1], self.orders[update - 1][self.which]
         return self.params, self.state, self.examples.inputs, self.examples.targets, picked, row
 
-    def train(self, scored: int) -> History:
-        """Train, and put what was seen into a history; the first ``scored`` runs are worth scoring."""
+    def train(self, scored: int) -> Traces:
+        """Train, and return what was seen; the first ``scored`` runs are worth scoring."""
         self._evaluate(0)
-        for update in range(1, self.plan.updates + 1):
-            if update in self.plan.probed:
+        for update in range(1, self.config.updates + 1):
+            if update in self.config.probed:
                 self._probed_update(update)
             else:
                 self._update(update)
-            if update in self.plan.evaluated and not self._evaluate(update).any():
+            if update in self.config.evaluated and not self._evaluate(update).any():
                 break  # every run has diverged: nothing is left to train
-        self.history.test_loss, self.history.test_error, *_ = self._losses(self.test)
+        self.traces.test_loss, self.traces.test_error, *_ = self._losses(self.test)
         self._score(scored)
-        if self.plan.outputs_kept:
-            outputs = _outputs(self.task_name)(self.params, self.test.inputs[: self.plan.outputs_kept])
-            self.history.outputs = outputs.flatten(1).T
-        return self.history
+        if self.config.outputs_kept:
+            outputs = _outputs(self.config.task)(self.params, self.test.inputs[: self.config.outputs_kept])
+            self.traces.outputs = outputs.flatten(1).T
+        return self.traces
 
     def _update(self, update: int) -> None:
-        self.history.train_loss[update - 1] = self.step(*self._step_arguments(update))
-        self.history.realised_lr[update - 1] = self.rows[update - 1, self.names.index("lr")]
+        self.traces.train_loss[update - 1] = self.step(*self._step_arguments(update))
+        self.traces.realised_lr[update - 1] = self.rows[update - 1, self.names.index("lr")]
 
     def _probed_update(self, update: int) -> None:
         before = {name: stack.clone() for name, stack in self.params.items()}
         self._update(update)
         row = dict(zip(self.names, self.rows[update - 1].unbind(), strict=True))
-        loss = self.history.train_loss[update - 1]
-        seen = UpdateContext(before, self.params, self.state, row, loss, self.full_batch, self.watch)
-        for name, values in self.history.probes.items():
-            values[self.plan.probed.index(update)] = PROBES[name](seen)
+        loss = self.traces.train_loss[update - 1]
+        seen = UpdateContext(before, self.params, self.state, row, loss, self.full_batch, self.group_losses)
+        for name, values in self.traces.probes.items():
+            values[self.config.probed.index(update)] = PROBES[name](seen)
 
     def _evaluate(self, update: int) -> Tensor:
         """Note the validation loss and error after this update; returns which runs are still finite, [R]."""
         losses, errors, *measures = self._losses(self.validation)
-        row = self.plan.evaluated.index(update)
-        self.history.validation_loss[row], self.history.validation_error[row] = losses, errors
-        for curve, values in zip(self.history.curves.values(), measures, strict=True):
+        row = self.config.evaluated.index(update)
+        self.traces.validation_loss[row], self.traces.validation_error[row] = losses, errors
+        for curve, values in zip(self.traces.curves.values(), measures, strict=True):
             curve[row] = values
         return losses.isfinite()
 
     def _losses(self, split: Split) -> tuple[Tensor, ...]:
         arguments = self.params, split.inputs, split.targets
-        often = self.plan.compiled and len(self.plan.evaluated) >= OFTEN
+        often = self.compiled and len(self.config.evaluated) >= OFTEN
         measure = inductor.compiled(self.measure, *arguments) if often else self.measure
         return measure(*arguments)
 
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""
-        scores = tasks.load(self.task_name).scores
+        scores = tasks.load(self.config.task).scores
         if scores is not None:
-            outputs = _outputs(self.task_name)(self.params, self.test.inputs)[:runs].cpu().numpy()
+            outputs = _outputs(self.config.task)(self.params, self.test.inputs)[:runs].cpu().numpy()
             for run, found in enumerate(scores(each) for each in outputs):
                 for name, value in found.items():
-                    self.history.scores[name][run] = value
-
-
-def _init_seed(run: Run) -> int:
-    return run.seed if run.init is None else run.init
+                    self.traces.scores[name][run] = value
 
 
 def _place(split: Split, device: str, dtype: torch.dtype) -> Split:
@@ -170,7 +163,7 @@ def _place(split: Split, device: str, dtype: torch.dtype) -> Split:
     return Split(inputs.to(dtype) if inputs.is_floating_point() else inputs, split.targets.to(device))
 
 
-def _padded(runs: Sequence[Run]) -> list[Run]:
+def _padded(runs: Sequence[RunSpec]) -> list[RunSpec]:
     """The runs and, to fill the stack up to a round size, copies of the last: compiled code is made for one size."""
     missing = -len(runs) % COMPILED_MULTIPLE
     return [*runs, *[runs[-1]] * missing]

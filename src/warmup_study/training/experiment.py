@@ -1,12 +1,14 @@
-"""What is run: a frozen, validated experiment, and the chunks of it that are trained and stored as one."""
+"""What is run: a frozen, validated experiment, its chunks that are trained and stored as one, and their single runs."""
 
 import hashlib
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from warmup_study import tasks
 from warmup_study.training.auxiliary import NO_AUXILIARY, Auxiliary
@@ -14,17 +16,55 @@ from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.code_hash import training_code
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import ProbeName
-from warmup_study.training.run import Plan, Run
 from warmup_study.training.schedules import Schedule
 
 SCHEMA_VERSION = 1
 
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Values = TypeVar("Values", bound=tuple[object, ...])
+
+
+def _given_once(values: Values) -> Values:
+    if len(set(values)) < len(values):
+        raise ValueError("takes every value once")
+    return values
+
+
+Distinct = Annotated[Values, AfterValidator(_given_once)]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingConfig(_Frozen):
+    """What all runs of one stack share.
+
+    Losses are evaluated at update 0, every ``evaluate_every`` updates and at the end; ``probes`` look at the updates
+    ``probed``. The final outputs on the first ``outputs_kept`` test examples are kept. Raises
+    ``pydantic.ValidationError`` for anything out of range.
+    """
+
+    task: str
+    updates: Annotated[int, Field(ge=1, le=100_000)]
+    batch: Annotated[int, Field(ge=1, le=4096)] = 64
+    evaluate_every: Annotated[int, Field(ge=1)] = 10
+    probed: Distinct[tuple[Annotated[int, Field(ge=1)], ...]] = ()
+    probes: Distinct[tuple[ProbeName, ...]] = ()
+    outputs_kept: Annotated[int, Field(ge=0)] = 0
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+
+    @model_validator(mode="after")
+    def _probed_within_the_run(self) -> Self:
+        if max(self.probed, default=0) > self.updates:
+            raise ValueError(f"probed: got {max(self.probed)}; takes at most the number of updates, {self.updates}")
+        return self
+
+    @property
+    def evaluated(self) -> tuple[int, ...]:
+        """The updates after which the validation loss is taken, 0 (the initial weights) first."""
+        return (*range(0, self.updates, self.evaluate_every), self.updates)
 
 
 class Arm(_Frozen):
@@ -44,26 +84,52 @@ class Arm(_Frozen):
     auxiliary: Auxiliary = NO_AUXILIARY
 
 
-class Chunk(_Frozen):
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: a condition, a learning rate of the grid and a seed.
+
+    The seed decides the initial weights, unless the arm's ``init`` does, and the order of the examples, unless its
+    stream does.
+    """
+
+    arm: Arm
+    grid_lr: float
+    seed: int
+
+    @property
+    def lr(self) -> float:
+        """The peak learning rate that the run trains at."""
+        return self.grid_lr * self.arm.lr_scale
+
+    @property
+    def init_seed(self) -> int:
+        """The seed of the initial weights."""
+        return self.seed if self.arm.init is None else self.arm.init
+
+
+def paired_runs(runs: Sequence[RunSpec]) -> list[int]:
+    """Position of the run that each is paired with: the same but for the plain stream; its own where there is none."""
+    known = {_apart_from_stream(run, run.arm.stream): place for place, run in reversed(list(enumerate(runs)))}
+    return [known.get(_apart_from_stream(run, run.arm.stream.plain), place) for place, run in enumerate(runs)]
+
+
+def _apart_from_stream(run: RunSpec, stream: Stream) -> tuple[Arm, float, int]:
+    """What decides the run, had it that stream."""
+    return run.arm.model_copy(update={"label": "", "lr_scale": 1.0, "stream": stream}), run.lr, run.seed
+
+
+class Chunk(TrainingConfig):
     """The unit of work and of storage: runs at one grid learning rate, trained as one ensemble.
 
     Its id is a digest of all that decides its result: its own canonical JSON and the code that trains.
     """
 
     part: str
-    task: str
     arms: tuple[Arm, ...]
     lr: PositiveFloat
     selection_seeds: tuple[Seed, ...]
     confirmation_seeds: tuple[Seed, ...]
-    updates: int
-    batch: int
-    evaluate_every: int
-    probed: tuple[int, ...]
-    probes: tuple[ProbeName, ...]
-    outputs_kept: int
     compiled: bool
-    device: str
 
     @cached_property
     def id(self) -> str:
@@ -73,54 +139,24 @@ class Chunk(_Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
     @property
-    def cells(self) -> tuple[tuple[Arm, int], ...]:
-        """(arm, seed) of every run, in the order of the stack."""
-        return tuple((arm, seed) for seed in (*self.selection_seeds, *self.confirmation_seeds) for arm in self.arms)
-
-    @property
-    def runs(self) -> tuple[Run, ...]:
-        """The runs of the stack."""
-        return tuple(
-            Run(arm.optimizer, arm.schedule, self.lr * arm.lr_scale, seed, arm.stream, arm.init, arm.auxiliary)
-            for arm, seed in self.cells
-        )
-
-    @property
-    def plan(self) -> Plan:
-        """What the runs of the stack share."""
-        return Plan(
-            self.updates, self.batch, self.evaluate_every, self.probed, self.probes, self.compiled, self.outputs_kept
-        )
+    def runs(self) -> tuple[RunSpec, ...]:
+        """The runs in the order of the stack: all arms of a seed side by side."""
+        seeds = (*self.selection_seeds, *self.confirmation_seeds)
+        return tuple(RunSpec(arm, self.lr, seed) for seed in seeds for arm in self.arms)
 
 
-class Experiment(_Frozen):
+class Experiment(TrainingConfig):
     """Every arm at every learning rate from every seed, on one task: the full factorial, paired by seed.
 
-    Learning rates are picked on ``selection_seeds`` and reported on ``confirmation_seeds``, which must be disjoint. The
-    final outputs on the first ``outputs_kept`` test examples go into the table of runs. Raises
-    ``pydantic.ValidationError`` for anything out of range.
+    Learning rates are picked on ``selection_seeds`` and reported on ``confirmation_seeds``, which must be disjoint.
+    Raises ``pydantic.ValidationError`` for anything out of range.
     """
 
     part: str
-    task: str
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    lrs: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-    selection_seeds: tuple[Seed, ...] = ()
-    confirmation_seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    updates: Annotated[int, Field(ge=1, le=100_000)]
-    batch: Annotated[int, Field(ge=1, le=4096)] = 64
-    evaluate_every: Annotated[int, Field(ge=1)] = 10
-    probed: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    probes: tuple[ProbeName, ...] = ()
-    outputs_kept: Annotated[int, Field(ge=0)] = 0
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
-
-    @field_validator("lrs", "selection_seeds", "confirmation_seeds", "probed", "probes")
-    @classmethod
-    def _given_once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError("takes every value once")
-        return values
+    lrs: Distinct[Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]]
+    selection_seeds: Distinct[tuple[Seed, ...]] = ()
+    confirmation_seeds: Distinct[Annotated[tuple[Seed, ...], Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,8 +166,6 @@ class Experiment(_Frozen):
             raise ValueError("arms: every label must be given once")
         if set(self.selection_seeds) & set(self.confirmation_seeds):
             raise ValueError("selection_seeds and confirmation_seeds must be disjoint")
-        if max(self.probed, default=0) > self.updates:
-            raise ValueError(f"probed: got {max(self.probed)}; takes at most the number of updates, {self.updates}")
         longest = max(arm.schedule.warmup_length for arm in self.arms)
         if longest > self.updates:
             raise ValueError(f"warmup length: got {longest}; takes at most the number of updates, {self.updates}")

@@ -1,4 +1,4 @@
-"""What is watched beside the loss: groups of test examples, and runs that differ in their stream alone."""
+"""Losses of groups of test examples, and which runs are paired: they differ in their stream of examples alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,27 +20,27 @@ Stacks = dict[str, Tensor]
 class GroupLosses:
     """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
 
-    ``drawn`` holds the stream and the seed of each run, ``places`` the position of its twin; ``test`` is the task's
-    test split, on the device that trains.
+    ``drawn`` holds the stream and the seed of each run, ``paired`` the position of the run that it is paired with;
+    ``test`` is the task's test split, on the device that trains.
     """
 
     task: Task
     drawn: Sequence[tuple[Stream, int]]
-    places: Sequence[int]
+    paired: Sequence[int]
     test: Split
 
     @cached_property
     def inside(self) -> Tensor:
-        """Which test examples lie in the cluster that each run watches, as 0 and 1: [R, N]."""
+        """Which test examples lie in the cluster of each run's stream, as 0 and 1: [R, N]."""
         masks = [batches.inside(self.task, stream, seed, self.task.splits.test) for stream, seed in self.drawn]
         return torch.as_tensor(np.stack(masks), dtype=torch.get_default_dtype(), device=self.test.targets.device)
 
     @cached_property
-    def twins(self) -> Tensor:
-        """Position of each run's twin, [R]."""
-        return torch.as_tensor(self.places, device=self.test.targets.device)
+    def pairs(self) -> Tensor:
+        """Position of the run that each run is paired with, [R]."""
+        return torch.as_tensor(self.paired, device=self.test.targets.device)
 
-    def group_losses(self, params: Stacks) -> tuple[Tensor, Tensor]:
+    def means(self, params: Stacks) -> tuple[Tensor, Tensor]:
         """Mean test loss of each run inside and outside its cluster, [R] twice; NaN where a group is empty."""
         losses = self._losses(params)
         outside = 1 - self.inside

@@ -1,23 +1,36 @@
 """The table of runs, one row per run: its columns, and the ways to and from pandas."""
 
-from typing import get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import BaseModel
 
+from warmup_study.errors import StudyError
 from warmup_study.tasks.task import CurveName, ScoreName
+from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import PROBES
 
 _NUMBERS, _COUNTS = pa.list_(pa.float32()), pa.list_(pa.int32())
+_SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+def _stored_as(annotation: Any) -> pa.DataType:
+    """The column type of a setting, which may be None."""
+    (kind,) = {part for part in get_args(annotation) or (annotation,) if part is not type(None)}
+    return _SCALARS[get_args(kind)[0] if get_origin(kind) is Annotated else kind]
+
+
+def _settings(model: type[BaseModel]) -> list[pa.Field]:
+    """A column for each setting but the name."""
+    fields = {name: field.annotation for name, field in model.model_fields.items() if name != "name"}
+    return [pa.field(name, _stored_as(annotation)) for name, annotation in fields.items()]
+
 
 RUNS = pa.schema(
     [
         *[pa.field(name, pa.string()) for name in ("part", "task", "arm", "role", "optimizer")],
-        *[pa.field(name, pa.float64()) for name in ("momentum", "beta1", "beta2", "eps", "weight_decay")],
-        *[pa.field(name, pa.bool_()) for name in ("bias_correction", "first_moment_correction", "first_gradient_init")],
-        pa.field("keep_counter", pa.bool_()),
-        *[pa.field(name, pa.int64()) for name in ("momentum_ramp", "freeze_first_until", "reset_at")],
-        *[pa.field(name, pa.int64()) for name in ("count1_from", "count2_from")],
+        *_settings(Optimizer),
         *[pa.field(name, pa.string()) for name in ("warmup", "decay")],
         *[pa.field(name, pa.int64()) for name in ("length", "hold")],
         pa.field("level", pa.float64()),
@@ -26,7 +39,7 @@ RUNS = pa.schema(
         *[pa.field(name, pa.int64()) for name in ("span", "redrawn_from", "redrawn_to", "order", "examples", "init")],
         pa.field("auxiliary_weight", pa.float64()),
         pa.field("auxiliary_updates", pa.int64()),
-        pa.field("lr", pa.float64()),
+        *[pa.field(name, pa.float64()) for name in ("grid_lr", "lr")],
         *[pa.field(name, pa.int64()) for name in ("seed", "updates", "batch")],
         pa.field("status", pa.string()),
         *[pa.field(name, pa.int64()) for name in ("diverged_at", "steps_to_target")],
@@ -41,13 +54,24 @@ RUNS = pa.schema(
         pa.field("outputs", _NUMBERS),
         *[pa.field(name, _NUMBERS) for name in get_args(CurveName)],
         *[pa.field(name, pa.float64()) for name in get_args(ScoreName)],
+        pa.field("chunk", pa.string()),
     ]
 )
-"""Columns of the table of runs: one row per run. Settings a rule does not have, and steps not reached, are null."""
+"""Columns of the table of runs: one row per run. Settings a rule does not have, and steps not reached, are null.
+
+``lr`` is the peak learning rate that a run trained at, ``grid_lr`` that of the grid, before the arm's ``lr_scale``;
+``chunk`` is the id of the chunk that the run was trained in.
+"""
 
 
 def table_of(rows: list[dict[str, object]]) -> pa.Table:
-    """Rows as a table of runs; a column that a row lacks is null."""
+    """Rows as a table of runs; a column that a row lacks is null.
+
+    Raises ``StudyError`` for keys that are no column: what they hold would be lost.
+    """
+    unknown = sorted({name for row in rows for name in row} - set(RUNS.names))
+    if unknown:
+        raise StudyError(f"table of runs: got {', '.join(unknown)}; takes {', '.join(RUNS.names)}")
     return pa.Table.from_pylist(rows, schema=RUNS)
 
 

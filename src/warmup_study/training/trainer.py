@@ -10,34 +10,34 @@ from warmup_study.tasks.task import CurveName, ScoreName
 from warmup_study.training import batches, schedules
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.ensemble import train
-from warmup_study.training.experiment import Arm, Chunk
+from warmup_study.training.experiment import Arm, Chunk, RunSpec
 from warmup_study.training.table import table_of
 
 _FINAL = ("test_loss", "test_error")
 
 
 def train_chunk(chunk: Chunk) -> pa.Table:
-    """The runs of the chunk, trained as one ensemble, in the order of ``chunk.cells``."""
-    history = train(chunk.task, chunk.runs, chunk.plan, chunk.device)
-    seen, diverged_at = history.by_run(len(chunk.cells)), history.diverged_at
+    """The runs of the chunk, trained as one ensemble, in the order of ``chunk.runs``."""
+    traces = train(chunk, chunk.runs, compiled=chunk.compiled)
+    seen, diverged_at = traces.by_run(len(chunk.runs)), traces.diverged_at
     return table_of(
         [
-            _definition(chunk, arm, seed)
-            | _result(chunk, seen[run])
-            | _status(int(diverged_at[run]))
-            | {"lr_audit": _audit(chunk, arm, seen[run]["realised_lr"])}
-            for run, (arm, seed) in enumerate(chunk.cells)
+            _definition(chunk, run)
+            | _result(chunk, seen[place])
+            | _status(int(diverged_at[place]))
+            | {"lr_audit": _audit(chunk, run, seen[place]["realised_lr"])}
+            for place, run in enumerate(chunk.runs)
         ]
     )
 
 
-def _definition(chunk: Chunk, arm: Arm, seed: int) -> dict[str, Any]:
-    role = "selection" if seed in chunk.selection_seeds else "confirmation"
+def _definition(chunk: Chunk, run: RunSpec) -> dict[str, Any]:
+    arm = run.arm
     return {
         "part": chunk.part,
         "task": chunk.task,
         "arm": arm.label,
-        "role": role,
+        "role": "selection" if run.seed in chunk.selection_seeds else "confirmation",
         "optimizer": arm.optimizer.name,
         **arm.optimizer.model_dump(exclude={"name"}),
         "warmup": arm.schedule.warmup,
@@ -48,10 +48,12 @@ def _definition(chunk: Chunk, arm: Arm, seed: int) -> dict[str, Any]:
         **_stream(chunk, arm.stream),
         "init": arm.init,
         **_auxiliary(arm),
-        "lr": chunk.lr * arm.lr_scale,
-        "seed": seed,
+        "grid_lr": run.grid_lr,
+        "lr": run.lr,
+        "seed": run.seed,
         "updates": chunk.updates,
         "batch": chunk.batch,
+        "chunk": chunk.id,
     }
 
 
@@ -71,8 +73,8 @@ def _auxiliary(arm: Arm) -> dict[str, Any]:
 
 
 def _result(chunk: Chunk, seen: dict[str, Any]) -> dict[str, Any]:
-    """What one run showed: ``seen`` holds its part of the history."""
-    evaluated = np.asarray(chunk.plan.evaluated)
+    """What one run showed: ``seen`` holds its part of the traces."""
+    evaluated = np.asarray(chunk.evaluated)
     probes = {name: seen[name] for name in chunk.probes} | {"probed_at": chunk.probed} if chunk.probed else {}
     return {
         **{name: float(seen[name]) for name in _FINAL},
@@ -93,10 +95,10 @@ def _status(diverged_at: int) -> dict[str, Any]:
     return {"status": "diverged", "diverged_at": diverged_at} if diverged_at else {"status": "ok"}
 
 
-def _audit(chunk: Chunk, arm: Arm, realised: Any) -> float:
+def _audit(chunk: Chunk, run: RunSpec, realised: Any) -> float:
     """Largest difference between the learning rates of a run's updates and the formula; 0 means all are equal.
 
     Updates never taken, because every run of the chunk had diverged, are no part of it.
     """
-    formula = schedules.audit_reference(arm.schedule, chunk.lr * arm.lr_scale, chunk.updates)
+    formula = schedules.audit_reference(run.arm.schedule, run.lr, chunk.updates)
     return float(np.nanmax(np.abs(realised - np.asarray(formula, realised.dtype))))

@@ -1,4 +1,4 @@
-"""Test of the seventh chapter's claim, as functions of its table of runs alone."""
+"""What the seventh chapter's claim rests on, as functions of its table of runs alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,13 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import pool_tasks, verdict
-from warmup_study.claims.table import claim
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import named, where
 from warmup_study.presentation.formatting import effect as effect_in_words
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, paired_effect, pooled
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import CONFIRMATION
 
 COMPARISONS = {"anchor": "none", "both": "ramp", "keras": "none", "ramp": "none"}
@@ -23,11 +20,6 @@ EARLY_LOSS, VARIANCE, PRECISION, OVERLAP = "early box loss", "its variance", "mA
 POOLED = "both optimisers"
 
 Effects = dict[tuple[str, str, str], Effect]  # by (optimiser or POOLED, arm, quantity)
-
-
-def judge(runs: pd.DataFrame) -> list[Verdict]:
-    """All verdicts of the chapter, per task and over tasks."""
-    return [_verdict(task, found) for task, found in pool_tasks(effects(runs)).items()]
 
 
 def effects(runs: pd.DataFrame) -> dict[str, Effects]:
@@ -41,7 +33,7 @@ def with_endpoints(runs: pd.DataFrame) -> pd.DataFrame:
 
     What a diverged run cannot show any more counts as at initialisation, its detections as none.
     """
-    grid = runs[runs["part"] == "grid"]
+    grid = where(runs, part="grid")
     length = int(grid["auxiliary_updates"].max())
     early = [_early(*row, length) for row in zip(grid["evaluated_at"], grid["box_curve"], strict=True)]
     return grid.assign(early=early, iou=(1 - grid["test_error"]).fillna(0), mean_ap=grid["mean_ap"].fillna(0))
@@ -58,14 +50,13 @@ def best_rate(runs: pd.DataFrame, optimizer: str) -> float:
 
     ``runs``: the part "grid" of one task.
     """
-    return endpoints.tuned(runs[runs["arm"] == f"{optimizer}/none"]).lr
+    return endpoints.tuned(where(runs, arm=f"{optimizer}/none")).lr
 
 
 def at_best_rate(runs: pd.DataFrame, optimizer: str) -> dict[str, pd.DataFrame]:
     """The confirmation runs of one task and optimiser at that rate: by arm, seeds ascending."""
-    chosen = runs[(runs["lr"] == best_rate(runs, optimizer)) & (runs["role"] == CONFIRMATION)]
-    mine = chosen[chosen["optimizer"] == optimizer].sort_values("seed")
-    return {str(arm).partition("/")[2]: rows for arm, rows in mine.groupby("arm", sort=False)}
+    chosen = where(runs, lr=best_rate(runs, optimizer), role=CONFIRMATION, optimizer=optimizer).sort_values("seed")
+    return {name: where(chosen, arm=f"{optimizer}/{name}") for name in ("none", *COMPARISONS)}
 
 
 def _effects(runs: pd.DataFrame) -> Effects:
@@ -95,25 +86,6 @@ def _against_controls(arms: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, 
     return rows
 
 
-def _verdict(task: str, found: Effects) -> Verdict:
-    least, unit = claim("anchor-warmup").margin or 0.0, claim("anchor-warmup").unit
-    loss, variance = found[POOLED, CLAIMED, EARLY_LOSS], found[POOLED, CLAIMED, VARIANCE]
-    units = {EARLY_LOSS: unit, VARIANCE: "log ratio of variances", PRECISION: "mAP", OVERLAP: "IoU"}
-    parts = [
-        Part.of(f"{quantity}, {arm}, {optimizer}", effect, least, units[quantity])
-        for (optimizer, arm, quantity), effect in found.items()
-    ]
-    return verdict(
-        "anchor-warmup",
-        task,
-        loss,
-        parts=parts,
-        figure="effects",
-        p_supported=either(loss.p_below(-least), variance.p_below(-least)),
-        p_contradicted=both(loss.p_above(least), variance.p_above(least)),
-    )
-
-
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Means of every arm at its task's and optimiser's rate, and what its mAP gains on its control, in words."""
     grid, found = with_endpoints(runs), effects(runs)
@@ -127,3 +99,11 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                 words = {"gain": effect_in_words(gain) if gain else ""}
                 rows.append({"task": task, "optimizer": optimizer, "arm": arm} | means | spread | words)
     return pd.DataFrame(rows)
+
+
+def _name(key: tuple[str, str, str]) -> str:
+    optimizer, arm, quantity = key
+    return f"{'variance of the early box loss' if quantity == VARIANCE else quantity} ({arm}, {optimizer})"
+
+
+CLAIMS = {"anchor-warmup": lambda runs: named(effects(runs), _name)}

@@ -1,6 +1,6 @@
-"""Tests of the third chapter's claims, as functions of its table of runs alone."""
+"""What the third chapter's claims rest on, as functions of its table of runs alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -8,16 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import GAINS, pool_tasks, verdict
-from warmup_study.claims.table import claim, margin
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import GAINS, named, where
 from warmup_study.presentation.formatting import effect as effect_in_words
+from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import CONFIRMATION
 
-NOTEBOOK = "3_momentum"
-FORMS = ("momentum", "momentum_lr_inside")
+FORMS = {"momentum": "torch's", "momentum_lr_inside": "Sutskever's"}
+"""The forms of momentum, and whose they are."""
 BATCHED = ("sgd", "momentum")  # the optimisers that are compared over batch sizes
 SENSITIVITY = "lr_sensitivity"
 
@@ -56,11 +54,6 @@ BatchGains = dict[tuple[str, int], Effect]  # by (optimiser, batch size)
 FormEffects = dict[tuple[str, str], Effect]  # by (form of momentum, quantity)
 
 
-def judge(runs: pd.DataFrame) -> list[Verdict]:
-    """All verdicts of the chapter, per task and over tasks."""
-    return [*momentum_adaptive(batch_gains(runs)), *momentum_zero(form_effects(runs))]
-
-
 def gains(runs: pd.DataFrame) -> dict[str, Gains]:
     """Per task: what each comparison gains on each endpoint, at the usual batch; positive favours warmup."""
     grid = runs[runs["part"].isin(["grid", "zero", "adam"])]
@@ -97,12 +90,17 @@ def batch_gains(runs: pd.DataFrame) -> dict[str, BatchGains]:
 
 
 def _batch_gains_of(runs: pd.DataFrame) -> BatchGains:
-    by_batch = {int(size): _by_arm(runs[runs["batch"] == size]) for size in runs["batch"].unique()}
+    by_batch = dict(sorted((int(batch), rows) for batch, rows in runs.groupby("batch")))
     return {
-        (optimizer, batch): GAINS[SENSITIVITY](arms[f"{optimizer}/none"], arms[f"{optimizer}/ramp"])
+        (optimizer, batch): GAINS[SENSITIVITY](*(_plain(rows, optimizer, warmup) for warmup in ("none", "ramp")))
         for optimizer in BATCHED
-        for batch, arms in sorted(by_batch.items())
+        for batch, rows in by_batch.items()
     }
+
+
+def _plain(runs: pd.DataFrame, optimizer: str, warmup: str) -> pd.DataFrame:
+    """The runs of an arm whose momentum is not ramped."""
+    return where(runs, optimizer=optimizer, warmup=warmup, momentum_ramp=0)
 
 
 def momentum_differences(effects: BatchGains) -> dict[int, Effect]:
@@ -110,25 +108,18 @@ def momentum_differences(effects: BatchGains) -> dict[int, Effect]:
     return {batch: difference(effects["momentum", batch], effects["sgd", batch]) for _, batch in effects}
 
 
-def momentum_adaptive(gains_by_task: Mapping[str, BatchGains]) -> list[Verdict]:
-    """Momentum adds more than the margin to what SGD gains, on average over the batch sizes."""
-    return [_momentum_adaptive(task, effects) for task, effects in pool_tasks(gains_by_task).items()]
+def adaptive_effects(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
+    """Per task, by name: the gains at each batch size, their differences, and the mean of these."""
+    return {task: _adaptive(found) for task, found in batch_gains(runs).items()}
 
 
-def _momentum_adaptive(task: str, effects: BatchGains) -> Verdict:
-    least, differences = margin(SENSITIVITY), momentum_differences(effects)
-    mean = pooled(list(differences.values()))
-    named = {f"{optimizer}, batch {batch}": effect for (optimizer, batch), effect in effects.items()}
-    named |= {f"difference, batch {batch}": effect for batch, effect in differences.items()}
-    return verdict(
-        "momentum-adaptive",
-        task,
-        mean,
-        figure="batches",
-        parts=[Part.of(name, effect, least.value, least.unit) for name, effect in named.items()],
-        p_supported=mean.p_above(least.value),
-        p_contradicted=mean.p_below(least.value),
-    )
+def _adaptive(effects: BatchGains) -> dict[str, Effect]:
+    differences = momentum_differences(effects)
+    return {
+        **{f"{LOOKS[name].label}'s gain (batch {batch})": effect for (name, batch), effect in effects.items()},
+        **{f"difference of the gains (batch {batch})": effect for batch, effect in differences.items()},
+        "difference of the gains (mean)": pooled(list(differences.values())),
+    }
 
 
 def form_effects(runs: pd.DataFrame) -> dict[str, FormEffects]:
@@ -137,15 +128,14 @@ def form_effects(runs: pd.DataFrame) -> dict[str, FormEffects]:
 
 
 def _form_effects(runs: pd.DataFrame) -> FormEffects:
-    grid, zero, probe = (runs[runs["part"] == part] for part in ("grid", "zero", "probe"))
+    grid, zero, probe = (where(runs, part=part) for part in ("grid", "zero", "probe"))
     seen = {
         (form, name): paired_effect(values)
         for form in FORMS
         for name, values in _probed_quantities(probe, form).items()
     }
     outcomes = {
-        (form, "outcome"): GAINS["tuned_loss"](grid[grid["arm"] == f"{form}/none"], zero[zero["arm"] == f"{form}/zero"])
-        for form in FORMS
+        (form, "outcome"): GAINS["tuned_loss"](_plain(grid, form, "none"), _plain(zero, form, "zero")) for form in FORMS
     }
     return seen | outcomes
 
@@ -161,7 +151,7 @@ class Probed:
     @classmethod
     def of(cls, probe: pd.DataFrame, arm: str) -> Self:
         """Those runs of the part "probe" that belong to ``arm``."""
-        rows = probe[probe["arm"] == arm].sort_values("seed")
+        rows = where(probe, arm=arm).sort_values("seed")
         return cls(rows, int(rows["length"].iloc[0]), float(rows["lr"].iloc[0]))
 
     def values(self, name: str) -> NDArray[np.float64]:
@@ -185,40 +175,9 @@ def _probed_quantities(probe: pd.DataFrame, form: str) -> dict[str, NDArray[np.f
     }
 
 
-def momentum_zero(effects_by_task: Mapping[str, FormEffects]) -> list[Verdict]:
-    """No velocity after ``zero`` and the outcome of ``none``: in each form of momentum, then over both."""
-    return [_momentum_zero(task, effects) for task, effects in pool_tasks(effects_by_task).items()]
+def _name(key: tuple[str, str]) -> str:
+    form, quantity = key
+    return f"{'difference in outcome' if quantity == 'outcome' else quantity} ({FORMS[form]} form)"
 
 
-def _momentum_zero(task: str, effects: FormEffects) -> Verdict:
-    least = claim("momentum-zero").margin or 0.0
-    holds = [_form_holds(effects, form, least) for form in FORMS]
-    fails = [effects[form, "velocity"].p_above(0) for form in FORMS]
-    return verdict(
-        "momentum-zero",
-        task,
-        effects["momentum_lr_inside", "outcome"],
-        figure="velocity",
-        parts=_zero_parts(effects, least),
-        p_supported=both(*holds),
-        p_contradicted=both(*fails),
-        p_mixed=either(both(holds[0], fails[1]), both(fails[0], holds[1])),
-    )
-
-
-def _form_holds(effects: FormEffects, form: str, least: float) -> float:
-    """P-value for "the velocity is 0 and the outcome that of ``none``"; the first half holds exactly or not at all."""
-    at_rest = effects[form, "velocity"].estimate == 0  # lengths are not negative: their mean is 0 if each of them is
-    return effects[form, "outcome"].p_inside(least) if at_rest else 1.0
-
-
-def _zero_parts(effects: FormEffects, least: float) -> Sequence[Part]:
-    outcome = claim("momentum-zero").unit
-    held_against = {
-        "velocity": (0.0, "first gradients"),
-        "first step": (1.0, "first steps without warmup"),
-        "outcome": (least, outcome),
-        "direction after zero": (0.0, "cosine"),
-        "direction after ramp": (0.0, "cosine"),
-    }
-    return [Part.of(f"{name}, {form}", effect, *held_against[name]) for (form, name), effect in effects.items()]
+CLAIMS = {"momentum-adaptive": adaptive_effects, "momentum-zero": lambda runs: named(form_effects(runs), _name)}

@@ -9,13 +9,13 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from warmup_study.claims.evidence import ALL, no_evidence, verdict
-from warmup_study.claims.table import margin
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.table import claim, margin
+from warmup_study.claims.verdict import Verdict
 from warmup_study.statistics.bootstrap import Effect, student_effect
 from warmup_study.statistics.decisions import decide
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, tuned_gain
 
-CLAIM, NOTEBOOK, FIGURE = "better-results", "report", "pooled"
+CLAIM, NOTEBOOK = "better-results", "report"
 LEAST_RATES = 3  # learning rates, or nothing is tuned
 FEWEST = 3  # cells, or their spread cannot be told
 TWINS = ("momentum_lr_inside", "ramped")  # momentum in another form, and a momentum that is itself warmed up
@@ -30,22 +30,9 @@ def judge(tables: Mapping[str, pd.DataFrame]) -> list[Verdict]:
     gains = cells(tables)
     if len(gains) < FEWEST:
         seeds = min((effect.n for effect in gains.values()), default=0)
-        return [no_evidence(CLAIM, ALL, seeds=seeds, figure=FIGURE)]
-    effect, least = summary(gains), margin("tuned_loss")
-    parts = [
-        Part.of(f"{task}, {optimizer}", gain, least.value, least.unit) for (task, optimizer), gain in gains.items()
-    ]
-    return [
-        verdict(
-            CLAIM,
-            ALL,
-            effect,
-            parts=parts,
-            figure=FIGURE,
-            p_supported=effect.p_above(0),
-            p_contradicted=effect.p_below(0),
-        )
-    ]
+        return [no_evidence(claim(CLAIM), ALL, seeds)]
+    named = {f"{task}, {optimizer}": gain for (task, optimizer), gain in gains.items()}
+    return [verdict(claim(CLAIM), ALL, named | {"pooled gain": summary(gains)})]
 
 
 def cells(tables: Mapping[str, pd.DataFrame]) -> dict[Cell, Effect]:

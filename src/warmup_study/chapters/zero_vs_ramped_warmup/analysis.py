@@ -1,44 +1,21 @@
-"""Tests of the second chapter's claims, as functions of its table of runs alone."""
+"""What the second chapter's claims rest on, as functions of its table of runs alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import over_tasks, verdict
-from warmup_study.claims.table import claim, margin
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task, named, where
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, paired_effect, seed_effect
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, TRAINED, loss_table, tuned_gain
 
-NOTEBOOK = "2_zero_vs_ramped_warmup"
 LEAST_GAIN = 0.1  # of the initial loss: where the ramp gains less, there is nothing to share out
-LEAST_LOST = 0.5  # share of the ramp's gain that a reset must cost
 RECOVERING = ("zero", "zero-frozen", "zero-restarted", "zero-frozen-restarted", "zero-then-ramp", "ramp-reset")
 """Arms whose share of the ramp's gain is measured."""
 
 Effects = Mapping[str, Effect]
-
-
-def judge(runs: pd.DataFrame) -> list[Verdict]:
-    """All verdicts of the chapter, per task and over tasks."""
-    claims = ("statistics", "lost-epoch", "jump", "constant-then-jump")
-    return [row for name in claims for row in judge_claim(name, runs)]
-
-
-def judge_claim(name: str, runs: pd.DataFrame) -> list[Verdict]:
-    """The verdicts on one claim, from the parts of the table that bear on it."""
-    effects, decide, figure = {
-        "statistics": (shares, _statistics, "shares"),
-        "lost-epoch": (lost_updates, _lost_epoch, "lost_updates"),
-        "jump": (advantages, _jump, "jump"),
-        "constant-then-jump": (constant_gains, _constant_then_jump, "four_setups"),
-    }[name]
-    seeds = int(runs.loc[runs["role"] == CONFIRMATION, "seed"].nunique())
-    return over_tasks(name, effects(runs), decide, seeds=seeds, figure=figure)
 
 
 def shares(runs: pd.DataFrame) -> dict[str, Effects | None]:
@@ -47,7 +24,7 @@ def shares(runs: pd.DataFrame) -> dict[str, Effects | None]:
     A ratio of mean losses over those rates and the confirmation seeds; 1 is all of the gain, 0 none. None where there
     is no such rate, or where the confirmation seeds leave it open whether the ramp gains: a share of nothing is noise.
     """
-    return _by_task(runs, ("factorial",), _shares)
+    return by_base_task(runs, ("factorial",), _shares)
 
 
 def failing_lrs(runs: pd.DataFrame) -> list[float]:
@@ -82,33 +59,13 @@ def _share(gain: NDArray[np.float64], whole: NDArray[np.float64]) -> Effect:
     return seed_effect(lambda seeds: gain[seeds].mean(-1) / whole[seeds].mean(-1), len(gain))
 
 
-def _statistics(task: str, effects: Effects) -> Verdict:
-    least = claim("statistics").margin or 0.0
-    zero, reset = effects["zero"], effects["ramp-reset"]
-    most_kept = 1 - LEAST_LOST  # what a reset costs is what the arm with it does not recover
-    recovers, falls_short = zero.p_above(least), zero.p_below(least)
-    loses, keeps = reset.p_below(most_kept), reset.p_above(most_kept)
-    margins = {"zero": least, "ramp-reset": most_kept}
-    parts = [Part.of(name, effect, margins.get(name, 0.0), "share") for name, effect in effects.items()]
-    return verdict(
-        "statistics",
-        task,
-        zero,
-        parts=parts,
-        figure="shares",
-        p_supported=both(recovers, loses),
-        p_contradicted=both(falls_short, keeps),
-        p_mixed=either(both(recovers, keeps), both(falls_short, loses)),
-    )
-
-
 def lost_updates(runs: pd.DataFrame) -> dict[str, Effects | None]:
     """Per task, in warmup lengths: delay of `zero` behind `none` to the target, and lead of `constant` over `zero`.
 
     A run that never reaches the target counts with the length of the run. None where fewer than half the runs without
     warmup reach it, so that the rate is none at which they do well.
     """
-    return _by_task(runs, ("lost",), _lost_updates)
+    return by_base_task(runs, ("lost",), _lost_updates)
 
 
 def _lost_updates(runs: pd.DataFrame) -> Effects | None:
@@ -119,28 +76,8 @@ def _lost_updates(runs: pd.DataFrame) -> Effects | None:
     steps = {name: rows["steps_to_target"].fillna(rows["updates"]).astype(float) for name, rows in arms.items()}
     return {
         "delay of zero": paired_effect((steps["zero"] - steps["none"]) / length),
-        "lead of constant": paired_effect((steps["zero"] - steps["constant"]) / length),
+        "lead of constant over zero": paired_effect((steps["zero"] - steps["constant"]) / length),
     }
-
-
-def _lost_epoch(task: str, effects: Effects) -> Verdict:
-    width = claim("lost-epoch").margin or 0.0
-    delay, lead = effects["delay of zero"], effects["lead of constant"]
-    equals = both(delay.p_above(1 - width), delay.p_below(1 + width)) if delay.low <= 1 <= delay.high else 1.0
-    differs = either(delay.p_below(1 - width), delay.p_above(1 + width))
-    ahead, behind = lead.p_above(0), lead.p_below(0)
-    unit = "warmup lengths"
-    parts = [Part.of("delay of zero", delay, 1 + width, unit), Part.of("lead of constant", lead, 0.0, unit)]
-    return verdict(
-        "lost-epoch",
-        task,
-        delay,
-        parts=parts,
-        figure="lost_updates",
-        p_supported=both(equals, ahead),
-        p_contradicted=either(differs, behind),
-        p_mixed=either(both(equals, behind), both(differs, ahead)),
-    )
 
 
 def advantages(runs: pd.DataFrame) -> dict[str, Effects | None]:
@@ -148,7 +85,7 @@ def advantages(runs: pd.DataFrame) -> dict[str, Effects | None]:
 
     The drift added is that of the second moment after the jump of `zero` less that in the second half of the ramp.
     """
-    return _by_task(runs, ("grid", "active", "drift"), _advantages)
+    return by_base_task(runs, ("grid", "active", "drift"), _advantages)
 
 
 def _advantages(runs: pd.DataFrame) -> Effects | None:
@@ -159,10 +96,10 @@ def _advantages(runs: pd.DataFrame) -> Effects | None:
     if added.isna().all():
         return None  # every run had diverged by then
     return {
-        "over zero": tuned_gain(_arm(grid, "adam/zero"), ramp),
-        "over constant": tuned_gain(_arm(grid, "adam/constant"), ramp),
-        "over zero at equal active updates": tuned_gain(parts["active"], ramp),
-        "drift added": paired_effect(added.dropna()),
+        "ramp's advantage over zero": tuned_gain(_arm(grid, "adam/zero"), ramp),
+        "ramp's advantage over constant": tuned_gain(_arm(grid, "adam/constant"), ramp),
+        "ramp's advantage over zero at equal active updates": tuned_gain(parts["active"], ramp),
+        "drift added by the jump": paired_effect(added.dropna()),
     }
 
 
@@ -173,51 +110,18 @@ def _mean_drift(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"during": drift[:, warm].mean(1), "after": drift[:, ~warm].mean(1)}, index=runs["seed"])
 
 
-def _jump(task: str, effects: Effects) -> Verdict:
-    least = margin("tuned_loss")
-    zero, constant, drift = effects["over zero"], effects["over constant"], effects["drift added"]
-    beats = [zero.p_above(least.value), constant.p_above(least.value)]
-    fails = [zero.p_below(least.value), constant.p_below(least.value)]
-    parts = [
-        Part.of(name, effect, 0.0, "mean log ratio")
-        if name == "drift added"
-        else Part.of(name, effect, least.value, least.unit)
-        for name, effect in effects.items()
-    ]
-    return verdict(
-        "jump",
-        task,
-        zero,
-        parts=parts,
-        figure="jump",
-        p_supported=both(*beats, drift.p_above(0)),
-        p_contradicted=both(*fails),
-        p_mixed=either(both(beats[0], fails[1]), both(fails[0], beats[1]), both(*beats, drift.p_below(0))),
-    )
-
-
 def constant_gains(runs: pd.DataFrame) -> dict[str, Effects | None]:
     """Per task: tuned gain over `none` of a low rate for a twentieth of the run (Adam, SGD), and of Adam's ramp."""
-    return _by_task(runs, ("grid",), _constant_gains)
+    return by_base_task(runs, ("grid",), _constant_gains)
 
 
 def _constant_gains(runs: pd.DataFrame) -> Effects:
-    arms = (("Adam, constant", "adam/short"), ("Adam, ramp", "adam/ramp"), ("SGD, constant", "sgd/short"))
-    return {name: tuned_gain(_arm(runs, f"{arm.partition('/')[0]}/none"), _arm(runs, arm)) for name, arm in arms}
-
-
-def _constant_then_jump(task: str, effects: Effects) -> Verdict:
-    least, gain = margin("tuned_loss"), effects["Adam, constant"]
-    parts = [Part.of(f"(a) {name}", effect, least.value, least.unit) for name, effect in effects.items()]
-    return verdict(
-        "constant-then-jump",
-        task,
-        gain,
-        parts=parts,
-        figure="four_setups",
-        p_supported=gain.p_above(least.value),
-        p_contradicted=gain.p_below(least.value),
-    )
+    adam, sgd = ([_arm(runs, f"{name}/{warmup}") for warmup in ("none", "short")] for name in ("adam", "sgd"))
+    return {
+        "Adam's gain from a low LR first": tuned_gain(*adam),
+        "Adam's gain from a ramp": tuned_gain(adam[0], _arm(runs, "adam/ramp")),
+        "SGD's gain from a low LR first": tuned_gain(*sgd),
+    }
 
 
 def best_points(runs: pd.DataFrame) -> pd.DataFrame:
@@ -230,12 +134,13 @@ def best_points(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.Series(tuned).rename_axis(["task", "setup", "arm"]).unstack().sort_index(axis=1).reset_index()
 
 
-def _by_task(
-    runs: pd.DataFrame, parts: tuple[str, ...], effects: Callable[[pd.DataFrame], Effects | None]
-) -> dict[str, Effects | None]:
-    chosen = runs[runs["part"].isin(parts)]
-    return {str(task): effects(rows) for task, rows in chosen.groupby("task", sort=False)}
-
-
 def _arm(runs: pd.DataFrame, label: str) -> pd.DataFrame:
-    return runs[runs["arm"] == label]
+    return where(runs, arm=label)
+
+
+CLAIMS = {
+    "statistics": lambda runs: named(shares(runs), "share recovered ({})".format),
+    "lost-epoch": lost_updates,
+    "jump": advantages,
+    "constant-then-jump": constant_gains,
+}

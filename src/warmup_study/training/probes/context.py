@@ -19,7 +19,7 @@ class UpdateContext:
 
     ``before`` and ``after`` are the stacked parameters, ``state`` the optimiser's stacks after the update, ``row`` the
     coefficients [R] it was taken with, ``loss`` [R] the loss of its batch; ``full_batch`` answers for the whole
-    training split at any weights, ``watch`` for groups of test examples and for which runs are twins.
+    training split at any weights, ``group_losses`` for groups of test examples and for which runs are paired.
     """
 
     before: Stacks
@@ -28,7 +28,7 @@ class UpdateContext:
     row: Mapping[str, Tensor]
     loss: Tensor
     full_batch: FullBatch
-    watch: GroupLosses
+    group_losses: GroupLosses
 
     @cached_property
     def step(self) -> Tensor:
@@ -46,9 +46,9 @@ class UpdateContext:
         return flat(self.full_batch.squared_gradient(self.before))
 
     @cached_property
-    def group_losses(self) -> tuple[Tensor, Tensor]:
-        """Mean test loss inside and outside the cluster that each run's stream watches, after the update: [R] twice."""
-        return self.watch.group_losses(self.after)
+    def cluster_losses(self) -> tuple[Tensor, Tensor]:
+        """Mean test loss inside and outside the cluster of each run's stream, after the update: [R] twice."""
+        return self.group_losses.means(self.after)
 
     @property
     def rate(self) -> Tensor:

@@ -1,52 +1,22 @@
-"""Tests of the fourth chapter's claims: what early examples and their order decide, and the way to the other tests."""
+"""What the fourth chapter's claims rest on: what early examples and their order decide, and the way to the rest."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
-from warmup_study.claims.evidence import by_base_task, over_tasks, verdict
-from warmup_study.claims.table import claim
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task, named
 from warmup_study.statistics.bootstrap import Effect, difference, pooled, seed_effect
-from warmup_study.statistics.decisions import both, either
-from warmup_study.statistics.endpoints import CONFIRMATION, TRAINED, log
+from warmup_study.statistics.endpoints import TRAINED, log
 
-NOTEBOOK = "4_early_examples"
 DECIDING = "none, constant"  # the condition that the claim is about: no warmup, constant rate
 RESULTS = ("test loss", "test logits")
 LEVELLED = "ramp minus none, constant"
 
 Effects = Mapping[str, Effect]
 Floats = NDArray[np.float64]
-
-
-def judge(runs: pd.DataFrame) -> list[Verdict]:
-    """All verdicts of the chapter, per task and over tasks."""
-    claims = [
-        "early-examples",
-        "early-variance",
-        "primacy",
-        "one-over-n",
-        "extra-epochs",
-        "epoch-length",
-        "constant-then-jump",
-    ]
-    return [row for name in claims for row in judge_claim(name, runs)]
-
-
-def judge_claim(name: str, runs: pd.DataFrame) -> list[Verdict]:
-    """The verdicts on one claim, from the parts of the table that bear on it.
-
-    Of *constant-then-jump*, which chapter 2 begins, part (b) alone.
-    """
-    effects, decide, figure = _TESTS[name]
-    seeds = int(runs.loc[runs["role"] == CONFIRMATION, "seed"].nunique())
-    rows = over_tasks(name, effects(runs), decide, seeds=seeds, figure=figure)
-    return [row.model_copy(update={"notebook": NOTEBOOK, "figure": f"{NOTEBOOK}-{figure}"}) for row in rows]
 
 
 def influence_slopes(runs: pd.DataFrame) -> dict[str, Effects | None]:
@@ -92,20 +62,6 @@ def _influence(runs: pd.DataFrame) -> pd.DataFrame:
             for seed in original.index
         }
     return pd.DataFrame(found).sort_index(axis=1).dropna()
-
-
-def _early_examples(task: str, effects: Effects) -> Verdict:
-    slope, unit = effects[DECIDING], claim("early-examples").unit
-    parts = [Part.of(name, effect, 0.0, unit) for name, effect in effects.items()]
-    return verdict(
-        "early-examples",
-        task,
-        slope,
-        parts=parts,
-        figure="blocks",
-        p_supported=slope.p_below(0),
-        p_contradicted=slope.p_above(0),
-    )
 
 
 def variance_ratios(runs: pd.DataFrame) -> dict[str, Effects | None]:
@@ -163,28 +119,14 @@ def _variance(results: Floats, seeds: NDArray[np.intp]) -> Floats:
     return np.asarray(sizes.mean(axis=(0, 2)))
 
 
-def _early_variance(task: str, effects: Effects) -> Verdict:
-    loss, logits = (effects[f"{result}, orders vary"] for result in RESULTS)
-    parts = [Part.of(name, effect, 0.0, claim("early-variance").unit) for name, effect in effects.items()]
-    return verdict(
-        "early-variance",
-        task,
-        loss,
-        parts=parts,
-        figure="orders",
-        p_supported=both(loss.p_above(0), logits.p_above(0)),
-        p_contradicted=both(loss.p_below(0), logits.p_below(0)),
-        p_mixed=either(both(loss.p_above(0), logits.p_below(0)), both(loss.p_below(0), logits.p_above(0))),
-    )
-
-
-_TESTS: dict[str, tuple[Callable[[pd.DataFrame], dict[str, Any]], Callable[[str, Any], Verdict], str]] = {
-    "early-examples": (influence_slopes, _early_examples, "blocks"),
-    "early-variance": (variance_ratios, _early_variance, "orders"),
-    "primacy": (skew.gap_differences, skew.primacy, "primacy"),
-    "one-over-n": (first_batch.slopes, first_batch.one_over_n, "first_batch"),
-    "extra-epochs": (skew.extra_epochs, skew.unlearning, "unlearning"),
-    "epoch-length": (ramp_lengths.effects, ramp_lengths.epoch_length, "lengths"),
-    "constant-then-jump": (new_classes.deviations, new_classes.protection, "new_classes"),
+CLAIMS = {
+    "early-examples": lambda runs: named(influence_slopes(runs), "slope of log influence ({})".format),
+    "early-variance": lambda runs: named(variance_ratios(runs), "variance ratio ({})".format),
+    "primacy": lambda runs: named(skew.gap_differences(runs), "difference in the gap ({})".format),
+    "one-over-n": first_batch.slopes,
+    "extra-epochs": lambda runs: named(skew.extra_epochs(runs), "epochs saved ({})".format),
+    "epoch-length": ramp_lengths.effects,
+    "constant-then-jump": lambda runs: named(
+        new_classes.deviations(runs), "added deviation at equal new loss ({})".format
+    ),
 }
-"""By claim: what is measured, how it decides, and the figure that shows it."""

@@ -1,4 +1,4 @@
-"""Tests of what becomes of the first batch's head start, as a function of the ramp's length."""
+"""What becomes of the first batch's head start, as a function of the ramp's length."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 
 from warmup_study.chapters.early_examples.analysis.skew import gaps
-from warmup_study.claims.evidence import by_base_task, verdict
-from warmup_study.claims.table import claim
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task, where
+from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, seed_effect
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import log
 
 Effects = Mapping[str, Effect]
@@ -32,15 +30,8 @@ def head_starts(runs: pd.DataFrame) -> pd.DataFrame:
         gap = np.abs(run["gap"] - plain[run["optimizer"], run["length"], run["seed"]])
         sizes = {"moved_first": moved[0], "moved": moved[at], "gap_first": gap[0], "gap": gap[at]}
         lasting = "first" if run["span"] == 1 else "whole"
-        found += [
-            {
-                "optimizer": run["optimizer"],
-                "length": int(run["length"]),
-                "seed": run["seed"],
-                "lasting": lasting,
-                **sizes,
-            }
-        ]
+        row = {"optimizer": run["optimizer"], "length": int(run["length"]), "seed": run["seed"]}
+        found.append(row | {"lasting": lasting} | sizes)
         if run["length"] == 1:  # the ramp's only batch is its first
             found.append(found[-1] | {"lasting": "whole"})
     return pd.DataFrame(found)
@@ -54,19 +45,19 @@ def slopes(runs: pd.DataFrame) -> dict[str, Effects | None]:
 def _slopes(runs: pd.DataFrame) -> Effects | None:
     found = head_starts(runs)
     tables = {
-        f"{optimizer}, {name}": _log_log_slope(rows[rows["lasting"] == lasting], column)
-        for optimizer, rows in found.groupby("optimizer", sort=False)
-        for name, lasting, column in (
-            ("weights", "first", "moved"),
-            ("gap", "first", "gap"),
-            ("weights at update 1", "first", "moved_first"),
-            ("gap at update 1", "first", "gap_first"),
-            ("weights, whole ramp", "whole", "moved"),
-            ("gap, whole ramp", "whole", "gap"),
+        f"slope of the {what} ({LOOKS[str(optimizer)].label}{when})": _log_log_slope(
+            where(rows, lasting=lasting), column
         )
+        for optimizer, rows in found.groupby("optimizer", sort=False)
+        for when, lasting, ending in (
+            ("", "first", ""),
+            (", update 1", "first", "_first"),
+            (", whole ramp", "whole", ""),
+        )
+        for what, column in (("displacement", f"moved{ending}"), ("cluster gap", f"gap{ending}"))
     }
     known = {name: effect for name, effect in tables.items() if effect is not None}
-    return known if {"adam, weights", "adam, gap"} <= set(known) else None
+    return known if {"slope of the displacement (Adam)", "slope of the cluster gap (Adam)"} <= set(known) else None
 
 
 def _log_log_slope(found: pd.DataFrame, column: str) -> Effect | None:
@@ -78,29 +69,3 @@ def _log_log_slope(found: pd.DataFrame, column: str) -> Effect | None:
     place = np.log(table.columns.to_numpy(dtype=float))
     weights = (place - place.mean()) / np.square(place - place.mean()).sum()
     return seed_effect(lambda seeds: log(values[seeds].mean(axis=1)) @ weights, len(values))
-
-
-def one_over_n(task: str, effects: Effects) -> Verdict:
-    """Both slopes at the end of Adam's ramp are −1 within the margin."""
-    width, unit = claim("one-over-n").margin or 0.0, claim("one-over-n").unit
-    moved, gap = effects["adam, weights"], effects["adam, gap"]
-    holds, fails = ([test(effect, width) for effect in (moved, gap)] for test in (_is_minus_one, _is_not))
-    return verdict(
-        "one-over-n",
-        task,
-        moved,
-        figure="first_batch",
-        parts=[Part.of(name, effect, 0.0, unit) for name, effect in effects.items()],
-        p_supported=both(*holds),
-        p_contradicted=both(*fails),
-        p_mixed=either(both(holds[0], fails[1]), both(fails[0], holds[1])),
-    )
-
-
-def _is_minus_one(slope: Effect, width: float) -> float:
-    within = both(slope.p_above(-1 - width), slope.p_below(-1 + width))
-    return within if slope.low <= -1 <= slope.high else 1.0
-
-
-def _is_not(slope: Effect, width: float) -> float:
-    return either(slope.p_below(-1 - width), slope.p_above(-1 + width))

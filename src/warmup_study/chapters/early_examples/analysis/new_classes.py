@@ -1,16 +1,14 @@
-"""Tests of what a trained model keeps of its old classes when it meets new ones."""
+"""What a trained model keeps of its old classes when it meets new ones."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from warmup_study.claims.evidence import by_base_task, verdict
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task
 from warmup_study.statistics.bootstrap import Effect, paired_effect
 
 NEW_LOSS = 1.0  # nats on the new classes at which deviations are compared: well below guessing among five
-UNIT = "nats on the old classes"
 
 Effects = Mapping[str, Effect]
 
@@ -61,19 +59,3 @@ def _old_loss_at(run: pd.Series, level: float) -> float:
         return float(old[0])
     share = (new[last - 1] - level) / (new[last - 1] - new[last])
     return float(old[last - 1] + share * (old[last] - old[last - 1]))
-
-
-def protection(task: str, effects: Effects) -> Verdict:
-    """Part (b): a low rate first lets the model depart less from its old behaviour at equal loss on the new classes."""
-    change = effects["constant"]
-    parts = [Part.of(f"(b) {name}", effect, 0.0, UNIT) for name, effect in effects.items()]
-    row = verdict(
-        "constant-then-jump",
-        task,
-        change,
-        parts=parts,
-        figure="new_classes",
-        p_supported=change.p_below(0),
-        p_contradicted=change.p_above(0),
-    )
-    return row.model_copy(update={"endpoint": "deviation", "unit": UNIT, "margin": 0.0})

@@ -1,4 +1,4 @@
-"""Tests of how long a ramp should be, as a function of the skew of the stream."""
+"""How long a ramp should be, as a function of the skew of the stream."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import by_base_task, verdict
-from warmup_study.claims.table import claim
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task
 from warmup_study.statistics.bootstrap import Effect, blurred, seed_effect
-from warmup_study.statistics.decisions import both, either
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, log, loss_table
 
 ONE_EPOCH = 1.0
@@ -87,23 +84,7 @@ def _effects(grid: LengthGrid) -> Effects:
 
     n, also = grid.test.shape[2], (grid.validation.shape[2],)
     step = float(np.diff(grid.doublings).max())
-    return {"slope": blurred(seed_effect(slope, n, also=also), step), "one epoch": seed_effect(ratio, n, also=also)}
-
-
-def epoch_length(task: str, measured: Effects) -> Verdict:
-    """The best length grows with skew, and one epoch is about best on the mixed stream."""
-    least, slope, ratio = claim("epoch-length").margin or 0.0, measured["slope"], measured["one epoch"]
-    grows, shrinks, near, far = slope.p_above(0), slope.p_below(0), ratio.p_below(least), ratio.p_above(least)
-    return verdict(
-        "epoch-length",
-        task,
-        ratio,
-        figure="lengths",
-        parts=[
-            Part.of("slope of the best length", slope, 0.0, "doublings from no skew to full skew"),
-            Part.of("one epoch over the best length", ratio, least, claim("epoch-length").unit),
-        ],
-        p_supported=both(grows, near),
-        p_contradicted=both(shrinks, far),
-        p_mixed=either(both(grows, far), both(shrinks, near)),
-    )
+    return {
+        "loss at one epoch over that at the best length": seed_effect(ratio, n, also=also),
+        "slope of the best length": blurred(seed_effect(slope, n, also=also), step),
+    }

@@ -1,13 +1,11 @@
-"""Tests on streams that begin with a cluster: the gap that it leaves, and the epochs that it takes to unlearn."""
+"""Effects on streams that begin with a cluster: the gap that it leaves, and the epochs that it takes to unlearn."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from warmup_study.claims.evidence import by_base_task, verdict
-from warmup_study.claims.table import claim
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.evidence import by_base_task
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, paired_effect, pooled
 
@@ -61,21 +59,6 @@ def _gap_table(runs: pd.DataFrame, warmup: str, when: str) -> pd.Series:
     return change.mean(axis=1, skipna=False)
 
 
-def primacy(task: str, effects: Effects) -> Verdict:
-    """The gap that is left in the end is smaller with a ramp."""
-    final = effects["end of run"]
-    parts = [Part.of(name, effect, 0.0, claim("primacy").unit) for name, effect in effects.items()]
-    return verdict(
-        "primacy",
-        task,
-        final,
-        parts=parts,
-        figure="primacy",
-        p_supported=final.p_below(0),
-        p_contradicted=final.p_above(0),
-    )
-
-
 def with_epochs_to_target(runs: pd.DataFrame) -> pd.DataFrame:
     """The skewed runs with a column ``epochs``: how many it takes to the target; the run's length where it never is.
 
@@ -123,18 +106,3 @@ def _extra_epochs(runs: pd.DataFrame) -> Effects | None:
 def _epochs_saved(runs: pd.DataFrame) -> pd.Series:
     mean = runs.groupby(["seed", "warmup"])["epochs"].mean().unstack()
     return mean["none"] - mean["ramp"]
-
-
-def unlearning(task: str, effects: Effects) -> Verdict:
-    """Without warmup it takes more epochs to the target."""
-    extra = effects["skewed"]
-    parts = [Part.of(name, effect, 0.0, claim("extra-epochs").unit) for name, effect in effects.items()]
-    return verdict(
-        "extra-epochs",
-        task,
-        extra,
-        parts=parts,
-        figure="unlearning",
-        p_supported=extra.p_above(0),
-        p_contradicted=extra.p_below(0),
-    )
