@@ -20,7 +20,12 @@ def compared(gain: float) -> str:
 
 def compared_with_interval(gain: Effect) -> str:
     """The same with its interval: "12 % lower (95 % interval: 8 % lower to 16 % lower)"."""
-    return f"{compared(gain.estimate)} ({percent(gain.level)} interval: {compared(gain.low)} to {compared(gain.high)})"
+    return f"{compared(gain.estimate)} ({span(gain)})"
+
+
+def span(gain: Effect) -> str:
+    """The interval alone: "95 % interval: 8 % lower to 16 % lower"."""
+    return f"{percent(gain.level)} interval: {compared(gain.low)} to {compared(gain.high)}"
 
 
 def reading(gain: Effect, margin: float) -> Reading:

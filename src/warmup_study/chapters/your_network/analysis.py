@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from warmup_study.presentation.changes import compared_with_interval, reading
+from warmup_study.presentation.changes import compared_with_interval, reading, span
 from warmup_study.presentation.formatting import number, percent
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import LrCurves, at_multiple, excess, tuned_loss
 
 ENOUGH = 0.05  # log ratio of test losses: a length is long enough where its loss is within 5 % of the best length's
-MULTIPLES = (2.0, 4.0)  # times the learning rate that is best without warmup
+MULTIPLES = {2.0: "twice", 4.0: "four times"}  # the learning rate that is best without warmup
 
 Arm = tuple[str, int]  # warmup and its length
 NONE: Arm = ("none", 0)
@@ -69,17 +69,22 @@ def answers(found: Findings) -> list[str]:
 
 def _whether(found: Findings) -> str:
     gain = tuned_loss(found.none, found.ramp)
-    verdict = {
-        "better": "Warm up: it pays even at the best learning rate.",
-        "worse": "At the best learning rate warmup costs more than it brings.",
-        "too small to matter": "At the best learning rate it makes no difference worth having.",
-        "too small to tell": f"{found.none.seeds} seeds are too few to tell.",
-    }[reading(gain, ENOUGH)]
+    rates = f"{number(found.none.best_lr)} without warmup, {number(found.ramp.best_lr)} with"
     return (
-        f"**Whether.** With a ramp of {found.usual[1]} updates at its best learning rate, "
-        f"{number(found.ramp.best_lr)}, the test loss is {compared_with_interval(gain)} than without warmup at its "
-        f"best, {number(found.none.best_lr)}. {verdict}{_edges(found)}"
+        f"**Whether.** Each at its best learning rate ({rates} a ramp of {found.usual[1]} updates), "
+        f"{_verdict(gain, found)}.{_edges(found)}"
     )
+
+
+def _verdict(gain: Effect, found: Findings) -> str:
+    """One clause on a gain: what it is, or why nothing can be said of it."""
+    told = f"the loss with the ramp is {compared_with_interval(gain)}"
+    return {
+        "better": f"{told}: warmup pays",
+        "worse": f"{told}: warmup costs more than it brings",
+        "too small to matter": f"the difference is too small to matter ({span(gain)})",
+        "too small to tell": f"{found.none.seeds} seeds are too few to tell the difference ({span(gain)})",
+    }[reading(gain, ENOUGH)]
 
 
 def _edges(found: Findings) -> str:
@@ -99,8 +104,8 @@ def _above(found: Findings, times: float) -> str:
     lr, gain = found.none.best_lr * times, at_multiple(found.none, found.ramp, times)
     without, with_ramp = (training_seeds(curves, lr) for curves in (found.none, found.ramp))
     return (
-        f"At {number(times)} times the best learning rate, {number(lr)}, {without} of {found.none.seeds} seeds train "
-        f"without warmup and {with_ramp} with it; the loss is {compared_with_interval(gain)} with the ramp."
+        f"At {MULTIPLES[times]} the learning rate that is best without warmup ({number(lr)}), {without} of "
+        f"{found.none.seeds} seeds train without warmup and {with_ramp} with it; {_verdict(gain, found)}."
     )
 
 
@@ -111,13 +116,10 @@ def training_seeds(curves: LrCurves, lr: float) -> int:
 
 
 def _how_long(found: Findings) -> str:
-    places = {"at the best learning rate": None, **{f"at {number(x)} times that": x for x in found.multiples[:1]}}
-    told = [f"{place} {_shortest(sufficiency(found, times))}" for place, times in places.items()]
-    lengths = ", ".join(map(str, found.ramps))
-    return (
-        f"**How long.** Of ramps of {lengths} updates (0 is none), the shortest that surely comes within "
-        f"{percent(ENOUGH)} of the best is, {'; '.join(told)}."
-    )
+    lengths = " and ".join(str(length) for length in found.ramps if length)
+    at_best = f"At the best learning rates {_shortest(sufficiency(found, None))}"
+    above = [f"at {MULTIPLES[x]} that, {_shortest(sufficiency(found, x))}" for x in found.multiples[:1]]
+    return f"**How long.** Ramps of {lengths} updates were tried. {'; '.join([at_best, *above])}."
 
 
 def sufficiency(found: Findings, multiple: float | None) -> dict[int, Effect]:
@@ -127,13 +129,13 @@ def sufficiency(found: Findings, multiple: float | None) -> dict[int, Effect]:
 
 
 def _shortest(excesses: Mapping[int, Effect]) -> str:
-    """The shortest length that is long enough, and shorter ones that may be."""
+    """The shortest length that surely comes within `ENOUGH` of the best, and whether a shorter one may, too."""
     enough = [length for length, found in excesses.items() if found.high < ENOUGH]
     if not enough:
-        return "too small to tell"
-    open_ = [length for length, found in excesses.items() if length < enough[0] and found.low < ENOUGH]
-    shorter = f" ({' and '.join(map(str, open_))}: too small to tell)" if open_ else ""
-    return f"{'none at all' if enough[0] == 0 else f'{enough[0]} updates'}{shorter}"
+        return "the seeds are too few to tell which length suffices"
+    maybe = any(length < enough[0] and found.low < ENOUGH for length, found in excesses.items())
+    told = f"{enough[0]} updates come" if enough[0] else "training without warmup comes"
+    return f"{told} within {percent(ENOUGH)} of the best length{', and shorter ones may' if maybe else ''}"
 
 
 def table(found: Findings) -> pd.DataFrame:
@@ -147,7 +149,7 @@ def table(found: Findings) -> pd.DataFrame:
             "test loss there": number(float(curves.test[:, curves.best].mean())),
             "against none": "–" if warmup == "none" else compared_with_interval(gain),
         }
-        seeds = {f"seeds that train at {number(x)} × best": _share(found, curves, x) for x in found.multiples}
+        seeds = {f"seeds that train at {MULTIPLES[x]} the best": _share(found, curves, x) for x in found.multiples}
         rows.append(row | seeds)
     return pd.DataFrame(rows)
 
@@ -157,17 +159,19 @@ def _share(found: Findings, curves: LrCurves, times: float) -> str:
 
 
 def recommended(found: Findings) -> tuple[int, float]:
-    """Length of warmup and peak learning rate to paste: the shortest that is long enough at the best learning rate.
+    """Length of warmup and peak learning rate to paste.
 
-    Where none is surely so, the usual ramp at its best learning rate.
+    No warmup where none is surely needed; else the usual ramp, unless it is surely too short and a longer one is not.
     """
-    enough = [length for length, gap in sufficiency(found, None).items() if gap.high < ENOUGH]
-    length = enough[0] if enough else found.usual[1]
+    excesses = sufficiency(found, None)
+    surely = [length for length, excess_ in excesses.items() if excess_.high < ENOUGH]
+    usual = found.usual[1] if excesses[found.usual[1]].low < ENOUGH or not surely else surely[0]
+    length = 0 if 0 in surely else usual
     return length, found.ramps[length].best_lr
 
 
 def pytorch_lines(optimizer: str, lr: float, length: int, updates: int) -> str:
-    """PyTorch code of the schedule that was tested: update for update the same learning rates."""
+    """PyTorch code of the schedule that was tested, update for update the same learning rates."""
     rule = PYTORCH[optimizer].format(lr=f"{lr:g}")
     return f"""import math
 import torch

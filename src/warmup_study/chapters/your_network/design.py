@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 from IPython.display import display
+from pandas.io.formats.style import Styler
 from pydantic import Field, field_validator
 
 from warmup_study import tasks
@@ -142,7 +143,7 @@ class YourNetwork:
             began = time.perf_counter()
             chunk = brief.chunks()[0]
             train_chunk(chunk)
-            took.append((time.perf_counter() - began) / len(chunk.cells))
+            took.append((time.perf_counter() - began) / len(chunk.runs))
         return max(0.0, took[2] - took[1]) / (GLIMPSES[1] - GLIMPSES[0]) * self.updates
 
     @cached_property
@@ -188,8 +189,8 @@ class YourNetwork:
             Arm(label=f"{plan.warmup}/{plan.length}", optimizer=self.optimizer, schedule=plan) for plan in schedules
         )
 
-    def plan(self) -> pd.DataFrame:
-        """What will be trained, as a table of one column."""
+    def plan(self) -> Styler:
+        """What will be trained, as a table."""
         low, high = self.lrs[0], self.lrs[-1]
         shown = {
             "network": self.task.title,
@@ -203,11 +204,12 @@ class YourNetwork:
             "runs": f"{len(self._arms) * len(self.lrs) * self.seeds:,}",
             "time": f"about {self.forecast():.0f} s at most, where nothing is stored yet",
         }
-        return pd.DataFrame({"": shown})
+        return pd.DataFrame({"": shown}).style.hide(axis="columns")
 
     def run(self) -> pd.DataFrame:
         """The table of runs, trained now where the cache lacks them, and written to the results folder."""
         folders = self.parameters.folders
+        print(f"{len(self._arms) * len(self.lrs) * self.seeds:,} runs: about {self.forecast():.0f} s at most")
         runs = sweep([self.experiment], folders.cache, scheduler=self.parameters.scheduler)
         write_runs(folders.results / f"{NOTEBOOK}.parquet", from_frame(runs))
         return runs
