@@ -8,24 +8,31 @@ from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.decisions import decide
 
 Reading = Literal["better", "worse", "too small to matter", "too small to tell"]
-FACTOR = math.log(2)  # log ratios from which on a factor says more than a percentage
+FACTOR = math.log(3)  # log ratios from which on a factor says more than a percentage
 
 
-def compared(gain: float) -> str:
-    """A gain, ln(loss without / loss with), as "12 % lower" or "2.5 times higher"."""
-    if abs(gain) >= FACTOR:
-        return f"{number(math.exp(abs(gain)))} times {'lower' if gain > 0 else 'higher'}"
-    return f"{number(100 * abs(math.expm1(-gain)))}{NO_BREAK}% {'lower' if gain >= 0 else 'higher'}"
+def compared(gain: float, by_factor: bool | None = None) -> str:
+    """A gain, ln(loss without / loss with), as "12 % lower" or "4 times higher"; ``None``: whichever says more."""
+    side = "lower" if gain >= 0 else "higher"
+    if abs(gain) >= FACTOR if by_factor is None else by_factor:
+        return f"{number(math.exp(abs(gain)))} times {side}"
+    return f"{number(100 * abs(math.expm1(-gain)))}{NO_BREAK}% {side}"
 
 
 def compared_with_interval(gain: Effect) -> str:
     """The same with its interval: "12 % lower (95 % interval: 8 % lower to 16 % lower)"."""
-    return f"{compared(gain.estimate)} ({span(gain)})"
+    return f"{compared(gain.estimate, _wide(gain))} ({span(gain)})"
 
 
 def span(gain: Effect) -> str:
     """The interval alone: "95 % interval: 8 % lower to 16 % lower"."""
-    return f"{percent(gain.level)} interval: {compared(gain.low)} to {compared(gain.high)}"
+    low, high = (compared(end, _wide(gain)) for end in (gain.low, gain.high))
+    return f"{percent(gain.level)} interval: {low} to {high}"
+
+
+def _wide(gain: Effect) -> bool:
+    """Whether factors say it better, for all three numbers."""
+    return max(abs(gain.low), abs(gain.high)) >= FACTOR
 
 
 def reading(gain: Effect, margin: float) -> Reading:
