@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
 .DEFAULT_GOAL := help
-.PHONY: help report full smoke test test-long test-oldest lint lab bench lock reproduce clean
+.PHONY: help report full smoke test test-long test-oldest lint lab advise bench lock reproduce clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,10 @@ lint: $(READY) ## style and types alone
 
 lab: $(READY) ## open JupyterLab on the lab, which lists all notebooks
 	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(RUN) -m jupyter lab notebooks/lab.ipynb
+
+advise: $(READY) ## ask about your own network: make advise TASK=my_task:wine
+	@test -n "$(TASK)" || { echo "Which task? make advise TASK=my_task:wine, or a built-in one: TASK=digits-mlp" >&2; exit 2; }
+	@$(VENV)/bin/warmup-study advise "$(TASK)"
 
 bench: $(READY) ## measure the engine against ordinary loops and JAX (installs JAX)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[bench]"

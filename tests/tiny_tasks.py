@@ -31,3 +31,21 @@ def curve() -> Task:
 def model() -> nn.Module:
     """One hidden layer of three units."""
     return nn.Sequential(nn.Linear(1, 3), nn.Tanh(), nn.Linear(3, 1))
+
+
+def chance() -> Task:
+    """Targets that nothing can tell: the loss of an untrained network is the best there is."""
+    splits = Splits(*(Split(torch.zeros(64, 1), torch.tensor([[1.0], [-1.0]] * 32)) for _ in range(3)))
+    return Task("chance", "coin flips", lambda: Zero(), splits, loss=functional.mse_loss, error=functional.mse_loss)
+
+
+class Zero(nn.Module):
+    """Starts at the best answer, 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The same for every example."""
+        return inputs + self.answer

@@ -10,7 +10,11 @@ from warmup_study.claims.table import table
 from warmup_study.errors import StudyError
 from warmup_study.paths import PRESETS, Folders
 from warmup_study.report import build
+from warmup_study.report.network import advise
 from warmup_study.report.readme import refresh
+
+ADVISED = {"optimizer": "adam", "updates": 0, "batch": 0, "seeds": 0, "lrs": "", "device": "auto", "scheduler": ""}
+"""Parameters of the notebook `your_network` that the command passes on, with their defaults."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     readme = commands.add_parser("readme", help="write what README says of the published results anew")
     readme.add_argument("--output-dir", default="", help="where README and the results lie (default: the project)")
     readme.set_defaults(action=_readme)
+    advise = commands.add_parser("advise", help="answer for one network: whether, when and how long to warm up")
+    advise.add_argument("task", help="a built-in task, or module:function of your own")
+    advise.add_argument("--preset", choices=("smoke", "quick"), default="quick")
+    advise.add_argument("--output-dir", default="", help="where results are written (default: the project)")
+    for name, default in ADVISED.items():
+        told = "the notebook's" if default in (0, "") else default
+        advise.add_argument(f"--{name}", type=type(default), default=default, help=f"default: {told}")
+    advise.set_defaults(action=_advise)
     return parser
 
 
@@ -93,6 +105,13 @@ def _claims(_: argparse.Namespace) -> None:
 def _tasks(_: argparse.Namespace) -> None:
     """Print the names that the parameter ``task`` takes beside module:function."""
     print("\n".join(tasks.names()))
+
+
+def _advise(options: argparse.Namespace) -> None:
+    """Run the notebook on one network and print where its page is."""
+    folders = Folders.of(options.output_dir, options.preset)
+    given = {name: getattr(options, name) for name in ("task", *ADVISED)}
+    print(f"The page: {advise(folders, given)}")
 
 
 def _readme(options: argparse.Namespace) -> None:

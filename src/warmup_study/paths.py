@@ -23,8 +23,8 @@ CHAPTERS = (
 BATCH = (*CHAPTERS, "report")
 """What a batch run runs, in order: the chapters and the verdicts page."""
 
-NOTEBOOKS = (*BATCH, "lab")
-"""All notebooks: those of the batch run and the interactive one."""
+NOTEBOOKS = (*BATCH, "lab", "your_network")
+"""All notebooks: those of the batch run, the interactive one, and the one for networks of the reader's own."""
 
 Preset = Literal["smoke", "quick", "full"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)

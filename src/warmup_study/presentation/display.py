@@ -11,6 +11,11 @@ def say(text: str) -> None:
     display(Markdown(" ".join(text.split())))
 
 
+def show_code(lines: str) -> None:
+    """Show lines of Python to copy."""
+    display(Markdown(f"```python\n{lines.strip()}\n```"))
+
+
 def say_verdicts(verdicts: list[Verdict], name: str, no_case: str = "no case to test") -> None:
     """Show the verdicts on one claim: over all tasks first, then task by task, with the numbers behind each."""
     mine = [verdict for verdict in verdicts if verdict.id == name]

@@ -31,7 +31,7 @@ def build(folders: Folders) -> Path:
     check_typed_numbers(notebooks)
     html, _ = PageExporter().from_notebook_node(merge(results, notebooks), {"page": _page(results)})
     soup = tidy(html)
-    _embed_font(soup)
+    embed_font(soup)
     check_page(soup)
     page = str(soup)
     check_size(page)
@@ -39,7 +39,7 @@ def build(folders: Folders) -> Path:
     return folders.report
 
 
-def _embed_font(soup: BeautifulSoup) -> None:
+def embed_font(soup: BeautifulSoup) -> None:
     """Give the page the font of its formulas, if it has any."""
     formulas = "".join(formula.get_text() for formula in soup("math"))
     if formulas and soup.head:

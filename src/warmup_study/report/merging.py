@@ -43,8 +43,16 @@ def merge(results: Results, notebooks: dict[str, NotebookNode]) -> NotebookNode:
         cells += _chapter(name, _failure(notebook) or _readable(notebook, root))
     for name, section in _back_matter(results).items():
         cells += _chapter(name, section)
-    kernel = {"language_info": {"name": "python"}}
-    merged: NotebookNode = new_notebook(cells=cells, metadata=kernel)
+    return _merged(cells)
+
+
+def section(name: str, cells: list[NotebookNode]) -> NotebookNode:
+    """A notebook of one section of that name."""
+    return _merged(_chapter(name, cells))
+
+
+def _merged(cells: list[NotebookNode]) -> NotebookNode:
+    merged: NotebookNode = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
     return merged
 
 

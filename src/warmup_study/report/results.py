@@ -49,9 +49,7 @@ class Results:
     def read(cls, folders: Folders) -> "Results":
         """Read what exists; what does not exist yet is empty. Raises StudyError on a damaged file."""
         provenance = read_json(folders.results / "provenance.json", {})
-        sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*-*.json"))]  # bench.json is no chapter's
-        figures = {sidecar.key: sidecar for sidecar in sidecars}
-        return cls(folders, claims_table(), tuple(ledger.read(folders)), provenance, figures)
+        return cls(folders, claims_table(), tuple(ledger.read(folders)), provenance, read_sidecars(folders))
 
     def svg(self, figure: Sidecar) -> str:
         """A figure's drawing. Raises StudyError where its file is gone."""
@@ -92,6 +90,12 @@ def read_json(path: Path, missing: Any) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise StudyError(f"report: {path.name} cannot be read: {error}") from error
+
+
+def read_sidecars(folders: Folders) -> dict[str, Sidecar]:
+    """What stands beside the figures, by the stems of their files. Raises StudyError on a damaged file."""
+    sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*-*.json"))]  # bench.json is no chapter's
+    return {sidecar.key: sidecar for sidecar in sidecars}
 
 
 def _sidecar(path: Path) -> Sidecar:

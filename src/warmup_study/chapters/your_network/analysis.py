@@ -1,0 +1,192 @@
+"""What the runs say about one network: whether, when and how long, in sentences and as a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from warmup_study.presentation.changes import compared_with_interval, reading, span
+from warmup_study.presentation.formatting import number, percent
+from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.lr_curves import LrCurves, at_multiple, excess, tuned_loss
+
+ENOUGH = 0.05  # log ratio of test losses: a length is long enough where its loss is within 5 % of the best length's
+MULTIPLES = {2.0: "twice", 4.0: "four times"}  # the learning rate that is best without warmup
+
+Arm = tuple[str, int]  # warmup and its length
+NONE: Arm = ("none", 0)
+PYTORCH = {
+    "sgd": "SGD(model.parameters(), lr={lr})",
+    "momentum": "SGD(model.parameters(), lr={lr}, momentum=0.9)",
+    "nesterov": "SGD(model.parameters(), lr={lr}, momentum=0.9, nesterov=True)",
+    "rmsprop": "RMSprop(model.parameters(), lr={lr})",
+    "adam": "Adam(model.parameters(), lr={lr})",
+    "adamw": "AdamW(model.parameters(), lr={lr})",
+    "radam": "RAdam(model.parameters(), lr={lr})",
+}
+"""The optimisers as torch.optim has them; the form with the learning rate inside the momentum is not there."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The curves of every arm, and the ramp of usual length that stands for warmup."""
+
+    curves: Mapping[Arm, LrCurves]
+    usual: Arm
+
+    @property
+    def none(self) -> LrCurves:
+        """Training without warmup."""
+        return self.curves[NONE]
+
+    @property
+    def ramp(self) -> LrCurves:
+        """Training with the ramp of usual length."""
+        return self.curves[self.usual]
+
+    @property
+    def multiples(self) -> tuple[float, ...]:
+        """Times the best learning rate without warmup that lie within the grid."""
+        return tuple(times for times in MULTIPLES if self.none.best_lr * times <= self.none.lrs[-1] * 1.001)
+
+    @property
+    def ramps(self) -> dict[int, LrCurves]:
+        """The ramps' curves by length, 0 for none, ascending."""
+        return {length: self.curves[warmup, length] for warmup, length in sorted(self.curves) if warmup != "zero"}
+
+
+def findings(runs: pd.DataFrame, usual: int) -> Findings:
+    """Sort the runs by arm; ``usual`` is the length of the ramp that stands for warmup."""
+    keys = zip(runs["warmup"].astype(str), runs["length"].astype(int), strict=True)
+    groups = runs.groupby(pd.Series(list(keys), index=runs.index))
+    return Findings({arm: LrCurves.of(rows) for arm, rows in groups}, ("ramp", usual))
+
+
+def answers(found: Findings) -> list[str]:
+    """Whether, when and how long, a sentence or two each."""
+    return [_whether(found), _when(found), _how_long(found)]
+
+
+def _whether(found: Findings) -> str:
+    gain = tuned_loss(found.none, found.ramp)
+    rates = f"{number(found.none.best_lr)} without warmup, {number(found.ramp.best_lr)} with"
+    return (
+        f"**Whether.** Each at its best learning rate ({rates} a ramp of {found.usual[1]} updates), "
+        f"{_verdict(gain, found)}.{_edges(found)}"
+    )
+
+
+def _verdict(gain: Effect, found: Findings) -> str:
+    """One clause on a gain: what it is, or why nothing can be said of it."""
+    told = f"the loss with the ramp is {compared_with_interval(gain)}"
+    return {
+        "better": f"{told}: warmup pays",
+        "worse": f"{told}: warmup costs more than it brings",
+        "too small to matter": f"the difference is too small to matter ({span(gain)})",
+        "too small to tell": f"{found.none.seeds} seeds are too few to tell the difference ({span(gain)})",
+    }[reading(gain, ENOUGH)]
+
+
+def _edges(found: Findings) -> str:
+    """A warning where a better learning rate may lie outside the grid."""
+    named = {"without warmup": found.none, "with the ramp": found.ramp}
+    edges = [name for name, curves in named.items() if curves.best_on_edge]
+    return f" The best learning rate {' and '.join(edges)} is the grid's last: try a wider grid." if edges else ""
+
+
+def _when(found: Findings) -> str:
+    if not found.multiples:
+        return "**When.** The grid ends below twice the best learning rate, so that nothing can be said of higher ones."
+    return "**When.** " + " ".join(_above(found, times) for times in found.multiples)
+
+
+def _above(found: Findings, times: float) -> str:
+    lr, gain = found.none.best_lr * times, at_multiple(found.none, found.ramp, times)
+    without, with_ramp = (training_seeds(curves, lr) for curves in (found.none, found.ramp))
+    return (
+        f"At {MULTIPLES[times]} the learning rate that is best without warmup ({number(lr)}), {without} of "
+        f"{found.none.seeds} seeds train without warmup and {with_ramp} with it; {_verdict(gain, found)}."
+    )
+
+
+def training_seeds(curves: LrCurves, lr: float) -> int:
+    """Number of seeds whose loss falls at least half as far at this learning rate as the mean does at the best."""
+    best = float(curves.test.mean(axis=0).min())
+    return int((curves.at(lr) <= (curves.initial + best) / 2).sum())
+
+
+def _how_long(found: Findings) -> str:
+    lengths = " and ".join(str(length) for length in found.ramps if length)
+    at_best = f"At the best learning rates {_shortest(sufficiency(found, None))}"
+    above = [f"at {MULTIPLES[x]} that, {_shortest(sufficiency(found, x))}" for x in found.multiples[:1]]
+    return f"**How long.** Ramps of {lengths} updates were tried. {'; '.join([at_best, *above])}."
+
+
+def sufficiency(found: Findings, multiple: float | None) -> dict[int, Effect]:
+    """By length: ln(its loss / the best length's), at the best learning rates or at a multiple of the best one."""
+    lengths = list(found.ramps.values())
+    return {length: excess(found.none, lengths, place, multiple) for place, length in enumerate(found.ramps)}
+
+
+def _shortest(excesses: Mapping[int, Effect]) -> str:
+    """The shortest length that surely comes within `ENOUGH` of the best, and whether a shorter one may, too."""
+    enough = [length for length, found in excesses.items() if found.high < ENOUGH]
+    if not enough:
+        return "the seeds are too few to tell which length suffices"
+    maybe = any(length < enough[0] and found.low < ENOUGH for length, found in excesses.items())
+    told = f"{enough[0]} updates come" if enough[0] else "training without warmup comes"
+    return f"{told} within {percent(ENOUGH)} of the best length{', and shorter ones may' if maybe else ''}"
+
+
+def table(found: Findings) -> pd.DataFrame:
+    """Every arm in words: its best learning rate, its loss there against no warmup, and the seeds that train above."""
+    rows = []
+    for (warmup, length), curves in sorted(found.curves.items(), key=lambda item: (item[0][0] != "none", item[0])):
+        gain = tuned_loss(found.none, curves)
+        row = {
+            "warmup": {"none": "none", "ramp": f"ramp of {length}", "zero": f"lr = 0 for {length}"}[warmup],
+            "best learning rate": number(curves.best_lr),
+            "test loss there": number(float(curves.test[:, curves.best].mean())),
+            "against none": "–" if warmup == "none" else compared_with_interval(gain),
+        }
+        seeds = {f"seeds that train at {MULTIPLES[x]} the best": _share(found, curves, x) for x in found.multiples}
+        rows.append(row | seeds)
+    return pd.DataFrame(rows)
+
+
+def _share(found: Findings, curves: LrCurves, times: float) -> str:
+    return f"{training_seeds(curves, found.none.best_lr * times)} of {curves.seeds}"
+
+
+def recommended(found: Findings) -> tuple[int, float]:
+    """Length of warmup and peak learning rate to paste.
+
+    No warmup where none is surely needed; else the usual ramp, unless it is surely too short and a longer one is not.
+    """
+    excesses = sufficiency(found, None)
+    surely = [length for length, excess_ in excesses.items() if excess_.high < ENOUGH]
+    usual = found.usual[1] if excesses[found.usual[1]].low < ENOUGH or not surely else surely[0]
+    length = 0 if 0 in surely else usual
+    return length, found.ramps[length].best_lr
+
+
+def pytorch_lines(optimizer: str, lr: float, length: int, updates: int) -> str:
+    """PyTorch code of the schedule that was tested, update for update the same learning rates."""
+    rule = PYTORCH[optimizer].format(lr=f"{lr:g}")
+    return f"""import math
+import torch
+
+warmup, total = {length}, {updates}  # counted in optimiser updates
+
+
+def factor(step):  # step 0 is the first update
+    if step < warmup:
+        return (step + 1) / warmup
+    return (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+
+
+optimizer = torch.optim.{rule}
+scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+# in the loop, after each optimizer.step():
+scheduler.step()
+"""

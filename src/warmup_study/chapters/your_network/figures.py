@@ -1,0 +1,67 @@
+"""The notebook's one figure: loss against learning rate, and the seeds that train."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
+
+from warmup_study.chapters.your_network.analysis import NONE, Arm, Findings, training_seeds
+from warmup_study.presentation.canvas import Words, figure_maker
+from warmup_study.presentation.changes import compared
+from warmup_study.presentation.facets import facets, legend, plain_log_scale
+from warmup_study.presentation.style import GUIDE, OPTIMIZERS, WARMUPS
+from warmup_study.statistics.bootstrap import LEVEL, paired_effect
+from warmup_study.statistics.lr_curves import LrCurves, at_multiple
+
+
+@figure_maker
+def answer(found: Findings, optimizer: str, network: str) -> tuple[Figure, Words]:
+    """Test loss, and below it the share of seeds that train, against learning rate over the best without warmup."""
+    rows = ("test loss", "seeds that train")
+    panels = facets(rows, [""], (7.2, 2.8), x=f"learning rate / {found.none.best_lr:g}", height_ratios=(3, 1.2))
+    above, below = panels.axes[:, 0]
+    shown: tuple[Arm, ...] = (NONE, found.usual, ("zero", found.usual[1]))
+    for arm in (arm for arm in shown if arm in found.curves):
+        _draw(above, below, found, arm, OPTIMIZERS[optimizer].colour)
+    for axes in (above, below):
+        axes.axvline(1, ls=":", **GUIDE)
+    plain_log_scale(above)
+    below.set(ylim=(-0.06, 1.06), xscale="log")
+    below.yaxis.set_major_formatter(PercentFormatter(1))
+    _tick_factors_of_two(below, found.none)
+    legend(above)
+    return panels.figure, _words(found, network)
+
+
+def _draw(above: Axes, below: Axes, found: Findings, arm: Arm, colour: str) -> None:
+    curves, look = found.curves[arm], WARMUPS[arm[0]]
+    relative = curves.lrs / found.none.best_lr
+    spread = [paired_effect(losses) for losses in curves.test.T]
+    low, high = ([getattr(effect, end) for effect in spread] for end in ("low", "high"))
+    above.plot(relative, curves.test.mean(axis=0), **look.keywords(colour))
+    above.fill_between(relative, np.maximum(low, curves.test.min(axis=0)), high, color=colour, alpha=0.12, lw=0)
+    shares = [training_seeds(curves, lr) / curves.seeds for lr in curves.lrs]
+    below.plot(relative, shares, **look.keywords(colour))
+
+
+def _tick_factors_of_two(axes: Axes, none: LrCurves) -> None:
+    exponents = np.round(np.log2(none.lrs / none.best_lr)).astype(int)
+    ticks = 2.0 ** np.arange(exponents.min(), exponents.max() + 1)
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_major_formatter(lambda x, _: f"×{x:g}" if x >= 1 else f"×1/{1 / x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _words(found: Findings, network: str) -> Words:
+    title = "Loss and share of seeds that train, with and without warmup"
+    if found.multiples:
+        gain = at_multiple(found.none, found.ramp, found.multiples[0])
+        title = f"At twice the best learning rate the loss is {compared(gain.estimate)} with a ramp"
+    return Words(
+        title,
+        "Two panels over the learning rate, relative to the best without warmup. Above, test loss without warmup, with "
+        "the ramp and after a stretch at learning rate zero; below, the share of seeds that train under each.",
+        f"{network}; ramp and stretch at zero of {found.usual[1]} updates; means over n = {found.none.seeds} seeds, "
+        f"shaded: {100 * LEVEL:g} % intervals. A diverged run counts with its initial loss. To train: to fall at least "
+        "half as far as the mean does at the best learning rate.",
+    )

@@ -1,0 +1,116 @@
+"""The notebook for networks of the reader's own: what it refuses, finds, says, and gives to paste."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from warmup_study.chapters.your_network import analysis
+from warmup_study.chapters.your_network.analysis import Findings
+from warmup_study.chapters.your_network.design import Parameters, open_notebook
+from warmup_study.errors import StudyError
+from warmup_study.parameters import validate
+from warmup_study.running.pilot import find_learning_rates
+from warmup_study.statistics.bootstrap import Floats
+from warmup_study.statistics.lr_curves import LrCurves
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule, learning_rates
+
+LRS: Floats = np.asarray(0.01 * 2.0 ** np.arange(7), dtype=float)
+
+
+def curves(*losses: float, seeds: int = 8, noise: float = 0.02) -> LrCurves:
+    """Curves through these mean losses, with noise that every arm's seeds share."""
+    factors = np.exp(np.random.default_rng(3).normal(0, noise, (seeds, 1)))
+    table = np.minimum(np.asarray(losses, dtype=float) * factors, 2.3)
+    return LrCurves(LRS, table, table, np.full(seeds, 2.3))
+
+
+def found(**ramps: LrCurves) -> Findings:
+    """Findings from the curve without warmup and those of ramps by length."""
+    none = curves(0.5, 0.3, 0.2, 0.3, 2.3, 2.3, 2.3)
+    arms: dict[analysis.Arm, LrCurves] = {("ramp", int(name[1:])): curve for name, curve in ramps.items()}
+    return Findings({analysis.NONE: none, **arms}, ("ramp", 20))
+
+
+GOOD = curves(0.5, 0.3, 0.15, 0.1, 0.15, 0.3, 2.3)
+SAME = curves(0.5, 0.3, 0.202, 0.3, 2.3, 2.3, 2.3)
+
+
+def test_a_ramp_that_pays_is_recommended_and_one_that_does_nothing_is_not() -> None:
+    pays, nothing = found(_8=SAME, _20=GOOD, _80=GOOD), found(_8=SAME, _20=SAME, _80=SAME)
+    whether, when, how_long = analysis.answers(pays)
+    assert "(0.04 without warmup, 0.08 with a ramp of 20 updates)" in whether and "warmup pays" in whether
+    assert "50 % lower (95 % interval: 50 % lower to 50 % lower)" in whether.replace("\N{NO-BREAK SPACE}", " ")
+    assert "At four times" in when and "0 of 8 seeds train without warmup and 8 with it" in when
+    assert "Ramps of 8 and 20 and 80 updates" in how_long and "20 updates come within" in how_long
+    assert analysis.recommended(pays) == (20, LRS[3])
+    whether, _, how_long = analysis.answers(nothing)
+    assert "too small to matter" in whether and "training without warmup comes within" in how_long
+    assert analysis.recommended(nothing) == (0, LRS[2])
+
+
+def test_what_is_noise_is_said_to_be_too_little_to_tell() -> None:
+    chance = np.random.default_rng(5)
+    noisy = [LrCurves(LRS, t, t, np.full(6, 2.3)) for t in chance.uniform(0.05, 2.0, (2, 6, 7))]
+    seen = Findings({analysis.NONE: noisy[0], ("ramp", 20): noisy[1]}, ("ramp", 20))
+    assert "6 seeds are too few to tell the difference" in analysis.answers(seen)[0]
+    assert analysis.recommended(seen)[0] == 20
+
+
+@pytest.mark.parametrize("length", [0, 1, 7])
+@pytest.mark.parametrize("optimizer", analysis.PYTORCH)
+def test_the_lines_to_paste_take_the_learning_rates_that_were_tested(optimizer: str, length: int) -> None:
+    lines = analysis.pytorch_lines(optimizer, 0.3, length, 30).replace("scheduler.step()\n", "")
+    names: dict[str, Any] = {"model": nn.Linear(1, 1)}
+    exec(lines, names)
+    rule, scheduler, used = names["optimizer"], names["scheduler"], []
+    for _ in range(30):
+        used.append(rule.param_groups[0]["lr"])
+        rule.step()
+        scheduler.step()
+    plan = Schedule(warmup="ramp" if length else "none", length=length, decay="cosine")
+    assert used == pytest.approx(learning_rates([plan], [0.3], 30)[:, 0], rel=1e-12)
+    assert isinstance(rule, torch.optim.Optimizer)
+
+
+def test_the_pilot_finds_an_inner_best_and_where_training_fails(tmp_path: Path) -> None:
+    for name, rule in (("adam", Optimizer(name="adam")), ("sgd", Optimizer(name="sgd"))):
+        pilot = find_learning_rates("digits-mlp", rule, updates=60, batch=32, folder=tmp_path)
+        lrs = list(pilot.shares.index)
+        assert lrs[0] < pilot.best < pilot.highest_trained < lrs[-1], name
+        assert pilot.shares[pilot.best] < 0.3 and lrs == sorted(set(lrs))
+
+
+def test_a_task_that_learns_at_no_learning_rate_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"^task 'tiny_tasks:chance' learns at no learning rate from 1e-\d+ to \d+"):
+        find_learning_rates("tiny_tasks:chance", Optimizer(name="adam"), updates=10, batch=32, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"task": ""}, "task: got ''"),
+        ({"task": "digits-mlp,digits-deep"}, "task: got 'digits-mlp,digits-deep'"),
+        ({"optimizer": "momentum_lr_inside"}, "optimizer: got 'momentum_lr_inside'; takes one of sgd"),
+        ({"updates": 5}, "updates: got 5"),
+        ({"lrs": "0.1"}, "lrs: got '0.1'"),
+        ({"preset": "full"}, "preset: got 'full'; takes smoke or quick"),
+        ({"tusk": 1}, "tusk: no such parameter, did you mean task?"),
+        ({"task": "digits-mlp", "batch": 4000}, "batch: got 4000; takes at most 1257"),
+    ],
+)
+def test_what_is_wrong_is_one_line_before_anything_trains(given: dict[str, Any], line: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        open_notebook(given)
+    assert str(caught.value).startswith(line)
+
+
+def test_learning_rates_given_are_those_trained(tmp_path: Path) -> None:
+    network = open_notebook({"task": "digits-mlp", "lrs": "0.1, 0.01,0.03", "seeds": 4, "output_dir": str(tmp_path)})
+    assert network.experiment.lrs == (0.01, 0.03, 0.1) and len(network.experiment.confirmation_seeds) == 4
+    assert {arm.label for arm in network.experiment.arms} == {"none/0", "ramp/8", "ramp/20", "ramp/80", "zero/20"}
+    assert validate(Parameters, {}).task == "digits-transformer" and not list(tmp_path.iterdir())
