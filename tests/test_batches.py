@@ -14,6 +14,8 @@ from warmup_study.training import batches, ensemble
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.experiment import RunSpec, paired_runs
 from warmup_study.training.group_losses import GroupLosses
+from warmup_study.training.network_state import initial_state
+from warmup_study.training.stacked import StackedMembers
 
 DIGITS = tasks.load("digits-mlp")
 EXAMPLES = len(DIGITS.splits.train)
@@ -99,7 +101,7 @@ def test_a_model_that_meets_new_classes_knows_the_old_ones_and_is_the_same_for_a
     assert set(task.splits.train.targets.tolist()) == set(range(5, 10)) and len(task.splits.test) == 270
     taught = batches.inside(task, Stream(cluster="taught"), 0, task.splits.test)
     assert np.array_equal(taught, task.splits.test.targets.numpy() >= 5)
-    first, second = (ensemble.initial_weights(task, [seed, 1]) for seed in (1, 2))
+    first, second = (initial_state(task, [seed, 1]).params for seed in (1, 2))
     assert all(torch.equal(stack[0], stack[1]) for stack in first.values())
     assert any(not torch.equal(stack[0], stack[1]) for stack in second.values())
     shared = config(1, 64, 1, "digits-mlp+new", probed=(1,), probes=("inside_loss", "outside_loss"))
@@ -176,8 +178,9 @@ def test_group_losses_add_up_to_the_test_loss() -> None:
 
 
 def test_groups_that_are_empty_have_no_loss() -> None:
-    groups = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test)
-    inside, outside = groups.means(ensemble.initial_weights(DIGITS, [1]))
+    members = StackedMembers("digits-mlp", initial_state(DIGITS, [1]), "momentum", ("lr",))
+    groups = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test, members)
+    inside, outside = groups.means(members.params)
     assert inside.isnan().all() and outside.isfinite().all()
 
 

@@ -17,7 +17,7 @@ from warmup_study.bench import jax_loop, matmul_bound, scaling, torch_loops
 from warmup_study.bench.figures import speed
 from warmup_study.bench.workloads import BATCH, LR, WORKLOADS, Workload
 from warmup_study.running.sweep import available_cores
-from warmup_study.training import ensemble
+from warmup_study.training.network_state import initial_state
 
 RUNS, UPDATES = 3, 6
 MLP = replace(WORKLOADS[0], runs=RUNS, updates=UPDATES, loop_updates=UPDATES)
@@ -46,7 +46,7 @@ def test_the_ensemble_does_what_the_loops_do(workload: Workload) -> None:
     traces = torch_loops.ensemble_traces(workload, compiled=False)
     expected = final_losses(workload.task, loops(workload))
     torch.testing.assert_close(traces.test_loss, expected, rtol=1e-4, atol=0)
-    start = final_losses(workload.task, ensemble.initial_weights(tasks.load(workload.task), range(RUNS)))
+    start = final_losses(workload.task, initial_state(tasks.load(workload.task), range(RUNS)).params)
     assert ((start - expected).abs() > 2e-3).all(), "the tolerance must be small beside what training changes"
 
 

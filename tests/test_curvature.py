@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -18,10 +18,12 @@ from warmup_study.tasks.activation_variants import squared_error
 from warmup_study.training import ensemble, optimizers
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
+from warmup_study.training.network_state import NetworkState, initial_state
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import PROBES, UpdateContext, flat
 from warmup_study.training.probes.curvature import lanczos
 from warmup_study.training.schedules import Schedule
+from warmup_study.training.stacked import StackedMembers
 
 Stacks = dict[str, Tensor]
 SEEDS = (3, 4, 5)
@@ -35,6 +37,30 @@ def network() -> nn.Module:
 NETWORK = network()
 
 
+def curved() -> tasks.Task:
+    """A task for ``test_curvature:curved``."""
+    return tasks.Task("curved", "", network, tasks.Splits(*[examples()] * 3), loss=nn.functional.cross_entropy)
+
+
+def rectified() -> tasks.Task:
+    model = partial(nn.Sequential, nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2))
+    return tasks.Task("rectified", "", model, tasks.Splits(*[line()] * 3))
+
+
+def bland() -> tasks.Task:
+    model = partial(nn.Sequential, nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2))
+    return tasks.Task("bland", "", model, tasks.Splits(*[line()] * 3))
+
+
+def line() -> Split:
+    return Split(torch.linspace(-1, 1, 9)[:, None], torch.zeros(9, dtype=torch.long))
+
+
+def full_batch(task: str, params: Stacks, split: Split) -> FullBatch:
+    members = StackedMembers(f"test_curvature:{task}", NetworkState(params, {}, {}), "momentum", ("lr",))
+    return FullBatch(members, split, 8)
+
+
 def examples() -> Split:
     torch.manual_seed(0)
     return Split(torch.randn(40, 5, dtype=torch.float64), torch.randint(3, (40,)))
@@ -45,8 +71,7 @@ def objective(params: Stacks, inputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def stacked() -> Stacks:
-    task = SimpleNamespace(model=network)
-    return ensemble.initial_weights(cast(tasks.Task, task), SEEDS, torch.float64)
+    return initial_state(curved(), SEEDS, torch.float64).params
 
 
 def exact_hessian(params: Stacks, run: int) -> Tensor:
@@ -61,15 +86,15 @@ def sight(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
     """What a probe sees of three updates' state at freshly initialised weights."""
     params = stacked()
     before = {name: stack.clone() for name, stack in params.items()}
-    full_batch = FullBatch(objective, network(), examples(), 8)
+    whole = full_batch("curved", params, examples())
     state = optimizers.initial_state(optimizer.kernel, params)
     table = optimizers.coefficients([optimizer] * len(SEEDS), np.full((3, len(SEEDS)), rate))
-    gradient = full_batch.gradient(before)
+    gradient = whole.gradient(before)
     for update in range(3):
         row = {name: torch.as_tensor(column[update]) for name, column in table.items()}
         optimizers.apply(optimizer.kernel, params, gradient, state, row)
     row["lr"] = torch.full((len(SEEDS),), rate, dtype=torch.float64)
-    return UpdateContext(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), full_batch, UNGROUPED)
+    return UpdateContext(before, params, state, row, torch.ones(len(SEEDS), dtype=torch.float64), whole, UNGROUPED)
 
 
 def test_sharpness_is_the_top_eigenvalue_of_the_exact_hessian() -> None:
@@ -121,17 +146,14 @@ def test_a_right_angle_is_a_right_angle() -> None:
 
 
 def test_dead_units_are_counted_one_by_one() -> None:
-    model = nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2))
-    inputs = Split(torch.linspace(-1, 1, 9)[:, None], torch.zeros(9, dtype=torch.long))
-    params = {name: torch.stack([value.detach()] * 2) for name, value in model.named_parameters()}
+    params = initial_state(rectified(), (1, 1)).params
     params["0.weight"] = torch.tensor([[1.0, 1, -1, 0]] * 2)[..., None]
     params["0.bias"] = torch.tensor([[0.0, -2, -2, 1], [torch.nan, 0, 0, 0]])
-    full_batch = FullBatch(objective, model, inputs, 4)
-    seen = UpdateContext(params, params, {}, {}, torch.ones(2), full_batch, UNGROUPED)
+    whole = full_batch("rectified", params, line())
+    seen = UpdateContext(params, params, {}, {}, torch.ones(2), whole, UNGROUPED)
     shares = PROBES["dead_share"](seen)
     assert shares[0] == 0.5 and shares[1].isnan()
-    bland = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2))
-    bare = UpdateContext(params, params, {}, {}, torch.ones(2), FullBatch(objective, bland, inputs, 4), UNGROUPED)
+    bare = UpdateContext(params, params, {}, {}, torch.ones(2), full_batch("bland", params, line()), UNGROUPED)
     assert PROBES["dead_share"](bare).isnan().all()
 
 
@@ -185,7 +207,7 @@ def test_implied_schedules() -> None:
 
 def test_rebuilt_tasks() -> None:
     plain, leaky, smooth = (tasks.load(f"digits-mlp{twist}") for twist in ("", "+leaky", "+smooth"))
-    weights: Callable[[tasks.Task], Tensor] = lambda task: flat(ensemble.initial_weights(task, [1]))  # noqa: E731
+    weights: Callable[[tasks.Task], Tensor] = lambda task: flat(initial_state(task, [1]).params)  # noqa: E731
     assert torch.equal(weights(plain), weights(leaky)) and torch.equal(weights(plain), weights(smooth))
     kinds = [{type(module) for module in task.model().modules()} for task in (plain, leaky, smooth)]
     assert [nn.ReLU in kind for kind in kinds] == [True, False, False]

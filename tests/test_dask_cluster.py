@@ -29,7 +29,7 @@ cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `cluster` is 
 
 SECONDS = 60  # patience with processes on a busy machine
 OWN_TASKS = """
-import os, signal
+import os, signal, sys
 from dataclasses import replace
 from torch import nn
 from warmup_study import tasks

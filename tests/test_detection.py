@@ -15,6 +15,7 @@ from warmup_study.tasks.detection_map import mean_average_precision
 from warmup_study.training import auxiliary, batches, ensemble
 from warmup_study.training.auxiliary import Auxiliary
 from warmup_study.training.experiment import RunSpec
+from warmup_study.training.network_state import initial_state
 from warmup_study.training.trainer import train_chunk
 
 ANCHOR = torch.tensor([[0.25, 0.25], [0.25, 0.5], [0.5, 0.25]])
@@ -152,7 +153,7 @@ def test_the_auxiliary_loss_acts_on_its_own_run_as_long_as_it_should() -> None:
     alone = ensemble.train(shared, runs[:1], dtype=torch.float64)
     torch.testing.assert_close(traces.train_loss[:, 0], alone.train_loss[:, 0], rtol=1e-6, atol=0)
     task, order = tasks.load("detection"), torch.as_tensor(batches.batch_order(4, 2048, 32, 2))
-    weights = {name: stack[0] for name, stack in ensemble.initial_weights(task, [4], torch.float64).items()}
+    weights = {name: stack[0] for name, stack in initial_state(task, [4], torch.float64).params.items()}
     model, train = task.model().double(), task.splits.train
     second = task.auxiliary
     assert second is not None

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from warmup_study import tasks
 from warmup_study.tasks.task import cross_entropy
-from warmup_study.training import ensemble, inductor
+from warmup_study.training import inductor, stacked
+from warmup_study.training.network_state import initial_state
 
 RUNS, EXAMPLES = 3, 24
 
@@ -65,9 +66,9 @@ def test_compiling_leaves_the_examples_alone_and_works_in_place() -> None:
 
 
 def test_evaluation_as_native_code_equals_evaluation_in_python() -> None:
-    measure, split = ensemble._measure("digits-mlp"), tasks.load("digits-mlp").splits.validation
-    params = ensemble.initial_weights(tasks.load("digits-mlp"), range(RUNS), torch.float64)
-    arguments = params, split.inputs.double(), split.targets
+    measure, split = stacked._measure("digits-mlp"), tasks.load("digits-mlp").splits.validation
+    state = initial_state(tasks.load("digits-mlp"), range(RUNS), torch.float64)
+    arguments = *state, split.inputs.double(), split.targets
     for ours, expected in zip(inductor.compiled(measure, *arguments)(*arguments), measure(*arguments), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=0)
 

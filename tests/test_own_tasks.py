@@ -78,11 +78,3 @@ def test_every_chapter_of_classes_takes_them(chapter: str) -> None:
 def test_the_chapter_of_detectors_says_that_it_takes_none() -> None:
     with pytest.raises(StudyError, match="this chapter takes detection tasks, such as detection"):
         open_chapter("7_anchor_warmup", {"preset": "smoke", "task": OWN[0]})
-
-
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
-@pytest.mark.parametrize("name", ["torchs_lstm", "torchs_gru", "dropout", "batch_norm"])
-def test_what_cannot_be_stacked_is_one_line_that_names_the_task(name: str, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=f"users_networks:{name}") as caught:
-        sweep([small(task=f"users_networks:{name}", lrs=(0.01,), updates=3)], tmp_path, processes=0)
-    assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.glob("*.parquet"))

@@ -9,7 +9,7 @@ import pytest
 from warmup_study import theory
 from warmup_study.errors import StudyError
 from warmup_study.running import sanity_checks
-from warmup_study.training import batches, ensemble
+from warmup_study.training import batches, ensemble, network_state
 
 
 def test_controls_pass_and_leave_their_training_in_the_cache(tmp_path: Path) -> None:
@@ -22,8 +22,8 @@ def test_controls_pass_and_leave_their_training_in_the_cache(tmp_path: Path) -> 
 
 
 def test_seeds_without_effect_stop_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    same, orders = ensemble.initial_weights, batches.batch_order
-    monkeypatch.setattr(ensemble, "initial_weights", lambda task, seeds, dtype: same(task, [0] * len(seeds), dtype))
+    same, orders = network_state.initial_state, batches.batch_order
+    monkeypatch.setattr(ensemble, "initial_state", lambda task, seeds, dtype: same(task, [0] * len(seeds), dtype))
     monkeypatch.setattr(batches, "batch_order", lambda _, *sizes: orders(0, *sizes))
     with pytest.raises(StudyError, match="different seeds gave equal"):
         sanity_checks.check(tmp_path, "cpu")

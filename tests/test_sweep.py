@@ -1,6 +1,7 @@
 """Sweeps: the same rows however they are made, nothing trained twice, and every mishap in one line."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ CHUNKS = tuple(chunk for experiment in EXPERIMENTS for chunk in experiment.chunk
 OWN_TASKS = """
 import os, signal, time
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
 from torch import nn
 from warmup_study import tasks
@@ -150,6 +152,27 @@ def test_an_error_in_a_users_model_names_the_task_and_keeps_what_is_finished(own
     line = failure([bad, good], tmp_path / "cache")
     assert line == f"task '{own_tasks}:raising' cannot be trained: Strange: first line second line"
     assert set(stamps(tmp_path / "cache")) == {f"{chunk.id}.parquet" for chunk in good.chunks()}
+
+
+def test_a_network_that_torch_cannot_train_is_refused_before_any_training(tmp_path: Path) -> None:
+    line = failure([small(lrs=(0.1,)), small(task="zoo:broken", lrs=(0.1,))], tmp_path / "cache")
+    assert line.startswith("task 'zoo:broken' cannot be trained: RuntimeError: mat1 and mat2 shapes")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_runs_that_cannot_be_stacked_are_a_chunk_each_and_the_layer_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = small(task="zoo:lstm", lrs=(0.01, 0.1), confirmation_seeds=(0, 1))
+    assert [len(chunk.runs) for chunk in planned.chunks()] == [1] * 16
+    pairs = small(task="zoo:lstm", probes=("displacement",)).chunks()
+    assert {len(chunk.runs) for chunk in pairs} == {2}, "the distance of a pair is measured within a chunk"
+    runs = sweep([planned], tmp_path, processes=0)
+    line, rest = capsys.readouterr().out.split("\n", 1)
+    assert re.fullmatch(r"zoo:lstm: nn.LSTM cannot be stacked \(.*\); its runs .* about \d+ times slower \(.*\)", line)
+    assert "LSTM" not in rest and (runs["status"] == "ok").all()
+    seeds = [seed for _ in (1, 2) for seed in (100, 100, 101, 101, 0, 0, 1, 1)]
+    assert runs["seed"].tolist() == seeds and runs["arm"].tolist() == ["adam/none", "adam/ramp"] * 8
 
 
 def test_the_line_of_an_error_hides_no_other_traceback(own_tasks: str, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Networks that were not written for the study, as users bring them: tasks by ``module:function``."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -45,18 +44,6 @@ class LongShortTermMemory(nn.Module):
         return out
 
 
-class TorchsOwn(nn.Module):
-    """A network around one of torch's recurrent layers."""
-
-    def __init__(self, layer: type[nn.LSTM] | type[nn.GRU]) -> None:
-        super().__init__()
-        self.layer, self.head = layer(8, 12, batch_first=True), nn.Linear(12, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.layer(x)[0][:, -1])
-        return out
-
-
 @lru_cache(maxsize=1)
 def _digits() -> Splits:
     return tasks.load("digits-mlp").splits
@@ -91,23 +78,3 @@ def cancer() -> Task:
         lambda: nn.Sequential(nn.Linear(30, 16), nn.Tanh(), nn.Linear(16, 2)),
         Splits(*(Split((split.inputs - mean) / deviation, split.targets) for split in raw)),
     )
-
-
-def torchs_lstm() -> Task:
-    return Task("torchs-lstm", "digits row by row, nn.LSTM", lambda: TorchsOwn(nn.LSTM), _shaped(8, 8))
-
-
-def torchs_gru() -> Task:
-    return Task("torchs-gru", "digits row by row, nn.GRU", lambda: TorchsOwn(nn.GRU), _shaped(8, 8))
-
-
-def dropout() -> Task:
-    return _flat(lambda: nn.Dropout(0.5))
-
-
-def batch_norm() -> Task:
-    return _flat(lambda: nn.BatchNorm1d(8))
-
-
-def _flat(layer: Callable[[], nn.Module]) -> Task:
-    return Task("flat", "digits", lambda: nn.Sequential(nn.Linear(64, 8), layer(), nn.Linear(8, 10)), _digits())

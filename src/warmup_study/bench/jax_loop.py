@@ -12,7 +12,8 @@ import numpy as np
 from warmup_study import tasks
 from warmup_study.bench.workloads import BATCH, LR, Workload
 from warmup_study.tasks.networks import Transformer
-from warmup_study.training import batches, ensemble
+from warmup_study.training import batches
+from warmup_study.training.network_state import initial_state
 
 Network = Callable[[Any, Any], Any]  # (weights by name, inputs of a batch) -> logits
 
@@ -24,7 +25,7 @@ def weights(workload: Workload) -> dict[str, Any]:
     import jax.numpy as jnp
 
     task = tasks.load(workload.task)
-    stacks = ensemble.initial_weights(task, range(workload.runs))
+    stacks = initial_state(task, range(workload.runs)).params
     params = {name: jnp.asarray(stack.numpy()) for name, stack in stacks.items()}
     train = task.splits.train
     orders = [batches.batch_order(seed, len(train), BATCH, workload.updates) for seed in range(workload.runs)]

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from warmup_study.errors import StudyError
 from warmup_study.running import dask_cluster, local
 from warmup_study.running.store import Cache
+from warmup_study.training import stackable
 from warmup_study.training.experiment import Chunk, Experiment
 from warmup_study.training.table import to_frame
 
@@ -60,7 +61,13 @@ def available_cores() -> int:
 
 
 def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> float:
-    """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took."""
+    """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took.
+
+    A task whose runs cannot be stacked is named before, with what that costs.
+    """
+    for task in dict.fromkeys(chunk.task for chunk in chunks):
+        if remark := stackable.remark(task):
+            print(remark)
     started = time.perf_counter()
     ordered = sorted(chunks, key=lambda chunk: -len(chunk.runs) * chunk.updates)
     bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)

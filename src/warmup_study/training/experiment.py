@@ -17,6 +17,7 @@ from warmup_study.training.code_hash import training_code
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.probes import ProbeName
 from warmup_study.training.schedules import Schedule
+from warmup_study.training.stackable import refusal
 
 SCHEMA_VERSION = 1
 
@@ -176,23 +177,36 @@ class Experiment(TrainingConfig):
 
         Each chunk holds whole pairs: all arms of a seed. A refined grid leaves the chunks of its old rates as they are,
         and more confirmation seeds leave those whose block of seeds was full, unless the experiment grows to the size
-        that is worth compiling.
+        that is worth compiling. Runs that cannot be stacked are chunks of their own, one to a worker, save pairs whose
+        distance is probed. Raises ``StudyError`` where torch cannot train the task at all.
         """
         shared = self.model_dump(exclude={"lrs", "selection_seeds", "confirmation_seeds", "arms"})
-        seeds = [*self.selection_seeds, *self.confirmation_seeds]
-        block = max(1, tasks.load(self.task).stack // len(self.arms))
         return tuple(
             Chunk(
                 **shared,
-                arms=self.arms,
+                arms=arms,
                 lr=lr,
-                selection_seeds=tuple(s for s in seeds[start : start + block] if s in self.selection_seeds),
-                confirmation_seeds=tuple(s for s in seeds[start : start + block] if s in self.confirmation_seeds),
-                compiled=self._compiled(),
+                selection_seeds=tuple(seed for seed in seeds if seed in self.selection_seeds),
+                confirmation_seeds=tuple(seed for seed in seeds if seed in self.confirmation_seeds),
+                compiled=self._stacked and self._compiled(),
             )
             for lr in self.lrs
-            for start in range(0, len(seeds), block)
+            for seeds in self._seed_blocks()
+            for arms in self._arm_groups()
         )
+
+    @property
+    def _stacked(self) -> bool:
+        return refusal(self.task) is None
+
+    def _seed_blocks(self) -> list[tuple[int, ...]]:
+        seeds = (*self.selection_seeds, *self.confirmation_seeds)
+        block = max(1, tasks.load(self.task).stack // len(self.arms)) if self._stacked else 1
+        return [seeds[start : start + block] for start in range(0, len(seeds), block)]
+
+    def _arm_groups(self) -> list[tuple[Arm, ...]]:
+        together = self._stacked or "displacement" in self.probes
+        return [self.arms] if together else [(arm,) for arm in self.arms]
 
     def _compiled(self) -> bool:
         runs = len(self.arms) * len(self.lrs) * (len(self.selection_seeds) + len(self.confirmation_seeds))

@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 
 from warmup_study.tasks import Split, Task
 from warmup_study.training import batches
 from warmup_study.training.batches import Stream
+from warmup_study.training.members import Members
 
 Stacks = dict[str, Tensor]
 
@@ -28,6 +28,7 @@ class GroupLosses:
     drawn: Sequence[tuple[Stream, int]]
     paired: Sequence[int]
     test: Split
+    members: Members
 
     @cached_property
     def inside(self) -> Tensor:
@@ -42,20 +43,6 @@ class GroupLosses:
 
     def means(self, params: Stacks) -> tuple[Tensor, Tensor]:
         """Mean test loss of each run inside and outside its cluster, [R] twice; NaN where a group is empty."""
-        losses = self._losses(params)
+        losses = self.members.example_losses(params, self.test)
         outside = 1 - self.inside
         return (losses * self.inside).sum(1) / self.inside.sum(1), (losses * outside).sum(1) / outside.sum(1)
-
-    def _losses(self, params: Stacks) -> Tensor:
-        """Loss of each run on each test example, [R, N]."""
-        model = self.task.model()
-
-        def alone(output: Tensor, target: Tensor) -> Tensor:
-            return self.task.loss(output[None], target[None])
-
-        def losses(params: Stacks) -> Tensor:
-            found: Tensor = vmap(alone)(functional_call(model, params, (self.test.inputs,)), self.test.targets)
-            return found
-
-        measured: Tensor = vmap(losses)(params)
-        return measured

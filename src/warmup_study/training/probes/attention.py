@@ -62,5 +62,5 @@ def gradient_head(seen: UpdateContext) -> Tensor:
 
 def _pushed(seen: UpdateContext, *prefixes: str) -> Tensor:
     gradient = unflat(seen.descent, seen.before)
-    parts = [part.flatten(1) for name, part in gradient.items() if name.startswith(prefixes)]
+    parts = [part.reshape(len(part), -1) for name, part in gradient.items() if name.startswith(prefixes)]
     return length(torch.cat(parts, dim=1)) if parts else torch.full_like(seen.loss, torch.nan)

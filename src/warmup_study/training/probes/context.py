@@ -58,7 +58,7 @@ class UpdateContext:
 
 def flat(stacks: Stacks) -> Tensor:
     """All parameters of each run in one row: dict of [R, ...] -> [R, P]."""
-    return torch.cat([stack.flatten(1) for stack in stacks.values()], dim=1)
+    return torch.cat([stack.reshape(len(stack), -1) for stack in stacks.values()], dim=1)
 
 
 def unflat(rows: Tensor, like: Stacks) -> Stacks:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from warmup_study.training.probes.context import UpdateContext
+from warmup_study.training.probes.context import UpdateContext, flat
 
 
 def dead_share(seen: UpdateContext) -> Tensor:
@@ -16,6 +16,6 @@ def dead_share(seen: UpdateContext) -> Tensor:
     network without either, or whose weights are no longer finite.
     """
     layers = [(outputs <= 0).all(1).flatten(1) for outputs in seen.full_batch.rectified(seen.after)]
-    finite = torch.stack([stack.flatten(1).isfinite().all(1) for stack in seen.after.values()]).all(0)
+    finite = flat(seen.after).isfinite().all(1)
     off = torch.cat(layers, dim=1).to(seen.loss.dtype).mean(1) if layers else torch.full_like(seen.loss, torch.nan)
     return torch.where(finite, off, torch.nan)

@@ -1,0 +1,84 @@
+"""What an ensemble asks of its members: R networks of one architecture, trained in step with one another."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.tasks import Split
+from warmup_study.tasks.task import Measure
+
+Stacks = dict[str, Tensor]
+Chosen = Callable[[Tensor, Tensor], Tensor]  # of the (input, output) of a layer
+
+
+class Members(Protocol):
+    """R networks. Parameters are stacks, name -> [R, ...]; what is asked at given ones changes no member.
+
+    Losses are the mean over the examples given. While training, and in gradients, batch normalisation uses the batch's
+    own statistics; dropout acts in updates alone.
+    """
+
+    @property
+    def params(self) -> Stacks:
+        """The parameters that are trained, as they are now."""
+
+    @property
+    def state(self) -> dict[str, Stacks]:
+        """The optimiser's state: stacks by kind (``velocity``; ``first`` and ``second``)."""
+
+    def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
+        """Update every member on its batch ``picked`` [R, B], by a row [C, R] of coefficients, with keys [R] of masks.
+
+        Returns the batch losses [R], at the weights before the update.
+        """
+
+    def measured(self, split: Split) -> tuple[Tensor, ...]:
+        """Mean loss, error and the task's further measures [R] on a split, in evaluation mode."""
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Outputs [R, N, ...] in evaluation mode."""
+
+    def gradient(self, params: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+        """Gradient of the loss on these examples."""
+
+    def hessian_product(self, params: Stacks, direction: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+        """Hessian of the loss on these examples times one direction for each member."""
+
+    def overheard(
+        self, params: Stacks, inputs: Tensor, kinds: tuple[type[nn.Module], ...], chosen: Chosen
+    ) -> tuple[Tensor, ...]:
+        """What is ``chosen`` of every layer of these kinds, in the order of their use, in evaluation mode."""
+
+    def example_losses(self, params: Stacks, split: Split) -> Tensor:
+        """Loss of each member on each example, [R, N], in evaluation mode."""
+
+
+@contextmanager
+def listening(module: nn.Module, kinds: tuple[type[nn.Module], ...], chosen: Chosen) -> Iterator[list[Tensor]]:
+    """Within, what is ``chosen`` of every layer of these kinds is collected as the layers are used."""
+    heard: list[Tensor] = []
+    layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
+    hooks = [layer.register_forward_hook(lambda _, x, y: heard.append(chosen(x[0], y))) for layer in layers]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def measures(task_name: str) -> tuple[Measure, ...]:
+    """What is evaluated of a task's outputs: loss, error and further measures."""
+    task = tasks.load(task_name)
+    return task.loss, task.error, *task.measures.values()
+
+
+def second_loss(task_name: str) -> Measure:
+    """The task's auxiliary loss. Raises ``StudyError`` where it has none."""
+    second = tasks.load(task_name).auxiliary
+    if second is None:
+        raise StudyError(f"task {task_name!r} has no auxiliary loss, which an arm asks for")
+    return second

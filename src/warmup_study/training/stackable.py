@@ -1,0 +1,191 @@
+"""Whether a network can be trained as a stack: tried on a few examples, and held against an ordinary torch loop."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from warmup_study import tasks
+from warmup_study.errors import StudyError
+from warmup_study.tasks import Split, Task
+from warmup_study.training import dropout, optimizers, stacked
+from warmup_study.training.members import Members
+from warmup_study.training.network_state import initial_state, network, plain_attributes
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.stacked import StackedMembers, quietly
+from warmup_study.training.torch_loop import SeparateMembers
+
+_SEEDS, _UPDATES, _EXAMPLES, _LR = (0, 1), 2, 8, 0.01
+_RULE = Optimizer(name="momentum")  # its velocity is the gradient
+_CLOSE = 1e-3  # times the largest number among those compared: far above rounding, far below any mistake
+_MOST_EXAMPLES = 4096  # in the batch that a stack is likened to
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why runs of a task cannot be trained as a stack: the layer that stands in the way, and what it does."""
+
+    layer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer} cannot be stacked ({self.reason})"
+
+
+@lru_cache
+def refusal(task_name: str) -> Refusal | None:
+    """Why runs of the task cannot be trained as a stack; None where they can.
+
+    Built-in tasks are not tried: the tests do that. Raises ``StudyError`` as :func:`tried`.
+    """
+    return None if task_name.partition("+")[0] in tasks.names() else tried(task_name)
+
+
+def tried(task_name: str) -> Refusal | None:
+    """The same by trial: two runs are trained for two updates both ways, and all that they show is compared.
+
+    Raises ``StudyError`` where not even an ordinary loop trains the network.
+    """
+    changing: list[str] = []
+    expected = _plainly(task_name, changing)
+    if changing:
+        return Refusal(changing[0], "it keeps count in an attribute that is no buffer, which a stack would share")
+    try:
+        with quietly(), _entered_layers(task_name) as entered:
+            found = _seen(task_name, _stack(task_name))
+    except (Exception, SystemExit) as problem:
+        return Refusal(_named(entered[-1]) if entered else "the network", _first_sentence(problem))
+    different = next((what for what in expected if not _close(found[what], expected[what])), None)
+    return None if different is None else Refusal(_suspect(task_name), f"its {different} in a stack are others")
+
+
+def remark(task_name: str) -> str:
+    """One line for who trains a task whose runs are trained one by one: the layer, and what it costs; else empty."""
+    problem = refusal(task_name)
+    if problem is None:
+        return ""
+    task = tasks.load(task_name)
+    many = max(1, min(task.stack, _MOST_EXAMPLES // task.batch))
+    return (
+        f"{task_name}: {problem}; its runs are trained one by one, about {_cost(task, many):.0f} times slower "
+        f"(measured: one update, and its share of one on the examples of {many} runs)"
+    )
+
+
+def _plainly(task_name: str, changing: list[str]) -> dict[str, dict[str, Tensor]]:
+    """What an ordinary loop gives; layers whose plain attributes change on the way are added to ``changing``."""
+    try:
+        members = SeparateMembers(task_name, _SEEDS, [_RULE] * len(_SEEDS), _names())
+        before = plain_attributes(members.members[0].network)
+        seen = _seen(task_name, members)
+    except StudyError:
+        raise
+    except (Exception, SystemExit) as problem:
+        raise StudyError(f"task {task_name!r} cannot be trained: {_one_line(problem)}") from problem
+    after = plain_attributes(members.members[0].network)
+    changing += [_named(layer) for (layer, name), value in after.items() if before.get((layer, name), value) != value]
+    return seen
+
+
+def _stack(task_name: str) -> StackedMembers:
+    return StackedMembers(task_name, initial_state(tasks.load(task_name), _SEEDS), _RULE.kernel, _names())
+
+
+def _table() -> dict[str, np.ndarray]:
+    rates = np.full((_UPDATES, len(_SEEDS)), _LR)
+    return {"lr": rates, **optimizers.coefficients([_RULE] * len(_SEEDS), rates)}
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(_table())
+
+
+def _seen(task_name: str, members: Members) -> dict[str, dict[str, Tensor]]:
+    """What members show in two updates on a few examples: losses, gradients and outputs."""
+    train = tasks.load(task_name).splits.train
+    few = Split(train.inputs[: len(_SEEDS) * _EXAMPLES], train.targets[: len(_SEEDS) * _EXAMPLES])
+    picked = torch.arange(len(few)).view(len(_SEEDS), -1)
+    rows = torch.as_tensor(np.stack(list(_table().values()), axis=1), dtype=torch.float32)
+    keys = torch.as_tensor(dropout.keys(_SEEDS, _UPDATES))
+    with torch.no_grad():
+        losses = [members.update(few, picked, row, key) for row, key in zip(rows, keys, strict=True)]
+        measured = members.measured(few)
+        outputs = members.outputs(few.inputs)
+    return {
+        "losses": {str(place): loss for place, loss in enumerate((*losses, *measured))},
+        "gradients": {name: stack.clone() for name, stack in members.state["velocity"].items()},
+        "outputs": {"outputs": outputs},
+    }
+
+
+def _close(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    """Whether two results are the same to rounding, which goes with the largest of their numbers."""
+    largest = max((float(value.abs().nan_to_num(0, 0).max()) for value in expected.values()), default=0.0)
+    return all(
+        torch.allclose(found[name], value, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True)
+        for name, value in expected.items()
+    )
+
+
+@contextmanager
+def _entered_layers(task_name: str) -> Iterator[list[nn.Module]]:
+    """The layers of the shared module that were entered and not left, innermost last."""
+    entered: list[nn.Module] = []
+    layers = [layer for training in (True, False) for layer in stacked.template(task_name, training=training).modules()]
+    hooks = [layer.register_forward_pre_hook(lambda layer, _: entered.append(layer)) for layer in layers]
+    hooks += [layer.register_forward_hook(lambda *_: _leave(entered)) for layer in layers]
+    try:
+        yield entered
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _leave(entered: list[nn.Module]) -> None:
+    entered.pop()
+
+
+def _suspect(task_name: str) -> str:
+    """A layer with a tensor in a plain attribute, which all runs would share; else the network."""
+    layers = network(tasks.load(task_name), _SEEDS[0]).modules()
+    suspects = [layer for layer in layers if any(isinstance(value, Tensor) for value in vars(layer).values())]
+    return _named(suspects[0]) if suspects else "the network"
+
+
+def _named(layer: nn.Module) -> str:
+    kind = type(layer)
+    return f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.modules") else kind.__name__
+
+
+def _one_line(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}"
+
+
+def _first_sentence(problem: BaseException) -> str:
+    return _one_line(problem).partition(". ")[0].rstrip(".")
+
+
+def _cost(task: Task, many: int) -> float:
+    """Time of an update of one network over its share of an update on the examples of many: what a stack would save."""
+    module, train = network(task, _SEEDS[0]), task.splits.train
+    picked = torch.arange(task.batch * many) % len(train)
+
+    def update(examples: Tensor) -> None:
+        with torch.enable_grad():
+            task.loss(module(train.inputs[examples]), train.targets[examples]).backward()  # type: ignore[no-untyped-call]
+
+    return max(1.0, many * _seconds(update, picked[: task.batch]) / _seconds(update, picked))
+
+
+def _seconds(update: Callable[[Tensor], None], examples: Tensor) -> float:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        update(examples)
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -1,0 +1,102 @@
+"""Update rules for one network: ``torch.optim``'s where it has the rule, else the study's own on a stack of one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from warmup_study.training import optimizers
+from warmup_study.training.optimizers import Optimizer
+
+Stacks = dict[str, Tensor]
+Leaves = Mapping[str, nn.Parameter]
+
+_KEPT = {
+    "velocity": ("momentum_buffer",),
+    "first": ("exp_avg",),
+    "second": ("exp_avg_sq", "square_avg"),
+}
+"""What torch calls the state of the study's kernels."""
+_BY_NAME: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "radam": torch.optim.RAdam,
+}
+_TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay"}
+
+
+class Rule(Protocol):
+    """Updates the parameters it was made for, by their gradients and one row of coefficients."""
+
+    @property
+    def state(self) -> dict[str, Stacks]:
+        """The state by kind, as the stacks have it."""
+
+    def step(self, row: Mapping[str, Tensor]) -> None:
+        """Carry out one update."""
+
+
+def torch_rule(optimizer: Optimizer, leaves: Leaves) -> Rule:
+    """The rule for these parameters."""
+    made = _torchs(optimizer, list(leaves.values()))
+    return _StudyRule(optimizer, leaves) if made is None else _TorchRule(made, optimizer, leaves)
+
+
+class _TorchRule:
+    def __init__(self, made: torch.optim.Optimizer, optimizer: Optimizer, leaves: Leaves) -> None:
+        self.made, self.leaves = made, leaves
+        self.kinds = tuple(optimizers.initial_state(optimizer.kernel, {}))
+
+    def step(self, row: Mapping[str, Tensor]) -> None:
+        self.made.param_groups[0]["lr"] = float(row["lr"])
+        self.made.step()
+
+    @property
+    def state(self) -> dict[str, Stacks]:
+        return {kind: {name: self._kept(leaf, kind) for name, leaf in self.leaves.items()} for kind in self.kinds}
+
+    def _kept(self, leaf: nn.Parameter, kind: str) -> Tensor:
+        """What torch keeps, or what stands for it: plain SGD's velocity and RMSProp's first moment are the gradient."""
+        kept = self.made.state.get(leaf, {})
+        found = next((kept[name] for name in _KEPT[kind] if kept.get(name) is not None), leaf.grad)
+        return torch.zeros_like(leaf) if found is None else found
+
+
+class _StudyRule:
+    def __init__(self, optimizer: Optimizer, leaves: Leaves) -> None:
+        self.kernel, self.leaves = optimizer.kernel, leaves
+        self.params = {name: leaf.detach()[None] for name, leaf in leaves.items()}  # the same memory
+        self.stacks = optimizers.initial_state(self.kernel, self.params)
+
+    def step(self, row: Mapping[str, Tensor]) -> None:
+        grads = {
+            name: torch.zeros_like(leaf)[None] if leaf.grad is None else leaf.grad[None]
+            for name, leaf in self.leaves.items()
+        }
+        optimizers.apply(
+            self.kernel, self.params, grads, self.stacks, {name: value[None] for name, value in row.items()}
+        )
+
+    @property
+    def state(self) -> dict[str, Stacks]:
+        return {kind: {name: stack[0] for name, stack in stacks.items()} for kind, stacks in self.stacks.items()}
+
+
+def _torchs(optimizer: Optimizer, leaves: list[nn.Parameter]) -> torch.optim.Optimizer | None:
+    """torch's own rule of these settings; None where it has none."""
+    usual = Optimizer(name=optimizer.name)
+    switches = set(Optimizer.model_fields) - _TORCHS_OWN
+    switched = any(getattr(optimizer, name) != getattr(usual, name) for name in switches)
+    unseen = optimizer.name == "sgd" and optimizer.weight_decay  # torch keeps no trace of the decay for probes
+    if switched or unseen or optimizer.name == "momentum_lr_inside":
+        return None
+    decay: dict[str, Any] = {"weight_decay": optimizer.weight_decay}
+    if optimizer.kernel == "momentum":
+        nesterov = optimizer.name == "nesterov" and bool(optimizer.momentum)
+        return torch.optim.SGD(leaves, momentum=optimizer.momentum or 0.0, nesterov=nesterov, **decay)
+    adaptive: dict[str, Any] = decay | {"eps": optimizer.eps}
+    if optimizer.name == "rmsprop":
+        return torch.optim.RMSprop(leaves, alpha=optimizer.beta2 or 0.0, **adaptive)
+    betas = optimizer.beta1, optimizer.beta2
+    return _BY_NAME[optimizer.name](leaves, betas=betas, **adaptive)
