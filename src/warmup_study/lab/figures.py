@@ -69,7 +69,7 @@ def _loss_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
     highest = max(float(np.nanmax(seen.band[2])) for seen in shown.values())
     axes.axhline(untrained, ls=":", **GUIDE)
     place = axes.get_yaxis_transform()
-    axes.text(0.99, untrained, "untrained", transform=place, ha="right", va="bottom", fontsize=8)
+    axes.annotate("untrained", (0.99, untrained), (0, 2), place, "offset points", ha="right", fontsize=8)
     plain_log_scale(axes)
     axes.set_ylim(0.85 * lowest, max(1.2 * untrained, min(1.1 * highest, CEILING * untrained)))
     axes.set_title("validation loss (nats)")

@@ -68,7 +68,7 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
     for axes in panels.axes[1]:
         axes.axhline(1, color=INK, lw=1, ls=":")
     place = axes.get_yaxis_transform()
-    axes.text(0.98, 1, "limit of stability", transform=place, ha="right", va="bottom", fontsize=9)
+    axes.annotate("limit of stability", (0.98, 1), (0, 4), place, "offset points", ha="right", fontsize=9)
     return panels.figure, Words(
         "Does warmup lead to flatter ground?",
         f"Two rows of panels, a column for each of {len(panels.columns)} tasks; a curve for each warmup. Above, the "
