@@ -238,6 +238,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "make test": (make("-m pytest"),),
     "make help": (covered("test_project.py", "test_make_lists_the_commands_of_the_readme"),),
     "make full": (make("dodo.py full"),),
+    "make advise TASK=my_task:wine": (
+        make('warmup-study advise "my_task:wine"'),
+        covered(Path(__file__).name, "test_the_networks_of_readme_get_their_page"),
+    ),
+    ".venv/bin/warmup-study advise my_task:wine --optimizer sgd --updates 1000": (
+        covered(Path(__file__).name, "test_the_networks_of_readme_get_their_page"),
+    ),
     "make lab": (make("-m jupyter lab notebooks/lab.ipynb"),),
     "make bench": (make("-m warmup_study.bench"),),
     "make reproduce": (
@@ -307,15 +314,33 @@ def test_the_typing_error_ends_in_the_line_that_readme_shows() -> None:
 
 
 def test_python_blocks_are_python() -> None:
-    assert len([compile(block, "README.md", "exec") for block in blocks("python")]) == 2
+    assert all(compile(block, "README.md", "exec") for block in blocks("python"))
 
 
 # ------------------------------------------------------------------------------------------------ a task of one's own
 
 
 def own_task() -> str:
-    (block,) = [block for block in blocks("python") if "-> Task:" in block]
-    return block
+    return next(block for block in blocks("python") if "def wine" in block)
+
+
+def test_the_networks_of_readme_get_their_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_task.py").write_text(own_task())
+    (lstm,) = [block for block in blocks("python") if "def rows" in block]
+    (tmp_path / "my_lstm.py").write_text(lstm)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    for task, more in (("my_task:wine", ["--optimizer", "sgd"]), ("my_lstm:rows", ["--lrs", "0.003,0.01,0.03"])):
+        asked = ["advise", task, "--preset", "smoke", "--output-dir", str(tmp_path), *more]
+        assert main(asked) == 0, capsys.readouterr().err
+        page = (tmp_path / "report" / f"your_network-{task.replace(':', '-')}.html").read_text(encoding="utf-8")
+        assert all(f"<strong>{question}.</strong>" in page for question in ("Whether", "When", "How long"))
+        assert "LambdaLR(optimizer, factor)" in page and 'alt="Two panels' in page
+    assert "LSTM" in capsys.readouterr().out  # the line that names the layer that cannot be stacked
+    assert main(["advise", "my_task:wein", "--output-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("warmup-study: task: got 'my_task:wein'")
 
 
 def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def rows(split: Split) -> set[bytes]:
 
 def test_a_task_goes_by_its_name_and_is_made_once(task: Task) -> None:
     assert tasks.load(task.name) is task and task.title
-    assert 0 < task.sgd_lrs[0] < task.sgd_lrs[1] and 0 < task.adaptive_lrs[0] < task.adaptive_lrs[1]
+    for bracket in (task.sgd_lrs, task.adaptive_lrs):
+        assert bracket and 0 < bracket[0] < bracket[1]
 
 
 def test_splits_are_disjoint(task: Task) -> None:

@@ -17,6 +17,7 @@ from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.parameters import CommonParameters, GridParameters, RunParameters
 from warmup_study.paths import PRESETS
+from warmup_study.running.pilot import find_learning_rates
 from warmup_study.training.experiment import Arm, Experiment, lr_grid
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
@@ -111,11 +112,24 @@ class Design:
         return tuple(range(first, first + count))
 
     def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
-        """The grid of a family's learning rates, over the chapter's or the task's bracket unless another is given."""
+        """The grid of a family's learning rates: over the bracket given, the chapter's, the task's, or a pilot's."""
         task = tasks.load(self.task)
         usual = task.sgd_lrs if family == "sgd" else task.adaptive_lrs
-        low, high = bracket or self.brackets.get(self.task, {}).get(family, usual)
+        low, high = bracket or self.brackets.get(self.task, {}).get(family) or usual or self._found(family)
         return lr_grid(low, high, points_per_decade or self.sizes.points_per_decade)
+
+    def _found(self, family: Family) -> Bracket:
+        """The bracket that a pilot finds; nothing is trained where learning rates are given."""
+        if self.parameters.lrs:
+            return self.parameters.lrs[0], self.parameters.lrs[-1]
+        return find_learning_rates(
+            self.task,
+            Optimizer(name="sgd" if family == "sgd" else "adam"),
+            updates=self.updates,
+            batch=self.batch,
+            folder=self.parameters.folders.cache,
+            device=device_of(self.parameters),
+        ).bracket
 
     def schedule(self, warmup: str, length: int | None = None, **settings: Any) -> Schedule:
         """A warmup over so many updates, or over the usual number."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -33,11 +34,18 @@ class Pilot:
         return float(self.shares[self.shares <= self.shares.min() + TELLS].index[0])
 
     @property
+    def bracket(self) -> tuple[float, float]:
+        """A grid's ends: a tenth of the best learning rate, and the lowest of those tried at which training fails."""
+        beyond = self.shares.index[self.shares.index > self.highest_trained]
+        return float(f"{self.best / 10:.6g}"), float(beyond[0] if len(beyond) else self.highest_trained)
+
+    @property
     def highest_trained(self) -> float:
         """The highest learning rate at which the loss falls at least half as far as at the best."""
         return float(self.shares[self.shares <= (1 + self.shares.min()) / 2].index[-1])
 
 
+@cache
 def find_learning_rates(
     task: str,
     optimizer: Optimizer,

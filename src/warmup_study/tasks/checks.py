@@ -56,8 +56,8 @@ class _Settings(BaseModel):
 
     name: _Text = Field(description="one line of at most 200 characters, none a $")
     title: _Text = Field(description="one line of at most 200 characters, none a $")
-    sgd_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
-    adaptive_lrs: _Bracket = Field(description="two positive learning rates, the lower one first")
+    sgd_lrs: _Bracket | None = Field(description="two positive learning rates, the lower one first, or None")
+    adaptive_lrs: _Bracket | None = Field(description="two positive learning rates, the lower one first, or None")
     batch: _Count = Field(le=4096, description="a whole number from 1 to 4096")
     stack: _Count = Field(description="a whole number from 1")
     compile_from_updates: int = Field(strict=True, ge=0, description="a whole number from 0")

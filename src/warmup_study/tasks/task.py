@@ -85,9 +85,10 @@ class Task:
     other targets. ``ignore_index`` is the label that the loss leaves out, where there is one.
 
     ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and highest learning rate of the bracketing grid of plain SGD and of
-    the adaptive optimisers, ``batch`` the usual number of examples in a batch. ``stack`` runs are trained side by side,
-    as many as fit the cache of one core; from ``compile_from_updates`` updates on, over all runs of an experiment,
-    compiling saves more time than it costs. Both are smaller for a dear model.
+    the adaptive optimisers; a pilot finds them where they are None. ``batch`` is the usual number of examples in a
+    batch. ``stack`` runs are trained side by side, as many as fit the cache of one core; from ``compile_from_updates``
+    updates on, over all runs of an experiment, compiling saves more time than it costs. Both are smaller for a dear
+    model.
 
     ``auxiliary`` is a second loss that an arm may add to the first for a while. ``measures`` are evaluated beside loss
     and error on the validation split, ``scores`` map the final outputs on the whole test split of one run, as an
@@ -100,8 +101,8 @@ class Task:
     splits: Splits
     loss: Measure = cross_entropy
     error: Measure = misclassified
-    sgd_lrs: tuple[float, float] = (1e-2, 1e1)
-    adaptive_lrs: tuple[float, float] = (1e-4, 1e0)
+    sgd_lrs: tuple[float, float] | None = None
+    adaptive_lrs: tuple[float, float] | None = None
     batch: int = 64
     stack: int = 64
     compile_from_updates: int = 150_000

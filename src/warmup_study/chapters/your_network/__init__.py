@@ -1,1 +1,4 @@
-"""The notebook `your_network`: whether, when and how long to warm up, answered for one network of the reader's own."""
+"""The notebook `your_network`."""
+
+QUESTION = "Your own network: whether, when and how long"
+MAIN_FIGURE = "answer"

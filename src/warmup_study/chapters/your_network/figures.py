@@ -1,6 +1,10 @@
 """The notebook's one figure: loss against learning rate, and the seeds that train."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
@@ -10,7 +14,7 @@ from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.facets import facets, legend, plain_log_scale
 from warmup_study.presentation.style import GUIDE, OPTIMIZERS, WARMUPS
-from warmup_study.statistics.bootstrap import LEVEL, paired_effect
+from warmup_study.statistics.bootstrap import LEVEL
 from warmup_study.statistics.lr_curves import LrCurves, at_multiple
 
 
@@ -36,10 +40,9 @@ def answer(found: Findings, optimizer: str, network: str) -> tuple[Figure, Words
 def _draw(above: Axes, below: Axes, found: Findings, arm: Arm, colour: str) -> None:
     curves, look = found.curves[arm], WARMUPS[arm[0]]
     relative = curves.lrs / found.none.best_lr
-    spread = [paired_effect(losses) for losses in curves.test.T]
-    low, high = ([getattr(effect, end) for effect in spread] for end in ("low", "high"))
-    above.plot(relative, curves.test.mean(axis=0), **look.keywords(colour))
-    above.fill_between(relative, np.maximum(low, curves.test.min(axis=0)), high, color=colour, alpha=0.12, lw=0)
+    losses = pd.DataFrame(curves.test, columns=relative).melt(var_name="lr", value_name="loss")
+    interval: dict[str, Any] = {"errorbar": ("ci", 100 * LEVEL), "seed": 0, "err_kws": {"lw": 0, "alpha": 0.12}}
+    sns.lineplot(losses, x="lr", y="loss", ax=above, legend=False, **interval, **look.keywords(colour))
     shares = [training_seeds(curves, lr) / curves.seeds for lr in curves.lrs]
     below.plot(relative, shares, **look.keywords(colour))
 
