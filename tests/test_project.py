@@ -161,7 +161,10 @@ def test_notebook_parameters_can_be_inspected(stored: Path) -> None:
     assert cell == code_cells(stored)[0]
     for line in source_of(cell).strip().splitlines():
         assert re.fullmatch(r"[a-z_]\w*: (str|int|float|bool) = [^=#]+  # \S.*", line), line
-    assert re.search(rf'(validate\(\w+|open_chapter\("{stored.stem}"), globals\(\)\)', source_of(code_cells(stored)[1]))
+    assert re.search(
+        rf'(validate\(\w+, |open_chapter\("{stored.stem}", |open_notebook\()globals\(\)\)',
+        source_of(code_cells(stored)[1]),
+    )
 
 
 def test_data_page_has_the_hashes_of_the_data() -> None:

@@ -15,11 +15,12 @@ from warmup_study.training.experiment import Arm, Experiment, lr_grid
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
+SHORTEST = 100  # updates: in fewer, few networks learn enough to tell learning rates apart
 SEEDS = (9_000, 9_001)  # in no run that counts
 START = {"momentum": (-3, 1), "adaptive": (-4, 0)}  # first decades tried, by the optimiser's kernel: exponents of ten
 LOWEST, HIGHEST = -8, 4  # no decade outside is tried: exponents of ten
 TELLS = 0.01  # share of the initial loss: smaller differences are chance on so few seeds
-FALLEN = 0.95  # share of the initial loss below which something has been learnt
+FALLEN = 0.98  # share of the initial loss below which something has been learnt
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def find_learning_rates(
     folder: Path,
     device: str = "cpu",
 ) -> Pilot:
-    """Sweep decades until the best learning rate lies inside and the highest does not train, then half decades.
+    """Sweep decades, in runs of at least `SHORTEST` updates, until the best learning rate lies inside and the highest does not train, then half decades.
 
     It trains in this process: so few runs are done before others have started. Raises ``StudyError`` where the loss
     falls at no learning rate.
@@ -68,9 +69,9 @@ def find_learning_rates(
             arms=(Arm(label="none", optimizer=optimizer, schedule=Schedule(decay="cosine")),),
             lrs=tuple(lrs),
             confirmation_seeds=SEEDS,
-            updates=updates,
+            updates=max(updates, SHORTEST),
             batch=batch,
-            evaluate_every=updates,
+            evaluate_every=max(updates, SHORTEST),
             device=device,
         )
         return _shares(sweep([experiment], folder, processes=0))
