@@ -60,7 +60,7 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 class Task:
     """A learning problem that the ensemble can train on.
 
-    ``model()`` returns a fresh, randomly initialised ``nn.Module`` that keeps no running statistics; ``loss`` and
+    ``model()`` returns a fresh, randomly initialised ``nn.Module``; ``loss`` and
     ``error`` map (outputs, targets) of one batch to a scalar mean. ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and
     highest learning rate of the bracketing grid of plain SGD and of the adaptive optimisers, ``batch`` the usual number
     of examples in a batch. ``stack`` runs are trained side by side, as many as fit the cache of one core; from
