@@ -157,7 +157,7 @@ def _entered_layers(task_name: str) -> Iterator[list[nn.Module]]:
 
 
 def _leave(entered: list[nn.Module]) -> None:
-    entered.pop()
+    entered.pop()  # and return nothing: what a hook returns takes the place of the output
 
 
 def _suspected(task_name: str, different: str) -> Refusal:
