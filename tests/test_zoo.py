@@ -95,6 +95,10 @@ def test_built_in_networks_are_stacked_for_good_reason(name: str) -> None:
     assert stackable.tried(name) is None
 
 
+def test_a_task_of_few_examples_is_tried_on_those() -> None:
+    assert stackable.refusal("zoo:few") is None
+
+
 def test_a_network_that_torch_cannot_train_is_one_line() -> None:
     with pytest.raises(StudyError, match=r"^task 'zoo:broken' cannot be trained: RuntimeError: mat1") as caught:
         stackable.refusal("zoo:broken")

@@ -1,6 +1,7 @@
 """Small networks of every kind that people train with torch, as tasks by ``zoo:name``, on noise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -312,6 +313,11 @@ def cubing() -> Task:
     return _task("cubing", Cubing)
 
 
+def few() -> Task:
+    splits = Splits(*(Split(split.inputs[:5], split.targets[:5]) for split in _splits()))
+    return replace(_task("few", lambda: _flat(nn.Tanh())), splits=splits)
+
+
 def broken() -> Task:
     return _task("broken", lambda: nn.Linear(FEATURES + 1, CLASSES))
 
@@ -342,10 +348,10 @@ REFUSED = {
     "gru": "nn.GRU cannot be stacked",
     "rnn": "nn.RNN cannot be stacked",
     "cumulative": "nn.BatchNorm1d cannot be stacked",
-    "by_chance": "ByChance cannot be stacked",
+    "by_chance": "ByChance cannot be stacked (its tensor `features` is no buffer)",
     "noisy": "Noisy cannot be stacked",
     "branching": "Branching cannot be stacked",
-    "counting": "Counting cannot be stacked",
+    "counting": "Counting cannot be stacked (it changes `batches`, which is no buffer)",
     "cubing": "Cubing cannot be stacked",
 }
 """Networks whose runs train one by one, and what is said of the layer."""

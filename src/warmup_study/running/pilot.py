@@ -56,10 +56,10 @@ def find_learning_rates(
     folder: Path,
     device: str = "cpu",
 ) -> Pilot:
-    """Sweep decades, in runs of at least `SHORTEST` updates, until the best learning rate lies inside and the highest does not train, then half decades.
+    """Sweep decades until the best learning rate lies inside and the highest does not train, then half decades.
 
-    It trains in this process: so few runs are done before others have started. Raises ``StudyError`` where the loss
-    falls at no learning rate.
+    Runs take at least `SHORTEST` updates. They train in this process: so few are done before others have started.
+    Raises ``StudyError`` where the loss falls at no learning rate.
     """
 
     def shares_at(lrs: Iterable[float]) -> pd.Series:

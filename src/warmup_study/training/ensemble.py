@@ -5,8 +5,7 @@ network is trained member by member, in an ordinary loop. What a run does depend
 fixes its initial weights, the order of its batches and its dropout, whatever it is trained beside.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from warmup_study import tasks
 from warmup_study.tasks import Split, Task
 from warmup_study.training import auxiliary, batches, dropout, optimizers, schedules, stackable
+from warmup_study.training.arithmetic import steady
 from warmup_study.training.experiment import RunSpec, TrainingConfig, paired_runs
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
@@ -45,7 +45,7 @@ def train(
     """
     together = stackable.refusal(config.task) is None if stacked is None else stacked
     shown = _padded(runs) if compiled and together else runs
-    with _steady_arithmetic(), quietly(), torch.no_grad():
+    with steady(), quietly(), torch.no_grad():
         return _Ensemble(config, shown, dtype).trained(len(runs), compiled=compiled, stacked=together)
 
 
@@ -91,12 +91,15 @@ class _Ensemble:
             config.task, initial, rules[0].kernel, self.names, device=device, compiled=compiled, often=often
         )
 
+    def _lay_out_probes(self) -> None:
+        task, paired = tasks.load(self.config.task), paired_runs(self.runs)
+        self.full_batch = FullBatch(self.members, self.examples, self.config.batch)
+        self.group_losses = GroupLosses(task, self.drawn, paired, self.test, self.members)
+
     def trained(self, scored: int, *, compiled: bool, stacked: bool) -> Traces:
         """Train, and return what was seen; the first ``scored`` runs are worth scoring."""
         self.members = self._members(compiled=compiled, stacked=stacked)
-        self.full_batch = FullBatch(self.members, self.examples, self.config.batch)
-        task, paired = tasks.load(self.config.task), paired_runs(self.runs)
-        self.group_losses = GroupLosses(task, self.drawn, paired, self.test, self.members)
+        self._lay_out_probes()
         self._evaluate(0)
         for update in range(1, self.config.updates + 1):
             if update in self.config.probed:
@@ -105,11 +108,7 @@ class _Ensemble:
                 self._update(update)
             if update in self.config.evaluated and not self._evaluate(update).any():
                 break  # every run has diverged: nothing is left to train
-        self.traces.test_loss, self.traces.test_error, *_ = self.members.measured(self.test)
-        self._score(scored)
-        if self.config.outputs_kept:
-            outputs = self.members.outputs(self.test.inputs[: self.config.outputs_kept])
-            self.traces.outputs = outputs.flatten(1).T
+        self._finish(scored)
         return self.traces
 
     def _update(self, update: int) -> None:
@@ -137,6 +136,14 @@ class _Ensemble:
             curve[row] = values
         return losses.isfinite()
 
+    def _finish(self, scored: int) -> None:
+        """Note what the final weights are worth on the test split."""
+        self.traces.test_loss, self.traces.test_error, *_ = self.members.measured(self.test)
+        self._score(scored)
+        if self.config.outputs_kept:
+            outputs = self.members.outputs(self.test.inputs[: self.config.outputs_kept])
+            self.traces.outputs = outputs.flatten(1).T
+
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""
         scores = tasks.load(self.config.task).scores
@@ -156,16 +163,3 @@ def _padded(runs: Sequence[RunSpec]) -> list[RunSpec]:
     """The runs and, to fill the stack up to a round size, copies of the last: compiled code is made for one size."""
     missing = -len(runs) % COMPILED_MULTIPLE
     return [*runs, *[runs[-1]] * missing]
-
-
-@contextlib.contextmanager
-def _steady_arithmetic() -> Iterator[None]:
-    """One thread, so that bits do not depend on the machine's cores; no denormals, which are slow on CPUs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.tasks import Split, Task
 from warmup_study.training import dropout, optimizers, stacked
+from warmup_study.training.arithmetic import steady
 from warmup_study.training.members import Members
 from warmup_study.training.network_state import initial_state, network, plain_attributes
 from warmup_study.training.optimizers import Optimizer
@@ -24,6 +25,8 @@ _SEEDS, _UPDATES, _EXAMPLES, _LR = (0, 1), 2, 8, 0.01
 _RULE = Optimizer(name="momentum")  # its velocity is the gradient
 _CLOSE = 1e-3  # times the largest number among those compared: far above rounding, far below any mistake
 _MOST_EXAMPLES = 4096  # in the batch that a stack is likened to
+
+Seen = dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,9 @@ def tried(task_name: str) -> Refusal | None:
 
     Raises ``StudyError`` where not even an ordinary loop trains the network.
     """
-    changing: list[str] = []
-    expected = _plainly(task_name, changing)
-    if changing:
-        return Refusal(changing[0], "it keeps count in an attribute that is no buffer, which a stack would share")
-    try:
-        with quietly(), _entered_layers(task_name) as entered:
-            found = _seen(task_name, _stack(task_name))
-    except (Exception, SystemExit) as problem:
-        return Refusal(_named(entered[-1]) if entered else "the network", _first_sentence(problem))
-    different = next((what for what in expected if not _close(found[what], expected[what])), None)
-    return None if different is None else Refusal(_suspect(task_name), f"its {different} in a stack are others")
+    with steady(), quietly():
+        expected, counting = _in_a_loop(task_name)
+        return counting or _in_a_stack(task_name, expected)
 
 
 def remark(task_name: str) -> str:
@@ -71,14 +66,16 @@ def remark(task_name: str) -> str:
         return ""
     task = tasks.load(task_name)
     many = max(1, min(task.stack, _MOST_EXAMPLES // task.batch))
+    with steady():
+        factor = min(_cost(task, many), many)
     return (
-        f"{task_name}: {problem}; its runs are trained one by one, about {_cost(task, many):.0f} times slower "
+        f"{task_name}: {problem}; its runs are trained one by one, about {factor:.0f} times slower "
         f"(measured: one update, and its share of one on the examples of {many} runs)"
     )
 
 
-def _plainly(task_name: str, changing: list[str]) -> dict[str, dict[str, Tensor]]:
-    """What an ordinary loop gives; layers whose plain attributes change on the way are added to ``changing``."""
+def _in_a_loop(task_name: str) -> tuple[Seen, Refusal | None]:
+    """What an ordinary loop gives, and a layer that keeps count on the way, which all runs of a stack would share."""
     try:
         members = SeparateMembers(task_name, _SEEDS, [_RULE] * len(_SEEDS), _names())
         before = plain_attributes(members.members[0].network)
@@ -88,8 +85,21 @@ def _plainly(task_name: str, changing: list[str]) -> dict[str, dict[str, Tensor]
     except (Exception, SystemExit) as problem:
         raise StudyError(f"task {task_name!r} cannot be trained: {_one_line(problem)}") from problem
     after = plain_attributes(members.members[0].network)
-    changing += [_named(layer) for (layer, name), value in after.items() if before.get((layer, name), value) != value]
-    return seen
+    for (layer, name), value in after.items():
+        if before.get((layer, name), value) != value:
+            return seen, Refusal(_named(layer), f"it changes `{name}`, which is no buffer")
+    return seen, None
+
+
+def _in_a_stack(task_name: str, expected: Seen) -> Refusal | None:
+    """Why a stack gives nothing or something else; None where it gives the same."""
+    try:
+        with _entered_layers(task_name) as entered:
+            found = _seen(task_name, _stack(task_name))
+    except (Exception, SystemExit) as problem:
+        return Refusal(_named(entered[-1]) if entered else "the network", _first_sentence(problem))
+    different = [what for what in expected if not _close(found[what], expected[what])]
+    return _suspected(task_name, different[0]) if different else None
 
 
 def _stack(task_name: str) -> StackedMembers:
@@ -105,11 +115,11 @@ def _names() -> tuple[str, ...]:
     return tuple(_table())
 
 
-def _seen(task_name: str, members: Members) -> dict[str, dict[str, Tensor]]:
+def _seen(task_name: str, members: Members) -> Seen:
     """What members show in two updates on a few examples: losses, gradients and outputs."""
     train = tasks.load(task_name).splits.train
     few = Split(train.inputs[: len(_SEEDS) * _EXAMPLES], train.targets[: len(_SEEDS) * _EXAMPLES])
-    picked = torch.arange(len(few)).view(len(_SEEDS), -1)
+    picked = torch.arange(len(_SEEDS) * _EXAMPLES).view(len(_SEEDS), -1) % len(few)
     rows = torch.as_tensor(np.stack(list(_table().values()), axis=1), dtype=torch.float32)
     keys = torch.as_tensor(dropout.keys(_SEEDS, _UPDATES))
     with torch.no_grad():
@@ -147,14 +157,16 @@ def _entered_layers(task_name: str) -> Iterator[list[nn.Module]]:
 
 
 def _leave(entered: list[nn.Module]) -> None:
-    entered.pop()
+    entered.pop()  # and return nothing: what a hook returns takes the place of the output
 
 
-def _suspect(task_name: str) -> str:
-    """A layer with a tensor in a plain attribute, which all runs would share; else the network."""
-    layers = network(tasks.load(task_name), _SEEDS[0]).modules()
-    suspects = [layer for layer in layers if any(isinstance(value, Tensor) for value in vars(layer).values())]
-    return _named(suspects[0]) if suspects else "the network"
+def _suspected(task_name: str, different: str) -> Refusal:
+    """A layer with a tensor in a plain attribute, which all runs would share; else the network as a whole."""
+    for layer in network(tasks.load(task_name), _SEEDS[0]).modules():
+        for name, value in vars(layer).items():
+            if isinstance(value, Tensor):
+                return Refusal(_named(layer), f"its tensor `{name}` is no buffer")
+    return Refusal("the network", f"its {different} would be others")
 
 
 def _named(layer: nn.Module) -> str:
@@ -183,6 +195,7 @@ def _cost(task: Task, many: int) -> float:
 
 
 def _seconds(update: Callable[[Tensor], None], examples: Tensor) -> float:
+    update(examples)  # the first call finds its memory
     times = []
     for _ in range(3):
         started = time.perf_counter()
