@@ -95,7 +95,7 @@ def checked_parameters(notebook: str, namespace: Mapping[str, Any]) -> CommonPar
 
 def package_of(notebook: str) -> Any:
     """The package of a notebook of the batch run, which says what it asks and which of its figures is the main one."""
-    return importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2] or notebook}")
+    return importlib.import_module(f"warmup_study.chapters.{notebook.lstrip('0123456789_')}")
 
 
 def design_of(notebook: str) -> Any:
