@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
 import numpy as np
@@ -39,17 +38,21 @@ NETWORK = network()
 
 def curved() -> tasks.Task:
     """A task for ``test_curvature:curved``."""
-    return tasks.Task("curved", "", network, tasks.Splits(*[examples()] * 3), loss=nn.functional.cross_entropy)
+    return tasks.Task(
+        "curved", "a curved loss", network, tasks.Splits(*[examples()] * 3), loss=nn.functional.cross_entropy
+    )
+
+
+def hidden(activation: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 4), activation, nn.Linear(4, 2))
 
 
 def rectified() -> tasks.Task:
-    model = partial(nn.Sequential, nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 2))
-    return tasks.Task("rectified", "", model, tasks.Splits(*[line()] * 3))
+    return tasks.Task("rectified", "rectified units", lambda: hidden(nn.ReLU()), tasks.Splits(*[line()] * 3))
 
 
 def bland() -> tasks.Task:
-    model = partial(nn.Sequential, nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 2))
-    return tasks.Task("bland", "", model, tasks.Splits(*[line()] * 3))
+    return tasks.Task("bland", "no units", lambda: hidden(nn.Tanh()), tasks.Splits(*[line()] * 3))
 
 
 def line() -> Split:

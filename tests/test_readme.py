@@ -14,6 +14,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from papermill.cli import papermill
 from report_fixtures import finished_run
@@ -335,12 +336,11 @@ def test_the_networks_of_readme_get_their_page(
     for task, more in (("my_task:wine", ["--optimizer", "sgd"]), ("my_lstm:rows", ["--lrs", "0.003,0.01,0.03"])):
         asked = ["advise", task, "--preset", "smoke", "--output-dir", str(tmp_path), *more]
         assert main(asked) == 0, capsys.readouterr().err
-        page = (tmp_path / "report" / f"your_network-{task.replace(':', '-')}.html").read_text(encoding="utf-8")
-        assert all(f"<strong>{question}.</strong>" in page for question in ("Whether", "When", "How long"))
-        assert "LambdaLR(optimizer, factor)" in page and 'alt="Two panels' in page
+        made = (tmp_path / "report" / f"your_network-{task.replace(':', '-')}.html").read_text(encoding="utf-8")
+        page = BeautifulSoup(made, "html.parser").get_text()
+        assert all(f"{question}. " in page for question in ("Whether", "When", "How long"))
+        assert "LambdaLR(optimizer, factor)" in page and 'alt="Two panels' in made
     assert "LSTM" in capsys.readouterr().out  # the line that names the layer that cannot be stacked
-    assert main(["advise", "my_task:wein", "--output-dir", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.startswith("warmup-study: task: got 'my_task:wein'")
 
 
 def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "my_task.py").write_text(own_task())
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
-    (command,) = [line for line in commands() if "my_task:wine" in line]
+    (command,) = [line for line in commands() if "my_task:wine" in line and "papermill" in line]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WARMUP_STUDY")}
     environment |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "WARMUP_STUDY_ROOT": str(tmp_path)}
     call = ["bash", "-c", f"{command} -p preset smoke --no-progress-bar"]

@@ -1,6 +1,7 @@
 """Networks that were not written for the study, as users bring them: tasks by ``module:function``."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -9,6 +10,8 @@ from torch.nn import functional
 
 from warmup_study import tasks
 from warmup_study.tasks import Split, Splits, Task, stratified_splits
+
+LRS: dict[str, Any] = {"sgd_lrs": (1e-2, 1e0), "adaptive_lrs": (1e-3, 1e-1)}
 
 
 class Block(nn.Module):
@@ -61,11 +64,13 @@ def _residual() -> nn.Module:
 
 
 def resnet() -> Task:
-    return Task("resnet", "digits, ResNet with 2 blocks", _residual, _shaped(1, 8, 8), batch=32)
+    return Task("resnet", "digits, ResNet with 2 blocks", _residual, _shaped(1, 8, 8), **LRS, batch=32)
 
 
 def lstm() -> Task:
-    return Task("lstm", "digits row by row, LSTM", lambda: LongShortTermMemory(8, 16, 10), _shaped(8, 8), batch=32)
+    return Task(
+        "lstm", "digits row by row, LSTM", lambda: LongShortTermMemory(8, 16, 10), _shaped(8, 8), **LRS, batch=32
+    )
 
 
 def cancer() -> Task:
@@ -77,4 +82,5 @@ def cancer() -> Task:
         "breast cancer, MLP with 1 hidden layer",
         lambda: nn.Sequential(nn.Linear(30, 16), nn.Tanh(), nn.Linear(16, 2)),
         Splits(*(Split((split.inputs - mean) / deviation, split.targets) for split in raw)),
+        **LRS,
     )

@@ -158,7 +158,7 @@ class _Member:
 
     def evaluated(self, tensors: Stacks, inputs: Tensor) -> Tensor:
         """Outputs with these tensors, in evaluation mode."""
-        self.network.eval()
+        self.network.train(False)
         return self._passed(tensors, inputs).detach()
 
     def trained(self, tensors: Stacks, inputs: Tensor) -> Tensor:
