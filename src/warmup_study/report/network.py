@@ -48,6 +48,7 @@ def advise(folders: Folders, parameters: dict[str, Any]) -> Path:
 def build_page(folders: Folders, notebook: NotebookNode, task: str) -> Path:
     """Write the page of one executed notebook. Raises ``StudyError`` where it fails a check."""
     shown = [cell for cell in notebook.cells if cell.source.strip()]
+    shown[0].source = shown[0].source.splitlines()[0]  # the heading, without how to use the notebook
     html, _ = PageExporter().from_notebook_node(section("answer", shown), {"page": _page(folders, task)})
     soup = tidy(html)
     embed_font(soup)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,8 +67,7 @@ def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str
     A task whose runs cannot be stacked is named before, with what that costs.
     """
     for task in dict.fromkeys(chunk.task for chunk in chunks):
-        if remark := stackable.remark(task):
-            print(remark)
+        _remark_once(task)
     started = time.perf_counter()
     ordered = sorted(chunks, key=lambda chunk: -len(chunk.runs) * chunk.updates)
     bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)
@@ -78,6 +78,12 @@ def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str
     seconds = time.perf_counter() - started
     print(f"trained {runs:,} runs in {seconds:.0f} s")
     return seconds
+
+
+@cache
+def _remark_once(task: str) -> None:
+    if remark := stackable.remark(task):
+        print(remark)
 
 
 def _finished(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> Iterator[None]:

@@ -43,6 +43,7 @@ class StackedMembers:
         self.task_name, self.compiled, self.often = task_name, compiled, often
         self.params, self.frozen, self.buffers = (on_device(stacks, device) for stacks in initial)
         self.state = optimizers.initial_state(kernel, self.params)
+        self._module = template(task_name, training=False)  # made here: nothing may be drawn at random under vmap
         self._step: Callable[..., Tensor] = _step(task_name, kernel, tuple(names))
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ class StackedMembers:
         """What is chosen of every layer of these kinds; :meth:`Members.overheard`."""
 
         def passed(params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor) -> tuple[Tensor, ...]:
-            with listening(template(self.task_name, training=False), kinds, chosen) as heard:
+            with listening(self._module, kinds, chosen) as heard:
                 self._evaluated(params, frozen, buffers, inputs)
             return tuple(heard)
 
@@ -104,7 +105,7 @@ class StackedMembers:
         return self._over_members(losses, params, inputs=split.inputs, targets=split.targets)
 
     def _evaluated(self, params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor) -> Tensor:
-        return _passed(template(self.task_name, training=False), params | frozen | _copied(buffers), inputs, None)
+        return _passed(self._module, params | frozen | _copied(buffers), inputs, None)
 
     def _loss(self, params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor, targets: Tensor) -> Tensor:
         return _objective(self.task_name)(params, frozen, buffers, None, inputs, targets)[0]
