@@ -88,7 +88,7 @@ def test_convolutions_see_the_whole_signal() -> None:
     assert signals.grad is not None and (signals.grad != 0).any(0).all() and weights(model) == 2314
 
 
-def sight(*layers: list[list[float]]) -> UpdateContext:
+def context(*layers: list[list[float]]) -> UpdateContext:
     """One run whose attention logits, of one head on one example, are given layer by layer."""
     logits = tuple(torch.tensor(layer)[None, None, None] for layer in layers)
     fake = SimpleNamespace(attention_logits=lambda _: logits)
@@ -98,15 +98,15 @@ def sight(*layers: list[list[float]]) -> UpdateContext:
 
 def test_entropy_and_logit_by_hand() -> None:
     even, sure, masked = [[2.0, 2.0], [2.0, 2.0]], [[100.0, 0.0], [0.0, -100.0]], [[3.0, -math.inf], [0.0, 0.0]]
-    assert attention_entropy(sight(even)).item() == pytest.approx(1)
-    assert attention_entropy(sight(sure)).item() == pytest.approx(0, abs=1e-6)
-    assert attention_entropy(sight(even, sure)).item() == pytest.approx(0.5)
-    assert attention_entropy(sight(masked)).item() == pytest.approx(1)  # the row with one place does not count
+    assert attention_entropy(context(even)).item() == pytest.approx(1)
+    assert attention_entropy(context(sure)).item() == pytest.approx(0, abs=1e-6)
+    assert attention_entropy(context(even, sure)).item() == pytest.approx(0.5)
+    assert attention_entropy(context(masked)).item() == pytest.approx(1)  # the row with one place does not count
     skewed = [[math.log(3), 0.0], [math.log(3), 0.0]]
     expected = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2)
-    assert attention_entropy(sight(skewed)).item() == pytest.approx(expected)
-    assert attention_logit(sight(even, sure)).item() == 100 and attention_logit(sight(masked)).item() == 3
-    assert attention_logit(sight([[math.nan, 0.0], [0.0, 0.0]])).isnan().all()
+    assert attention_entropy(context(skewed)).item() == pytest.approx(expected)
+    assert attention_logit(context(even, sure)).item() == 100 and attention_logit(context(masked)).item() == 3
+    assert attention_logit(context([[math.nan, 0.0], [0.0, 0.0]])).isnan().all()
 
 
 def test_probes_follow_the_net_that_is_trained() -> None:

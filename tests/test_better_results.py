@@ -99,6 +99,7 @@ def test_counts_by_margin() -> None:
     assert analysis.counts(gains) == {"above": 1, "inside": 1, "below": 1, "undecided": 1}
 
 
+@pytest.mark.long
 def test_false_verdicts_are_rare() -> None:
     chance = np.random.default_rng(5)
     words = []

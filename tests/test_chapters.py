@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import Chapter, design_of, open_chapter
+from warmup_study.chapters import Chapter, open_chapter
 from warmup_study.chapters.anchor_warmup import analysis as anchor_analysis
 from warmup_study.chapters.anchor_warmup import figures as anchor_figures
 from warmup_study.chapters.attention_and_decay import design as attention_design
 from warmup_study.chapters.momentum import analysis as momentum_analysis
+from warmup_study.chapters.packages import design_of
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, PRESETS
 from warmup_study.statistics.decisions import MIN_SEEDS

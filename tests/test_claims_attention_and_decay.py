@@ -66,7 +66,7 @@ def sgd_grid() -> Iterator[dict[str, Any]]:
 
 def decay(gains: Mapping[str, float], seeds: int = 8, noise: float = 0.01, optimizer: str = "adam") -> Any:
     """Under each decay the ramp's loss is lower by the planted log ratio at every rate."""
-    for name in analysis.DECAYS:
+    for name in design.DECAYS:
         for warmup, gain in (("none", 0.0), ("ramp", gains.get(name, 0.0))):
             a, b, c = (float(loss) for loss in np.array(BAD) * np.exp(-gain))
             yield from rows("decay", "digits-he8", f"{optimizer}/{warmup}/{name}", (a, b, c), seeds, noise, True)
@@ -184,8 +184,8 @@ def test_sgd_has_no_say() -> None:
     assert verdict_on("attention", grid(ATTENDED)) == verdict_on("attention", grid(ATTENDED), sgd_grid())
     verdict = verdict_on(
         "decay-after",
-        decay({name: 0.2 for name in analysis.DECAYS}),
-        decay({name: -0.2 for name in analysis.DECAYS}, optimizer="sgd"),
+        decay({name: 0.2 for name in design.DECAYS}),
+        decay({name: -0.2 for name in design.DECAYS}, optimizer="sgd"),
     )
     assert verdict.verdict == "supported"
 

@@ -183,6 +183,7 @@ def copy_of(checkout: Checkout, root: Path) -> Checkout:
     return Checkout(root)
 
 
+@pytest.mark.long
 def test_after_kills_the_results_are_those_of_an_undisturbed_run(tmp_path: Path) -> None:
     checkout, undisturbed = Checkout.of(tmp_path / "killed", tiny_code(0)), Folders(tmp_path / "undisturbed", "smoke")
     runs = sweep([TWENTY], undisturbed.cache, processes=0)

@@ -85,7 +85,7 @@ def exact_hessian(params: Stacks, run: int) -> Tensor:
     return torch.cat(rows)
 
 
-def sight(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
+def context(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
     """What a probe sees of three updates' state at freshly initialised weights."""
     params = stacked()
     before = {name: stack.clone() for name, stack in params.items()}
@@ -101,14 +101,14 @@ def sight(optimizer: Optimizer, rate: float = 0.1) -> UpdateContext:
 
 
 def test_sharpness_is_the_top_eigenvalue_of_the_exact_hessian() -> None:
-    seen = sight(Optimizer(name="sgd"))
+    seen = context(Optimizer(name="sgd"))
     exact = [torch.linalg.eigvalsh(exact_hessian(seen.before, run))[-1].item() for run in range(len(SEEDS))]
     assert PROBES["sharpness"](seen).tolist() == pytest.approx(exact, rel=0.01)
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "radam"])
 def test_preconditioned_sharpness_is_that_of_the_exact_hessian(name: str) -> None:
-    seen = sight(Optimizer(name=name, eps=1e-3))
+    seen = context(Optimizer(name=name, eps=1e-3))
     rule = Optimizer(name=name, eps=1e-3)
     exact = []
     for run in range(len(SEEDS)):
@@ -127,8 +127,8 @@ def test_preconditioned_sharpness_is_that_of_the_exact_hessian(name: str) -> Non
 
 
 def test_at_rate_zero_and_at_weights_that_are_not_finite_there_is_no_sharpness() -> None:
-    assert PROBES["preconditioned_sharpness"](sight(Optimizer(name="adam"), rate=0.0)).isnan().all()
-    seen = sight(Optimizer(name="sgd"))
+    assert PROBES["preconditioned_sharpness"](context(Optimizer(name="adam"), rate=0.0)).isnan().all()
+    seen = context(Optimizer(name="sgd"))
     seen.before["0.weight"][1] = torch.inf
     assert PROBES["sharpness"](seen).isnan().tolist() == [False, True, False]
 

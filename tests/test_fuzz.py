@@ -16,7 +16,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from papermill.cli import papermill
 
 from warmup_study import tasks
-from warmup_study.chapters import design_of, open_chapter
+from warmup_study.chapters import open_chapter
+from warmup_study.chapters.packages import design_of
 from warmup_study.cli import main
 from warmup_study.errors import StudyError
 from warmup_study.lab.parameters import Lab

@@ -18,7 +18,7 @@ from warmup_study.training.probes import PROBES, ProbeName, UpdateContext, flat
 from warmup_study.training.schedules import Schedule
 
 
-def sight(step: list[float], rate: float, descent: list[float]) -> UpdateContext:
+def context(step: list[float], rate: float, descent: list[float]) -> UpdateContext:
     """One run whose parameters go from 0 to ``step``."""
     before = {"theta": torch.zeros(1, len(step))}
     return UpdateContext(
@@ -39,7 +39,7 @@ def full_batch(gradient: torch.Tensor, squared: torch.Tensor) -> FullBatch:
 
 
 def test_a_step_by_hand() -> None:
-    seen = sight([0.3, -0.4, 0.0], 0.1, [1.0, 0.0, 0.0])
+    seen = context([0.3, -0.4, 0.0], 0.1, [1.0, 0.0, 0.0])
     expected: dict[ProbeName, float] = {
         "update_size": math.sqrt((9 + 16) / 2),
         "update_mean": 3.5,
@@ -54,7 +54,7 @@ def test_a_step_by_hand() -> None:
 
 
 def test_no_step_has_no_size_and_no_direction() -> None:
-    seen = sight([0.0, 0.0, 0.0], 0.0, [1.0, 0.0, 0.0])
+    seen = context([0.0, 0.0, 0.0], 0.0, [1.0, 0.0, 0.0])
     names: tuple[ProbeName, ...] = ("update_size", "update_mean", "alignment")
     assert all(math.isnan(PROBES[name](seen).item()) for name in names)
 

@@ -20,7 +20,8 @@ from papermill.cli import papermill
 from report_fixtures import finished_run
 
 from warmup_study.bench import cluster_capacity
-from warmup_study.chapters import checked_parameters, package_of
+from warmup_study.chapters import checked_parameters
+from warmup_study.chapters.packages import package_of
 from warmup_study.claims import ledger
 from warmup_study.cli import main
 from warmup_study.errors import StudyError

@@ -46,7 +46,7 @@ def test_a_ramp_that_pays_is_recommended_and_one_that_does_nothing_is_not() -> N
     assert "(0.04 without warmup, 0.08 with a ramp of 20 updates)" in whether and "warmup pays" in whether
     assert "50 % lower (95 % interval: 50 % lower to 50 % lower)" in whether.replace("\N{NO-BREAK SPACE}", " ")
     assert "At four times" in when and "0 of 8 seeds train without warmup and 8 with it" in when
-    assert "Ramps of 8 and 20 and 80 updates" in how_long and "20 updates come within" in how_long
+    assert "Ramps of 8, 20 and 80 updates were tried" in how_long and "20 updates come within" in how_long
     assert analysis.recommended(pays) == (20, LRS[3])
     whether, _, how_long = analysis.answers(nothing)
     assert "too small to matter" in whether and "training without warmup comes within" in how_long

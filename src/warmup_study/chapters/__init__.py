@@ -1,6 +1,5 @@
 """Chapters: what a notebook runs, where its results go, and which verdicts follow. A notebook only calls and shows."""
 
-import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from warmup_study.chapters import judging
 from warmup_study.chapters.design import device_of
 from warmup_study.chapters.design_table import design_table
+from warmup_study.chapters.packages import design_of, package_of
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
@@ -91,16 +91,6 @@ def checked_parameters(notebook: str, namespace: Mapping[str, Any]) -> CommonPar
         raise StudyError(f"notebook: got {notebook!r}; takes one of {', '.join(CHAPTERS)}")
     model: type[CommonParameters] = design_of(notebook).Parameters
     return validate(model, namespace)
-
-
-def package_of(notebook: str) -> Any:
-    """The package of a notebook of the batch run, which says what it asks and which of its figures is the main one."""
-    return importlib.import_module(f"warmup_study.chapters.{notebook.lstrip('0123456789_')}")
-
-
-def design_of(notebook: str) -> Any:
-    """The module that holds a chapter's parameters and says what they make it train."""
-    return importlib.import_module(f"{package_of(notebook).__name__}.design")
 
 
 def contents() -> Markdown:

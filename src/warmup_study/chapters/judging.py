@@ -1,12 +1,12 @@
 """From tables of runs to the ledger: every chapter judges its claims and enters its rows."""
 
 import contextlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from warmup_study.chapters.packages import analysis_of
 from warmup_study.chapters.report import analysis
 from warmup_study.claims import ledger
 from warmup_study.claims.evidence import verdicts, where
@@ -25,10 +25,10 @@ def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
     A chapter's analysis has ``CLAIMS``: by claim, a function from its runs to the effects of each task by name; and
     ``BY_HAND``, functions from its runs to rows, for claims that no conditions decide.
     """
-    tests = importlib.import_module(f"warmup_study.chapters.{notebook.partition('_')[2]}.analysis")
+    chapter = analysis_of(notebook)
     seeds = int(where(runs, role=CONFIRMATION)["seed"].nunique())
-    by_hand = {name: rows for name, rows in getattr(tests, "BY_HAND", {}).items() if claim in ("", name)}
-    measured = {name: effects(runs) for name, effects in tests.CLAIMS.items() if claim in ("", name)}
+    by_hand = {name: rows for name, rows in getattr(chapter, "BY_HAND", {}).items() if claim in ("", name)}
+    measured = {name: effects(runs) for name, effects in chapter.CLAIMS.items() if claim in ("", name)}
     judged = [verdicts(name, effects, seeds, notebook) for name, effects in measured.items()]
     return [row for rows in (*(decide(runs) for decide in by_hand.values()), *judged) for row in rows]
 

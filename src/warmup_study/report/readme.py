@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from warmup_study.chapters import package_of
+from warmup_study.chapters.packages import package_of
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import NOTEBOOKS, Folders

@@ -1,7 +1,7 @@
 """Endpoints on curves of loss against learning rate: an arm against training without warmup, paired by seed.
 
 All of them read one picture, the losses of two arms over the same learning rates and seeds: at the best learning rate
-(`tuned_loss`), above it (`overshoot`), below it (`cost`), and over the whole curve (`usable_lr`,
+(`tuned_loss`), above it (`at_multiple`), below it (`cost`), and over the whole curve (`usable_lr`,
 `largest_trainable_lr`). Learning rates are picked on the validation split over all seeds, and losses are reported on
 the test split. Every bootstrap resample picks anew, so that the interval holds what the pick adds. Positive is better.
 """
@@ -19,7 +19,7 @@ from warmup_study.statistics.endpoints import TRAINED, log, loss_table
 Seeds = NDArray[np.intp]  # [B, n]: B resamples of the n seeds
 
 FLOOR = 1e-3  # share of the initial loss below which nothing is left to gain
-ABOVE, BELOW = 2.0, 1 / 3  # times the best learning rate without warmup: where overshoot and cost are taken
+BELOW = 1 / 3  # times the best learning rate without warmup: where the cost is taken
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,6 @@ class LrCurves:
             raise ValueError(f"learning rate: got {lr:g}; takes {self.lrs[0]:g} to {self.lrs[-1]:g}")
         return np.asarray(np.exp(self._interpolated(np.log(lr))))
 
-    def trained_share(self, lr: float) -> float:
-        """Share of the seeds that end below half their initial loss at a learning rate."""
-        return float((self.at(lr) < TRAINED * self.initial).mean())
-
     def _interpolated(self, log_lr: float) -> Floats:
         place = float(np.interp(log_lr, np.log(self.lrs), np.arange(len(self.lrs))))
         left = min(int(place), len(self.lrs) - 2)
@@ -92,17 +88,6 @@ class LrCurves:
 def tuned_loss(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
     """ln(mean test loss without warmup / with it), each at its own best learning rate."""
     return _paired(none, arm, lambda curves, seeds: _mean_loss(curves, seeds, curves.picked(seeds)), resamples)
-
-
-def soft_tuned_loss(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
-    """The same with the soft minimum of the test curve over the grid in place of a pick: a check on the pick."""
-
-    def soft_minimum(curves: LrCurves, seeds: Seeds) -> Floats:
-        means = curves.test[seeds].mean(axis=1)
-        weights = np.exp(-means / (0.1 * means.min(axis=-1, keepdims=True)))
-        return log((weights * means).sum(axis=-1) / weights.sum(axis=-1))
-
-    return _paired(none, arm, soft_minimum, resamples)
 
 
 def at_multiple(none: LrCurves, arm: LrCurves, multiple: float, resamples: int = RESAMPLES) -> Effect:
@@ -117,11 +102,6 @@ def at_multiple(none: LrCurves, arm: LrCurves, multiple: float, resamples: int =
         return _log_mean_at(none, seeds, targets) - _log_mean_at(arm, seeds, targets)
 
     return seed_effect(statistic, none.seeds, resamples=resamples)
-
-
-def overshoot(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
-    """Gain at twice the learning rate that is best without warmup."""
-    return at_multiple(none, arm, ABOVE, resamples)
 
 
 def cost(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from warmup_study.chapters.attention_and_decay.design import DECAYS
 from warmup_study.claims.evidence import where
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
 from warmup_study.statistics.endpoints import capped, sensitivity_gain, tuned_gain
@@ -15,7 +16,6 @@ PLACEMENTS = {"post-LN": ("transformer", "mixer"), "pre-LN": ("transformer-pre",
 """By placement of the norms: the net with attention, and the same net without."""
 NORMALISED = {"Transformer": ("transformer-pre", "transformer"), "MLP": ("he8-norm", "he8")}
 """By kind of net: the one with good normalisation, and its counterpart."""
-DECAYS = ("constant", "cosine", "inverse_sqrt")
 
 Gains = Mapping[tuple[str, str], Effect]  # by (net, arm)
 DecayGains = Mapping[str, Effect]  # by decay

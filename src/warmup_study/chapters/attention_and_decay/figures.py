@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from warmup_study import tasks
 from warmup_study.chapters.attention_and_decay.analysis import (
-    DECAYS,
     NORMALISED,
     PLACEMENTS,
     RAMP,
@@ -20,6 +19,7 @@ from warmup_study.chapters.attention_and_decay.analysis import (
     Gains,
     attention_differences,
 )
+from warmup_study.chapters.attention_and_decay.design import DECAYS
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import by_warmup, lr_panels, with_capped_loss
@@ -192,7 +192,7 @@ def decays(gains_by_optimizer: Mapping[str, Mapping[str, DecayGains | None]], le
     """The schedules, and what the ramp gains under every decay: a panel per task, SGD beside Adam."""
     names = list(gains_by_optimizer["adam"])
     rows = [names[start : start + _ACROSS] for start in range(0, len(names), _ACROSS)]
-    layout: list[Any] = [_mosaic_row(row) for row in (list(DECAYS), *rows)]
+    layout: list[Any] = [_mosaic_row(row) for row in ([str(decay) for decay in DECAYS], *rows)]
     figure, axes = plt.subplot_mosaic(layout, figsize=(10.4, 2.2 + 2.2 * len(rows)))
     for decay in DECAYS:
         _draw_schedules(axes[decay], decay, length)

@@ -58,11 +58,11 @@ def _curvatures(runs: pd.DataFrame) -> Effects | None:
     found = {}
     for name in WARMED:
         found[f"gain in largest trainable LR ({name})"] = trainable_gain(
-            _arm(grid, "adam/none"), _arm(grid, f"adam/{name}")
+            where(grid, arm="adam/none"), where(grid, arm=f"adam/{name}")
         )
         if f"adam/{name}" not in set(track["arm"]):
             continue
-        change = at_peak(_arm(track, f"adam/{name}"), "sharpness")
+        change = at_peak(where(track, arm=f"adam/{name}"), "sharpness")
         change = change[(change > 0).all(axis=1)]
         if change.empty:
             return None
@@ -84,7 +84,10 @@ def replays(runs: pd.DataFrame) -> dict[str, Effects | None]:
 
 
 def _replays(runs: pd.DataFrame) -> Effects:
-    return {name: tuned_gain(_arm(runs, replay_of(runs, name)), _arm(runs, f"fix/{name}")) for name in theory.FIXES}
+    return {
+        name: tuned_gain(where(runs, arm=replay_of(runs, name)), where(runs, arm=f"fix/{name}"))
+        for name in theory.FIXES
+    }
 
 
 def replay_of(runs: pd.DataFrame, fix: str) -> str:
@@ -119,7 +122,7 @@ def deaths(runs: pd.DataFrame) -> dict[str, Effects | None]:
 def _deaths(runs: pd.DataFrame) -> Effects | None:
     leaky = runs["task"].str.endswith("+leaky")
     gains = {
-        name: sensitivity_gain(_arm(rows, "adam/none"), _arm(rows, "adam/ramp"))
+        name: sensitivity_gain(where(rows, arm="adam/none"), where(rows, arm="adam/ramp"))
         for name, rows in (("ReLU", runs[~leaky]), ("leaky ReLU", runs[leaky]))
     }
     spared = paired_shares(runs[~leaky]).dropna(how="all", axis=1).mean()
@@ -135,7 +138,7 @@ def _deaths(runs: pd.DataFrame) -> Effects | None:
 
 def paired_shares(runs: pd.DataFrame) -> pd.DataFrame:
     """Dead share at the end without warmup less that with a ramp: rates by seeds, NaN where either run diverged."""
-    none, ramp = (final_share(_arm(runs, f"adam/{name}")) for name in ("none", "ramp"))
+    none, ramp = (final_share(where(runs, arm=f"adam/{name}")) for name in ("none", "ramp"))
     return none - ramp
 
 
@@ -143,10 +146,6 @@ def final_share(runs: pd.DataFrame) -> pd.DataFrame:
     """Share of dead units at the end of one arm's runs: rates by seeds."""
     last = runs.assign(share=[float(shares[-1]) for shares in runs["dead_share"]])
     return last.pivot(index="lr", columns="seed", values="share")
-
-
-def _arm(runs: pd.DataFrame, label: str) -> pd.DataFrame:
-    return where(runs, arm=label)
 
 
 CLAIMS = {

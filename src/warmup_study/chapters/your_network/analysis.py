@@ -1,20 +1,33 @@
 """What the runs say about one network: whether, when and how long, in sentences and as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from warmup_study.presentation.changes import compared_with_interval, reading, span
-from warmup_study.presentation.formatting import number, percent
+from warmup_study.presentation.formatting import effect, number, percent
 from warmup_study.statistics.bootstrap import Effect
-from warmup_study.statistics.lr_curves import LrCurves, at_multiple, excess, tuned_loss
+from warmup_study.statistics.lr_curves import (
+    BELOW,
+    LrCurves,
+    at_multiple,
+    cost,
+    excess,
+    largest_trainable_lr,
+    tuned_loss,
+    usable_lr,
+)
 
 ENOUGH = 0.05  # log ratio of test losses: a length is long enough where its loss is within 5 % of the best length's
 MULTIPLES = {2.0: "twice", 4.0: "four times"}  # the learning rate that is best without warmup
 
 Arm = tuple[str, int]  # warmup and its length
 NONE: Arm = ("none", 0)
+GAINED: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
+    "usable learning rates gained (decades)": usable_lr,
+    "largest that trains, gained (doublings)": largest_trainable_lr,
+}
 PYTORCH = {
     "sgd": "SGD(model.parameters(), lr={lr})",
     "momentum": "SGD(model.parameters(), lr={lr}, momentum=0.9)",
@@ -116,10 +129,14 @@ def training_seeds(curves: LrCurves, lr: float) -> int:
 
 
 def _how_long(found: Findings) -> str:
-    lengths = " and ".join(str(length) for length in found.ramps if length)
-    at_best = f"At the best learning rates {_shortest(sufficiency(found, None))}"
-    above = [f"at {MULTIPLES[x]} that, {_shortest(sufficiency(found, x))}" for x in found.multiples[:1]]
-    return f"**How long.** Ramps of {lengths} updates were tried. {'; '.join([at_best, *above])}."
+    lengths = [str(length) for length in found.ramps if length]
+    places = {"at the best learning rates": None} | {f"at {MULTIPLES[x]} that": x for x in found.multiples[:1]}
+    by_finding: dict[str, list[str]] = {}
+    for place, multiple in places.items():
+        by_finding.setdefault(_shortest(sufficiency(found, multiple)), []).append(place)
+    told = "; ".join(f"{' and '.join(where)}, {finding}" for finding, where in by_finding.items())
+    tried = f"Ramps of {', '.join(lengths[:-1])} and {lengths[-1]} updates were tried"
+    return f"**How long.** {tried}. {told[0].upper()}{told[1:]}."
 
 
 def sufficiency(found: Findings, multiple: float | None) -> dict[int, Effect]:
@@ -139,23 +156,32 @@ def _shortest(excesses: Mapping[int, Effect]) -> str:
 
 
 def table(found: Findings) -> pd.DataFrame:
-    """Every arm in words: its best learning rate, its loss there against no warmup, and the seeds that train above."""
-    rows = []
-    for (warmup, length), curves in sorted(found.curves.items(), key=lambda item: (item[0][0] != "none", item[0])):
-        gain = tuned_loss(found.none, curves)
-        row = {
-            "warmup": {"none": "none", "ramp": f"ramp of {length}", "zero": f"lr = 0 for {length}"}[warmup],
-            "best learning rate": number(curves.best_lr),
-            "test loss there": number(float(curves.test[:, curves.best].mean())),
-            "against none": "–" if warmup == "none" else compared_with_interval(gain),
-        }
-        seeds = {f"seeds that train at {MULTIPLES[x]} the best": _share(found, curves, x) for x in found.multiples}
-        rows.append(row | seeds)
-    return pd.DataFrame(rows)
+    """Every arm in words, against no warmup: at its best learning rate, below and above, and how far it can go."""
+    order = sorted(found.curves.items(), key=lambda item: (item[0][0] != "none", item[0]))
+    return pd.DataFrame([_row(found, arm, curves) for arm, curves in order])
 
 
-def _share(found: Findings, curves: LrCurves, times: float) -> str:
-    return f"{training_seeds(curves, found.none.best_lr * times)} of {curves.seeds}"
+def _row(found: Findings, arm: Arm, curves: LrCurves) -> dict[str, str]:
+    warmup, length = arm
+    row = {
+        "warmup": {"none": "none", "ramp": f"ramp of {length}", "zero": f"lr = 0 for {length}"}[warmup],
+        "best learning rate": number(curves.best_lr),
+        "test loss there": number(float(curves.test[:, curves.best].mean())),
+    }
+    for times in found.multiples:
+        trained = training_seeds(curves, found.none.best_lr * times)
+        row[f"seeds that train at {MULTIPLES[times]} the best"] = f"{trained} of {curves.seeds}"
+    if warmup == "none":
+        return row | dict.fromkeys(("loss against none", "at a third of the best", *GAINED), "–")
+    gained = {name: effect(measure(found.none, curves)) for name, measure in GAINED.items()}
+    against = compared_with_interval(tuned_loss(found.none, curves))
+    return row | {"loss against none": against, "at a third of the best": _below(found, curves)} | gained
+
+
+def _below(found: Findings, curves: LrCurves) -> str:
+    """What warmup costs at a third of the best learning rate, where nobody needs it; a dash outside the grid."""
+    inside = found.none.best_lr * BELOW >= found.none.lrs[0]
+    return compared_with_interval(cost(found.none, curves)) if inside else "–"
 
 
 def recommended(found: Findings) -> tuple[int, float]:

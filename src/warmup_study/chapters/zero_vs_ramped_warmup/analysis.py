@@ -33,7 +33,9 @@ def failing_lrs(runs: pd.DataFrame) -> list[float]:
     `none` fails where at least half the seeds end untrained; the ramp gains where its mean loss is lower by at least
     LEAST_GAIN of the loss at initialisation. The same rates serve all arms, so their choice favours none of them.
     """
-    none, ramp = (loss_table(_arm(runs, f"adam/{name}"), "validation_loss", SELECTION) for name in ("none", "ramp"))
+    none, ramp = (
+        loss_table(where(runs, arm=f"adam/{name}"), "validation_loss", SELECTION) for name in ("none", "ramp")
+    )
     initial = runs["initial_loss"].mean()
     fails = (none >= TRAINED * initial).mean() >= 0.5
     gains = (none - ramp).mean() >= LEAST_GAIN * initial
@@ -45,7 +47,7 @@ def _shares(runs: pd.DataFrame) -> Effects | None:
     if not rates:
         return None
     losses = {
-        name: loss_table(_arm(runs, f"adam/{name}"), "test_loss", CONFIRMATION)[rates].mean(axis=1).to_numpy()
+        name: loss_table(where(runs, arm=f"adam/{name}"), "test_loss", CONFIRMATION)[rates].mean(axis=1).to_numpy()
         for name in ("none", "ramp", *RECOVERING)
     }
     whole = losses["none"] - losses["ramp"]
@@ -69,7 +71,9 @@ def lost_updates(runs: pd.DataFrame) -> dict[str, Effects | None]:
 
 
 def _lost_updates(runs: pd.DataFrame) -> Effects | None:
-    arms = {name: _arm(runs, f"adam/{name}").set_index("seed").sort_index() for name in ("none", "zero", "constant")}
+    arms = {
+        name: where(runs, arm=f"adam/{name}").set_index("seed").sort_index() for name in ("none", "zero", "constant")
+    }
     if arms["none"]["steps_to_target"].notna().mean() < 0.5:
         return None
     length = float(arms["zero"]["length"].iloc[0])
@@ -91,13 +95,13 @@ def advantages(runs: pd.DataFrame) -> dict[str, Effects | None]:
 def _advantages(runs: pd.DataFrame) -> Effects | None:
     parts = dict(list(runs.groupby("part")))
     grid, drift = parts["grid"], parts["drift"]
-    ramp = _arm(grid, "adam/ramp")
-    added = _mean_drift(_arm(drift, "adam/zero"))["after"] - _mean_drift(_arm(drift, "adam/ramp"))["during"]
+    ramp = where(grid, arm="adam/ramp")
+    added = _mean_drift(where(drift, arm="adam/zero"))["after"] - _mean_drift(where(drift, arm="adam/ramp"))["during"]
     if added.isna().all():
         return None  # every run had diverged by then
     return {
-        "ramp's advantage over zero": tuned_gain(_arm(grid, "adam/zero"), ramp),
-        "ramp's advantage over constant": tuned_gain(_arm(grid, "adam/constant"), ramp),
+        "ramp's advantage over zero": tuned_gain(where(grid, arm="adam/zero"), ramp),
+        "ramp's advantage over constant": tuned_gain(where(grid, arm="adam/constant"), ramp),
         "ramp's advantage over zero at equal active updates": tuned_gain(parts["active"], ramp),
         "drift added by the jump": paired_effect(added.dropna()),
     }
@@ -116,11 +120,11 @@ def constant_gains(runs: pd.DataFrame) -> dict[str, Effects | None]:
 
 
 def _constant_gains(runs: pd.DataFrame) -> Effects:
-    adam, sgd = _arm(runs, "adam/none"), _arm(runs, "sgd/none")
+    adam, sgd = where(runs, arm="adam/none"), where(runs, arm="sgd/none")
     return {
-        "Adam's gain from a low LR first": tuned_gain(adam, _arm(runs, "adam/short")),
-        "Adam's gain from a ramp": tuned_gain(adam, _arm(runs, "adam/ramp")),
-        "SGD's gain from a low LR first": tuned_gain(sgd, _arm(runs, "sgd/short")),
+        "Adam's gain from a low LR first": tuned_gain(adam, where(runs, arm="adam/short")),
+        "Adam's gain from a ramp": tuned_gain(adam, where(runs, arm="adam/ramp")),
+        "SGD's gain from a low LR first": tuned_gain(sgd, where(runs, arm="sgd/short")),
     }
 
 
@@ -132,10 +136,6 @@ def best_points(runs: pd.DataFrame) -> pd.DataFrame:
     groups = shown.groupby(["task", split[0].rename("setup"), split[1].rename("arm")], sort=False)
     tuned = {key: endpoints.tuned(rows).losses.mean() for key, rows in groups}
     return pd.Series(tuned).rename_axis(["task", "setup", "arm"]).unstack().sort_index(axis=1).reset_index()
-
-
-def _arm(runs: pd.DataFrame, label: str) -> pd.DataFrame:
-    return where(runs, arm=label)
 
 
 CLAIMS = {
