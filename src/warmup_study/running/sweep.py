@@ -23,6 +23,8 @@ from warmup_study.training import stackable
 from warmup_study.training.experiment import Chunk, Experiment
 from warmup_study.training.table import to_frame
 
+SELDOM = 20.0  # seconds between two lines that tell how far a batch run has come
+
 
 class Swept(NamedTuple):
     """The runs, one row each, and the seconds that training took now: 0 where all were stored already."""
@@ -70,14 +72,24 @@ def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str
         _remark_once(task)
     started = time.perf_counter()
     ordered = sorted(chunks, key=lambda chunk: -len(chunk.runs) * chunk.updates)
-    bar = tqdm(total=len(ordered), desc="training", unit="chunk", disable=not watched(), leave=False)
-    with bar:
-        for _ in _finished(ordered, cache, processes, scheduler):
-            bar.update()
+    _follow(_finished(ordered, cache, processes, scheduler), len(ordered))
     runs = sum(len(chunk.runs) for chunk in ordered)
     seconds = time.perf_counter() - started
     print(f"trained {runs:,} runs in {seconds:.0f} s")
     return seconds
+
+
+def _follow(finished: Iterator[None], total: int) -> None:
+    """Wait for all of them, with a bar where somebody looks on, and elsewhere a line now and then."""
+    with tqdm(total=total, desc="training", unit="chunk", disable=not watched(), leave=False) as bar:
+        started = told = time.perf_counter()
+        for done, _ in enumerate(finished, start=1):
+            bar.update()
+            now = time.perf_counter()
+            if bar.disable and now - told > SELDOM and done < total:
+                told = now
+                left = (now - started) / done * (total - done)
+                print(f"{done} of {total} chunks trained, about {left:.0f} s left", flush=True)
 
 
 @cache
