@@ -177,6 +177,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert contents(tmp_path / "cache") == contents(here)
 
 
+@pytest.mark.long
 def test_a_killed_scheduler_is_one_line_and_what_is_finished_is_kept(
     here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
