@@ -21,7 +21,7 @@ How = Literal["all", "any"]
 TESTS: dict[str, Callable[[Effect, float, float], float]] = {
     "above": lambda effect, bound, _: effect.p_above(bound),
     "below": lambda effect, bound, _: effect.p_below(bound),
-    "inside": lambda effect, bound, around: both(effect.p_above(around - bound), effect.p_below(around + bound)),
+    "inside": lambda effect, bound, around: effect.p_inside(bound, around),
     "outside": lambda effect, bound, around: either(effect.p_above(around + bound), effect.p_below(around - bound)),
     "contains": lambda effect, value, _: 0.0 if effect.low <= value <= effect.high else 1.0,
     "equals": lambda effect, value, _: 0.0 if effect.estimate == value else 1.0,

@@ -39,6 +39,11 @@ def build(folders: Folders) -> Path:
     return folders.report
 
 
+def page_style() -> str:
+    """The style sheet of every page."""
+    return files(__package__).joinpath("page", "style.css").read_text(encoding="utf-8")
+
+
 def embed_font(soup: BeautifulSoup) -> None:
     """Give the page the font of its formulas, if it has any."""
     formulas = "".join(formula.get_text() for formula in soup("math"))
@@ -50,13 +55,12 @@ def embed_font(soup: BeautifulSoup) -> None:
 
 def _page(results: Results) -> dict[str, Any]:
     """What the template needs beside the cells."""
-    style = files(__package__).joinpath("page", "style.css")
     speed = speed_figure(results)
     return {
         "title": TITLE,
         "subtitle": SUBTITLE,
         "notice": _notice(results),
-        "style": style.read_text(encoding="utf-8"),
+        "style": page_style(),
         "figures": results.figures | ({KEY: speed} if speed else {}),
         "data": f"../data/results/{results.folders.preset}",
     }

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from papermill.exceptions import PapermillExecutionError
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders, project_root
-from warmup_study.report.build import embed_font
+from warmup_study.report.build import embed_font, page_style
 from warmup_study.report.exporter import PageExporter
 from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import section
@@ -63,7 +62,7 @@ def _page(folders: Folders, task: str) -> dict[str, Any]:
         "title": "Should this network warm up?",
         "subtitle": f"Whether, when and how long, for {task}",
         "notice": "",
-        "style": files(__package__).joinpath("page", "style.css").read_text(encoding="utf-8"),
+        "style": page_style(),
         "figures": read_sidecars(folders),
         "data": f"../data/results/{folders.preset}",
     }

@@ -47,9 +47,9 @@ class Effect:
         """One-sided p-value for "the effect is smaller than `threshold`"."""
         return self._share(~(self.replicates < threshold))
 
-    def p_inside(self, margin: float) -> float:
-        """Equivalence within +-`margin`: the larger of two one-sided p-values (TOST, Schuirmann 1987)."""
-        return max(self.p_above(-margin), self.p_below(margin))
+    def p_inside(self, margin: float, around: float = 0.0) -> float:
+        """Equivalence within `around` +-`margin`: the larger of two one-sided p-values (TOST, Schuirmann 1987)."""
+        return max(self.p_above(around - margin), self.p_below(around + margin))
 
     @staticmethod
     def _share(against: npt.NDArray[np.bool_]) -> float:

@@ -157,8 +157,10 @@ class YourNetwork:
 
     def forecast(self, seeds: int = 0) -> float:
         """Seconds that the runs take on this machine, about, on so many seeds (0: as planned)."""
-        runs = len(self._arms) * len(self.lrs) * (seeds or self.seeds)
-        return runs * self.seconds_per_run / available_cores()
+        return self._count(seeds or self.seeds) * self.seconds_per_run / available_cores()
+
+    def _count(self, seeds: int) -> int:
+        return len(self._arms) * len(self.lrs) * seeds
 
     @property
     def experiment(self) -> Experiment:
@@ -197,11 +199,11 @@ class YourNetwork:
             "optimiser": self.parameters.optimizer,
             "learning rates": f"{len(self.lrs)} from {low:.3g} to {high:.3g}, "
             + ("as given" if self.pilot is None else "a factor of 2 apart, around the pilot's best"),
-            "warmup": f"none; ramps of {', '.join(map(str, self.ramps))} updates; {self._arms[-1].schedule.length} "
+            "warmup": f"none; ramps of {', '.join(map(str, self.ramps))} updates; {self.usual} "
             "updates at learning rate 0",
             "updates": f"{self.updates}, cosine decay, batches of {self.batch}",
             "seeds": str(self.seeds),
-            "runs": f"{len(self._arms) * len(self.lrs) * self.seeds:,}",
+            "runs": f"{self._count(self.seeds):,}",
             "time": f"about {self.forecast():.0f} s at most, where nothing is stored yet",
         }
         return pd.DataFrame({"": shown}).style.hide(axis="columns")
@@ -209,7 +211,7 @@ class YourNetwork:
     def run(self) -> pd.DataFrame:
         """The table of runs, trained now where the cache lacks them, and written to the results folder."""
         folders = self.parameters.folders
-        print(f"{len(self._arms) * len(self.lrs) * self.seeds:,} runs: about {self.forecast():.0f} s at most")
+        print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s at most")
         runs = sweep([self.experiment], folders.cache, scheduler=self.parameters.scheduler)
         write_runs(folders.results / f"{NOTEBOOK}.parquet", from_frame(runs))
         return runs
