@@ -12,6 +12,7 @@ from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.training import batches, ensemble
 from warmup_study.training.batches import ORDINARY, Stream
+from warmup_study.training.examples import Examples
 from warmup_study.training.experiment import RunSpec, paired_runs
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.network_state import initial_state
@@ -157,10 +158,10 @@ def test_the_first_batch_displaces_sgd_by_the_rate_times_the_difference_of_gradi
 
 def _by_autograd(run: RunSpec, other: RunSpec) -> torch.Tensor:
     torch.manual_seed(run.seed)
-    model, train = DIGITS.model().double(), DIGITS.splits.train
+    model, train = DIGITS.model().double(), DIGITS.of_seed(run.seed).splits.train
     gradients = []
     for stream in (run.arm.stream, other.arm.stream):
-        picked = torch.as_tensor(batches.order_of(stream, run.seed, DIGITS, 16, 2)[0])
+        picked = torch.as_tensor(batches.order_of(stream, run.seed, DIGITS.of_seed(run.seed), 16, 2)[0])
         loss = DIGITS.loss(model(train.inputs[picked].double()), train.targets[picked])
         gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))]))
     length: torch.Tensor = run.lr * (gradients[0] - gradients[1]).norm()
@@ -179,7 +180,7 @@ def test_group_losses_add_up_to_the_test_loss() -> None:
 
 def test_groups_that_are_empty_have_no_loss() -> None:
     members = StackedMembers("digits-mlp", initial_state(DIGITS, [1]), "momentum", ("lr",))
-    groups = GroupLosses(DIGITS, [(ORDINARY, 1)], [0], DIGITS.splits.test, members)
+    groups = GroupLosses(DIGITS, [(ORDINARY, 1, 1)], [0], Examples(DIGITS.splits.test), members)
     inside, outside = groups.means(members.params)
     assert inside.isnan().all() and outside.isfinite().all()
 
@@ -189,6 +190,6 @@ def test_kept_outputs_are_those_of_the_first_test_examples() -> None:
     outputs = ensemble.train(config(1, 16, 1, outputs_kept=3), runs).outputs
     torch.manual_seed(4)
     with torch.no_grad():
-        expected = DIGITS.model()(DIGITS.splits.test.inputs[:3]).flatten()
+        expected = DIGITS.model()(DIGITS.of_seed(4).splits.test.inputs[:3]).flatten()
     torch.testing.assert_close(outputs, torch.stack([expected, expected], dim=1), rtol=1e-4, atol=1e-5)
     assert ensemble.train(config(1, 16, 1), runs).outputs.numel() == 0

@@ -32,9 +32,10 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 def final_losses(task_name: str, stacks: dict[str, Tensor]) -> Tensor:
     """Test loss [R] of a stack of weights."""
     task = tasks.load(task_name)
-    model, test = task.model(), task.splits.test
+    model, tests = task.model(), [task.of_seed(seed).splits.test for seed in range(RUNS)]
     runs = [{name: stack[run] for name, stack in stacks.items()} for run in range(RUNS)]
-    return torch.stack([task.loss(functional_call(model, run, (test.inputs,)), test.targets) for run in runs])
+    pairs = zip(runs, tests, strict=True)
+    return torch.stack([task.loss(functional_call(model, run, (test.inputs,)), test.targets) for run, test in pairs])
 
 
 def loops(workload: Workload) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from warmup_study import tasks, theory
 from warmup_study.tasks import Split
 from warmup_study.tasks.activation_variants import squared_error
 from warmup_study.training import ensemble, optimizers
+from warmup_study.training.examples import Examples
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.network_state import NetworkState, initial_state
@@ -61,7 +62,7 @@ def line() -> Split:
 
 def full_batch(task: str, params: Stacks, split: Split) -> FullBatch:
     members = StackedMembers(f"test_curvature:{task}", NetworkState(params, {}, {}), "momentum", ("lr",))
-    return FullBatch(members, split, 8)
+    return FullBatch(members, Examples(split), 8)
 
 
 def examples() -> Split:

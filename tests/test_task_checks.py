@@ -19,7 +19,7 @@ from warmup_study.errors import StudyError
 from warmup_study.lab.parameters import Lab
 from warmup_study.parameters import validate
 from warmup_study.running.sweep import sweep
-from warmup_study.tasks import Split, Splits, Task
+from warmup_study.tasks import Places, Pool, Split, Splits, Task
 from warmup_study.tasks.checks import check
 
 COUNT, WIDTH, CLASSES = 12, 4, 3
@@ -54,6 +54,16 @@ def targets(wrong: Tensor, task: Task = GOOD, **others: Any) -> Task:
 def part(name: str, task: Task = GOOD, **fields: Any) -> Task:
     """The task with other inputs or targets in one split."""
     return replace(task, splits=task.splits._replace(**{name: replace(getattr(task.splits, name), **fields)}))
+
+
+PLACES = Places(*torch.arange(COUNT).view(3, -1))
+
+
+def pooled(places: Callable[[int], Any], **others: Any) -> Task:
+    """The good task, whose seeds make splits of four examples each."""
+    examples = Split(inputs(COUNT, WIDTH), LABELS)
+    own: dict[str, Any] = {"splits": Splits(*(examples.at(part) for part in PLACES)), "pool": Pool(examples, places)}
+    return replace(GOOD, **(own | others))
 
 
 def model(make: Callable[[], Any], task: Task = GOOD) -> Task:
@@ -173,6 +183,24 @@ WRONG: dict[str, tuple[Task, str]] = {
     "three rates": (changed(sgd_lrs=(0.1, 1, 2)), "sgd_lrs: got (0.1, 1, 2); takes two positive learning"),
     "batches of 0": (changed(batch=0), "batch: got 0; takes a whole number from 1 to 4096"),
     "batches of text": (changed(batch="64"), "batch: got '64'; takes a whole number from 1 to 4096"),
+    "an unknown regime": (
+        changed(regime="hard"),
+        "regime: got 'hard'; takes one of easy, deep, conv, attention, large",
+    ),
+    "pieces of 0": (changed(evaluation_batch=0), "evaluation_batch: got 0; takes a whole number from 1, or None"),
+    "a sum in pieces": (
+        changed(loss=nn.CrossEntropyLoss(reduction="sum"), evaluation_batch=9),
+        "evaluation_batch: takes None where the loss, error or measure of two examples is not the mean of both (got ",
+    ),
+    "no pool": (changed(pool=GOOD.splits), "pool: got Splits; takes None or a Pool, stratified_pool(...)"),
+    "splits beside a pool": (pooled(lambda seed: PLACES, splits=splits(inputs(4, 4), LABELS[:4])), "splits: got other"),
+    "splits that grow": (
+        pooled(lambda seed: PLACES._replace(test=torch.arange(8, 12 - seed))),
+        "pool: got other sizes ",
+    ),
+    "splits that overlap": (pooled(lambda seed: PLACES._replace(test=PLACES.train)), "pool: got an example twice from"),
+    "places beyond": (pooled(lambda seed: PLACES._replace(test=torch.arange(9, 13))), "pool: got an example twice fr"),
+    "a pool that fails": (pooled(lambda seed: PLACES[seed + 9]), "pool: failed with IndexError: "),
     "stacks of truth": (changed(stack=True), "stack: got True; takes a whole number from 1"),
 }
 
@@ -190,6 +218,7 @@ BEYOND = WORDS.clone()
 BEYOND[:, -2:] = -100
 RIGHT: dict[str, tuple[Task, bool]] = {
     "classes": (GOOD, True),
+    "splits of every seed, in pieces": (pooled(lambda seed: PLACES, evaluation_batch=3), True),
     "small whole numbers": (targets(LABELS.to(torch.uint8)), True),
     "torch's cross-entropy": (replace(GOOD, loss=nn.CrossEntropyLoss(label_smoothing=0.1)), True),
     "a partial loss": (replace(GOOD, loss=partial(functional.cross_entropy, label_smoothing=0.1)), True),

@@ -12,7 +12,7 @@ import numpy as np
 from warmup_study import tasks
 from warmup_study.bench.workloads import BATCH, LR, Workload
 from warmup_study.tasks.networks import Transformer
-from warmup_study.training import batches
+from warmup_study.training import batches, examples
 from warmup_study.training.network_state import initial_state
 
 Network = Callable[[Any, Any], Any]  # (weights by name, inputs of a batch) -> logits
@@ -27,8 +27,8 @@ def weights(workload: Workload) -> dict[str, Any]:
     task = tasks.load(workload.task)
     stacks = initial_state(task, range(workload.runs)).params
     params = {name: jnp.asarray(stack.numpy()) for name, stack in stacks.items()}
-    train = task.splits.train
-    orders = [batches.batch_order(seed, len(train), BATCH, workload.updates) for seed in range(workload.runs)]
+    count, seeds = len(task.splits.train), range(workload.runs)
+    orders = [examples.located(task, batches.batch_order(seed, count, BATCH, workload.updates), seed) for seed in seeds]
     trained: dict[str, Any] = _program(workload.task)(
         params, jnp.asarray(np.stack(orders, axis=1)), *_arrays(workload.task)
     )
@@ -41,7 +41,7 @@ def weights(workload: Workload) -> dict[str, Any]:
 def _arrays(task_name: str) -> tuple[Any, Any]:
     import jax.numpy as jnp
 
-    train = tasks.load(task_name).splits.train
+    train = examples.shared(tasks.load(task_name))
     return jnp.asarray(train.inputs.numpy()), jnp.asarray(train.targets.numpy())
 
 

@@ -38,7 +38,7 @@ def loop_updates(workload: Workload) -> int:
 def loop_weights(workload: Workload, seed: int = 0) -> dict[str, Tensor]:
     """One model, one torch.optim.Adam, a Python loop; returns the weights after it."""
     task = tasks.load(workload.task)
-    train = task.splits.train
+    train = task.of_seed(seed).splits.train
     torch.manual_seed(seed)
     model = task.model()
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)

@@ -7,21 +7,26 @@ from functools import lru_cache
 from warmup_study.errors import StudyError, nearest
 from warmup_study.tasks import detection, digits, mnist1d, text
 from warmup_study.tasks.checks import check
-from warmup_study.tasks.task import Split, Splits, Task, stratified_splits
+from warmup_study.tasks.task import Places, Pool, Split, Splits, Task, stratified_pool, stratified_splits
 from warmup_study.tasks.variants import TWISTS
 
-__all__ = ["Split", "Splits", "Task", "load", "names", "stratified_splits"]
+__all__ = ["Places", "Pool", "Split", "Splits", "Task", "load", "names", "stratified_pool", "stratified_splits"]
 
 _BUILT_IN: dict[str, Callable[[], Task]] = {
     "digits-mlp": digits.shallow,
     "digits-deep": digits.deep,
-    **{f"digits-he{depth}": digits.he_initialised(depth) for depth in (2, 4, 8)},
+    **{f"digits-he{depth}": digits.he_initialised(depth) for depth in (2, 4, 8, 16)},
     "digits-transformer": digits.tokens("post"),
     "mnist1d-mlp": mnist1d.mlp,
     "digits-he8-norm": digits.normalised,
     "digits-transformer-pre": digits.tokens("pre"),
     "digits-mixer": digits.tokens("post", "fixed"),
     "digits-mixer-pre": digits.tokens("pre", "fixed"),
+    "digits-transformer-6": digits.tokens("post", blocks=6),
+    "digits-transformer-pre-6": digits.tokens("pre", blocks=6),
+    "digits-mixer-6": digits.tokens("post", "fixed", blocks=6),
+    "digits-mixer-pre-6": digits.tokens("pre", "fixed", blocks=6),
+    "mnist1d-mlp-1024": mnist1d.large_batch,
     "mnist1d-conv": mnist1d.conv,
     "mnist1d-he8": mnist1d.deep("none"),
     "mnist1d-he8-norm": mnist1d.deep("layer"),
@@ -31,6 +36,8 @@ _BUILT_IN: dict[str, Callable[[], Task]] = {
     "mnist1d-mixer-pre": mnist1d.tokens("pre", "fixed"),
     "text-transformer": text.language_model("post"),
     "text-transformer-pre": text.language_model("pre"),
+    "text-transformer-4": text.language_model("post", blocks=4),
+    "text-transformer-pre-4": text.language_model("pre", blocks=4),
     "text-mixer": text.language_model("post", "fixed"),
     "text-mixer-pre": text.language_model("pre", "fixed"),
     "detection": detection.plain,

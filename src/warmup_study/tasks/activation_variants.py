@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from warmup_study.tasks.task import Split, Task
+from warmup_study.tasks.task import Places, Pool, Split, Splits, Task
 
 _FEW = 256  # examples of a smooth task: whole-batch descent through all of them costs little and settles soon
 
@@ -27,15 +28,22 @@ def smooth(task: Task) -> Task:
     On these, descent with the whole batch finds ever sharper ground until stability ends, and stays there: under the
     cross-entropy it would leave again as the network grows sure of itself (Cohen et al. 2021, arXiv 2103.00065).
     """
+    pool = None if task.pool is None else replace(task.pool, places=partial(_few_to_train, task.pool))
     train, validation, test = task.splits
     return replace(
         task,
         name=f"{task.name}+smooth",
         title=f"{task.title}, {_FEW} examples, smooth and under the squared loss",
         model=_with_activation(task.model, nn.GELU),
-        splits=type(task.splits)(Split(train.inputs[:_FEW], train.targets[:_FEW]), validation, test),
+        splits=Splits(Split(train.inputs[:_FEW], train.targets[:_FEW]), validation, test),
+        pool=pool,
         loss=squared_error,
     )
+
+
+def _few_to_train(pool: Pool, seed: int) -> Places:
+    places = pool.places(seed)
+    return places._replace(train=places.train[:_FEW])
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ _NOT_OWN = {"warmup_study", *sys.stdlib_module_names}
 _INSTALLED = {"site-packages", "dist-packages"}
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _SEED = 0
+_SPLIT_SEEDS = (0, 1, 5000)
 
 
 def texts(name: str) -> dict[str, str]:
@@ -107,8 +108,12 @@ def content(task: Task) -> str:
 
 
 def _examples(task: Task) -> Iterator[Tensor]:
-    for split in task.splits:
+    """All examples and, where every seed makes its own splits of them, those of a few seeds."""
+    for split in task.splits if task.pool is None else (task.pool.examples,):
         yield from (part for part in (split.inputs, split.targets, split.marks) if part is not None)
+    if task.pool is not None:
+        for seed in _SPLIT_SEEDS:
+            yield from task.pool.places(seed)
 
 
 def _weights(task: Task) -> Iterator[Tensor]:

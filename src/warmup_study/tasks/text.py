@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from warmup_study.errors import StudyError
 from warmup_study.paths import project_root
 from warmup_study.tasks.networks import Mixing, Placement, Transformer
-from warmup_study.tasks.task import Split, Splits, Task, token_names
+from warmup_study.tasks.task import Split, Splits, Task, token_names, token_regime
 
 FILE = "tinyshakespeare.txt"
 ADDRESS = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -23,7 +24,8 @@ FOLDER = "WARMUP_STUDY_DATA"
 PATIENCE = 10  # seconds for the address to answer
 CHARACTERS = 65
 WINDOW = 16
-_TRAIN, _HELD_OUT, _SHARE = 2048, 256, 0.9  # windows to learn from; to pick on and to report on; of the text to learn
+_COUNTS = (16_384, 512, 4096)  # windows to learn from, to pick on and to report on
+_ENDS = (0, 0.8, 0.85, 1)  # shares of the text where their parts end: so far apart that no two windows overlap
 
 
 def path() -> Path:
@@ -61,35 +63,42 @@ def missing() -> str:
 
 
 def splits() -> Splits:
-    """Train (2,048), validation (256) and test (256) windows: characters [N, 16], and those that follow each.
+    """Train (16,384), validation (512) and test (4,096) windows: characters [N, 16], and those that follow each.
 
-    The first nine tenths of the plays are for training, then two equal parts; windows lie evenly spread in each.
+    The first four fifths of the plays are for training, the next twentieth to pick on, the rest to report on; windows
+    lie evenly spread in each, and none overlaps another.
     """
     text = path().read_text(encoding="utf-8")
     alphabet = {character: code for code, character in enumerate(sorted(set(text)))}
     codes = torch.tensor([alphabet[character] for character in text])
-    ends = [round(len(codes) * share) for share in (0, _SHARE, (1 + _SHARE) / 2, 1)]
-    counts = (_TRAIN, _HELD_OUT, _HELD_OUT)
-    parts = zip(ends, ends[1:], counts, strict=False)
-    return Splits(*(_windows(codes[start:end], count) for start, end, count in parts))
+    ends = [round(len(codes) * share) for share in _ENDS]
+    return Splits(*(_windows(codes[start:end], n) for (start, end), n in zip(pairwise(ends), _COUNTS, strict=True)))
 
 
-def language_model(norm: Placement, mixing: Mixing = "attention") -> Callable[[], Task]:
-    """Makers of two causal Transformer blocks of width 16 on windows of 16 characters.
+@lru_cache(maxsize=1)
+def _splits() -> Splits:
+    """The same, made once for all tasks of a process."""
+    return splits()
 
-    With fixed mixing, the same network without attention: 6,801 weights for 6,865.
+
+def language_model(norm: Placement, mixing: Mixing = "attention", blocks: int = 2) -> Callable[[], Task]:
+    """Makers of causal Transformer blocks of width 16 on windows of 16 characters.
+
+    With fixed mixing, the same network without attention: of two blocks, 6,801 weights for 6,865.
     """
-    name, title = token_names("text", norm, mixing)
+    name, title = token_names("text", norm, mixing, blocks)
     return lambda: Task(
         name,
         f"Tiny Shakespeare by characters, causal {title}",
-        lambda: Transformer(WINDOW, CHARACTERS, CHARACTERS, norm=norm, mixing=mixing, causal=True),
-        splits(),
+        lambda: Transformer(WINDOW, CHARACTERS, CHARACTERS, norm=norm, mixing=mixing, causal=True, layers=blocks),
+        _splits(),
         sgd_lrs=(1e-2, 1e1),
         adaptive_lrs=(1e-4, 1e0),
         batch=32,
         stack=32,
         compile_from_updates=40_000,
+        regime=token_regime(mixing),
+        evaluation_batch=128,
     )
 
 

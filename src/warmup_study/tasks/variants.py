@@ -1,4 +1,7 @@
-"""Tasks made from others: ``task+marks`` has a spurious feature, ``task+new`` a trained model and new classes."""
+"""Tasks made from others: ``task+marks`` has a spurious feature, ``task+new`` a trained model and new classes.
+
+Both have one fixed split, that of seed 0 where every seed of the task has its own.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,6 +38,7 @@ def marked(task: Task) -> Task:
         name=f"{task.name}+marks",
         title=f"{task.title}, marked",
         splits=Splits(_joined(true, train), validation, test),
+        pool=None,
     )
 
 
@@ -83,6 +87,7 @@ def new_classes(task: Task) -> Task:
         title=f"{task.title}, trained on the first {len(old)} classes, meets the others",
         model=model,
         splits=Splits(train, validation, task.splits.test),
+        pool=None,
     )
 
 

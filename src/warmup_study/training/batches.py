@@ -68,7 +68,7 @@ def batch_order(seed: int, examples: int, batch: int, updates: int) -> Integers:
 
 
 def order_of(stream: Stream, seed: int, task: Task, batch: int, updates: int) -> Integers:
-    """Indices into the training split of the examples in each batch of one run, [updates, batch].
+    """Indices into the task's training split of the examples in each batch of one run, [updates, batch].
 
     Raises ``StudyError`` where the stream asks for more examples than the task has.
     """

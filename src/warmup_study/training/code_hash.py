@@ -11,9 +11,15 @@ from warmup_study.tasks import identity
 
 _PACKAGE = Path(__file__).parents[1]
 _TRAINING_ROOMS = ("tasks", "training")
-_LIBRARIES = ("torch", "numpy", "scikit-learn", "mnist1d")  # they compute, draw by chance, and hold or make the data
+_ONLY_REFUSE = _PACKAGE / "tasks" / "checks"  # or let a task through as it is: no result depends on what is said there
+_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "mnist1d")  # compute, draw by chance, hold or make the data
 
-_FILES = sorted(path for room in _TRAINING_ROOMS for path in (_PACKAGE / room).rglob("*.py"))
+_FILES = sorted(
+    path
+    for room in _TRAINING_ROOMS
+    for path in (_PACKAGE / room).rglob("*.py")
+    if not path.is_relative_to(_ONLY_REFUSE)
+)
 _TEXTS = tuple(path.read_text(encoding="utf-8") for path in _FILES)
 """Sources as they were when this process imported the study: later edits of the files do not change what it runs."""
 
@@ -23,7 +29,8 @@ def training_code(task: str) -> str:
     """Digest of the rooms that decide a run's result, of the libraries' versions and of all that is a user's own.
 
     That is the text of the modules of a user's task, its examples, its initial weights and its model's structure.
-    Comments, docstrings and layout do not count; a change in plots, statistics or prose leaves it as it is. Raises
+    Comments, docstrings, layout and what errors say do not count; a change in plots, statistics or prose leaves it as
+    it is. Raises
     ``StudyError`` for a task that cannot be loaded or has no source.
     """
     plain = task.partition("+")[0]  # what comes behind it is the study's code
@@ -42,9 +49,14 @@ def _bare_texts() -> tuple[str, ...]:
 
 
 def _without_prose(source: str) -> str:
-    """The code alone: parsed and written out again, without strings that stand as statements (docstrings)."""
+    """The code alone: parsed and written out again, without docstrings and without the arguments of what is raised.
+
+    A run that raises has no result, so its message is in none.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]  # type: ignore[attr-defined]

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from warmup_study import tasks
-from warmup_study.tasks import Split, Task
+from warmup_study.tasks import Task
 from warmup_study.training import auxiliary, batches, dropout, optimizers, schedules, stackable
 from warmup_study.training.arithmetic import steady
+from warmup_study.training.batches import Stream
+from warmup_study.training.examples import Examples, located, of_members
 from warmup_study.training.experiment import RunSpec, TrainingConfig, paired_runs
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
@@ -56,8 +58,9 @@ class _Ensemble:
         task = tasks.load(config.task)
         self.config, self.runs, self.dtype = config, runs, dtype
         self.traces = Traces(config, len(runs), tuple(task.measures))
-        self.examples, self.validation, self.test = (_place(split, config.device, dtype) for split in task.splits)
-        self.drawn = [(run.arm.stream, run.seed) for run in runs]
+        seeds = [run.split_seed for run in runs]
+        self.examples, self.validation, self.test = of_members(task, seeds, config.device, dtype)
+        self.drawn = [(run.arm.stream, run.seed, run.split_seed) for run in runs]
         self._lay_out_coefficients()
         self._lay_out_batches(task)
         keys = dropout.keys([run.seed for run in runs], config.updates)
@@ -74,11 +77,17 @@ class _Ensemble:
         self.rows = torch.as_tensor(np.stack(list(table.values()), axis=1), dtype=self.dtype, device=self.config.device)
 
     def _lay_out_batches(self, task: Task) -> None:
-        """Lay out the batches [T, S, B] of S different pairs of stream and seed, and which of them each run sees."""
-        places = {pair: place for place, pair in enumerate(dict.fromkeys(self.drawn))}
-        orders = [batches.order_of(*pair, task, self.config.batch, self.config.updates) for pair in places]
-        self.orders = torch.as_tensor(np.stack(orders, axis=1), device=self.config.device)
-        self.which = torch.as_tensor([places[pair] for pair in self.drawn], device=self.config.device)
+        """Lay out the batches [T, S, B] of S different streams, seeds and splits, and which of them each run sees."""
+        distinct = {drawn: place for place, drawn in enumerate(dict.fromkeys(self.drawn))}
+        orders = [self._order(task, *drawn) for drawn in distinct]
+        self.orders = torch.stack(orders, dim=1).to(self.config.device)
+        self.which = torch.as_tensor([distinct[drawn] for drawn in self.drawn], device=self.config.device)
+
+    def _order(self, task: Task, stream: Stream, seed: int, split_seed: int) -> Tensor:
+        """Places of the examples of each batch [T, B] among those that are updated on."""
+        own = task.of_seed(split_seed)
+        order = batches.order_of(stream, seed, own, self.config.batch, self.config.updates)
+        return located(task, order, split_seed)
 
     def _members(self, *, compiled: bool, stacked: bool) -> Members:
         config, rules = self.config, [run.arm.optimizer for run in self.runs]
@@ -114,7 +123,7 @@ class _Ensemble:
     def _update(self, update: int) -> None:
         row, key = self.rows[update - 1], self.keys[update - 1]
         picked = self.orders[update - 1][self.which]
-        self.traces.train_loss[update - 1] = self.members.update(self.examples, picked, row, key)
+        self.traces.train_loss[update - 1] = self.members.update(self.examples.split, picked, row, key)
         self.traces.realised_lr[update - 1] = row[self.names.index("lr")]
 
     def _probed_update(self, update: int) -> None:
@@ -129,34 +138,35 @@ class _Ensemble:
 
     def _evaluate(self, update: int) -> Tensor:
         """Note the validation loss and error after this update; returns which runs are still finite, [R]."""
-        losses, errors, *measures = self.members.measured(self.validation)
+        losses, errors, *measures = self._measured(self.validation)
         row = self.config.evaluated.index(update)
         self.traces.validation_loss[row], self.traces.validation_error[row] = losses, errors
         for curve, values in zip(self.traces.curves.values(), measures, strict=True):
             curve[row] = values
         return losses.isfinite()
 
+    def _measured(self, examples: Examples) -> list[Tensor]:
+        """Mean loss, error and further measures [R], a piece of the examples at a time."""
+        pieces = examples.pieces(tasks.load(self.config.task).evaluation_batch)
+        found = [[len(piece) / len(examples) * each for each in self.members.measured(piece)] for piece in pieces]
+        return [torch.stack(parts).sum(0) for parts in zip(*found, strict=True)]
+
     def _finish(self, scored: int) -> None:
         """Note what the final weights are worth on the test split."""
-        self.traces.test_loss, self.traces.test_error, *_ = self.members.measured(self.test)
+        self.traces.test_loss, self.traces.test_error, *_ = self._measured(self.test)
         self._score(scored)
         if self.config.outputs_kept:
-            outputs = self.members.outputs(self.test.inputs[: self.config.outputs_kept])
+            outputs = self.members.outputs(self.test.taken(slice(self.config.outputs_kept)))
             self.traces.outputs = outputs.flatten(1).T
 
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""
         scores = tasks.load(self.config.task).scores
         if scores is not None:
-            outputs = self.members.outputs(self.test.inputs)[:runs].cpu().numpy()
+            outputs = self.members.outputs(self.test)[:runs].cpu().numpy()
             for run, found in enumerate(scores(each) for each in outputs):
                 for name, value in found.items():
                     self.traces.scores[name][run] = value
-
-
-def _place(split: Split, device: str, dtype: torch.dtype) -> Split:
-    inputs = split.inputs.to(device)
-    return Split(inputs.to(dtype) if inputs.is_floating_point() else inputs, split.targets.to(device))
 
 
 def _padded(runs: Sequence[RunSpec]) -> list[RunSpec]:

@@ -89,8 +89,8 @@ class Arm(_Frozen):
 class RunSpec:
     """One run: a condition, a learning rate of the grid and a seed.
 
-    The seed decides the initial weights, unless the arm's ``init`` does, and the order of the examples, unless its
-    stream does.
+    The seed decides the initial weights, unless the arm's ``init`` does, the order of the examples, unless its stream
+    does, and the splits, where every seed has its own, unless the arm holds one of these fixed.
     """
 
     arm: Arm
@@ -106,6 +106,13 @@ class RunSpec:
     def init_seed(self) -> int:
         """The seed of the initial weights."""
         return self.seed if self.arm.init is None else self.arm.init
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of the splits: what an arm's runs share, weights or order, they share with the same examples."""
+        if self.arm.init is None and self.arm.stream.order is not None:
+            return self.arm.stream.order
+        return self.init_seed
 
 
 def paired_runs(runs: Sequence[RunSpec]) -> list[int]:

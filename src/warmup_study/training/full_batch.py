@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from warmup_study.tasks import Split
 from warmup_study.training import batches
+from warmup_study.training.examples import Examples
 from warmup_study.training.members import Members
 
 Stacks = dict[str, Tensor]
@@ -20,36 +20,37 @@ _ATTENDED = 64  # training examples on which attention is looked at
 class FullBatch:
     """What can be asked of R runs at any weights: dict of [R, ...], as all its methods take and return.
 
-    ``batch`` is the number of examples in a batch of the training that is looked at. Nothing is dropped out.
+    ``examples`` are each run's training split, ``batch`` is the number of examples in a batch of the training that is
+    looked at. Nothing is dropped out.
     """
 
     members: Members
-    examples: Split
+    examples: Examples
     batch: int
 
     def gradient(self, params: Stacks) -> Stacks:
         """Gradient over the whole training split."""
-        return self.members.gradient(params, self.examples.inputs, self.examples.targets)
+        return self.members.gradient(params, self.examples)
 
     def squared_gradient(self, params: Stacks) -> Stacks:
         """Mean squared gradient over fresh batches, the same ones at every call."""
         order = batches.batch_order(FRESH_SEED, len(self.examples), self.batch, FRESH_BATCHES)
         total = {name: torch.zeros_like(stack) for name, stack in params.items()}
-        for picked in torch.as_tensor(order, device=self.examples.targets.device):
-            gradients = self.members.gradient(params, self.examples.inputs[picked], self.examples.targets[picked])
+        for picked in torch.as_tensor(order, device=self.examples.split.targets.device):
+            gradients = self.members.gradient(params, self.examples.taken(picked))
             for name, gradient in gradients.items():
                 total[name] += gradient.square() / FRESH_BATCHES
         return total
 
     def hessian_product(self, params: Stacks, direction: Stacks) -> Stacks:
         """Hessian of the loss over the whole training split times one direction for each run."""
-        return self.members.hessian_product(params, direction, self.examples.inputs, self.examples.targets)
+        return self.members.hessian_product(params, direction, self.examples)
 
     def rectified(self, params: Stacks) -> tuple[Tensor, ...]:
         """What the model's (leaky) ReLUs put out on the training split, layer by layer: each [R, N, ..., units]."""
-        return self.members.overheard(params, self.examples.inputs, _RECTIFIERS, lambda entering, output: output)
+        return self.members.overheard(params, self.examples, _RECTIFIERS, lambda entering, output: output)
 
     def attention_logits(self, params: Stacks) -> tuple[Tensor, ...]:
         """What enters the model's softmaxes on some training examples, layer by layer: each [R, N, heads, T, T]."""
-        inputs = self.examples.inputs[:_ATTENDED]
-        return self.members.overheard(params, inputs, (nn.Softmax,), lambda entering, output: entering)
+        few = self.examples.taken(slice(_ATTENDED))
+        return self.members.overheard(params, few, (nn.Softmax,), lambda entering, output: entering)

@@ -8,38 +8,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from warmup_study.tasks import Split, Task
+from warmup_study.tasks import Task
 from warmup_study.training import batches
 from warmup_study.training.batches import Stream
+from warmup_study.training.examples import Examples
 from warmup_study.training.members import Members
 
 Stacks = dict[str, Tensor]
+Drawn = tuple[Stream, int, int]
 
 
 @dataclass(frozen=True)
 class GroupLosses:
     """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
 
-    ``drawn`` holds the stream and the seed of each run, ``paired`` the position of the run that it is paired with;
-    ``test`` is the task's test split, on the device that trains.
+    ``drawn`` holds the stream, the seed and the seed of the splits of each run, ``paired`` the position of the run that
+    it is paired with; ``test`` is each run's test split, on the device that trains.
     """
 
     task: Task
-    drawn: Sequence[tuple[Stream, int]]
+    drawn: Sequence[Drawn]
     paired: Sequence[int]
-    test: Split
+    test: Examples
     members: Members
 
     @cached_property
     def inside(self) -> Tensor:
         """Which test examples lie in the cluster of each run's stream, as 0 and 1: [R, N]."""
-        masks = [batches.inside(self.task, stream, seed, self.task.splits.test) for stream, seed in self.drawn]
-        return torch.as_tensor(np.stack(masks), dtype=torch.get_default_dtype(), device=self.test.targets.device)
+        seen = [(self.task.of_seed(own), stream, seed) for stream, seed, own in self.drawn]
+        masks = np.stack([batches.inside(task, stream, seed, task.splits.test) for task, stream, seed in seen])
+        return torch.as_tensor(masks, dtype=torch.get_default_dtype(), device=self.test.split.targets.device)
 
     @cached_property
     def pairs(self) -> Tensor:
         """Position of the run that each run is paired with, [R]."""
-        return torch.as_tensor(self.paired, device=self.test.targets.device)
+        return torch.as_tensor(self.paired, device=self.test.split.targets.device)
 
     def means(self, params: Stacks) -> tuple[Tensor, Tensor]:
         """Mean test loss of each run inside and outside its cluster, [R] twice; NaN where a group is empty."""

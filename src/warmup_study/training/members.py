@@ -10,6 +10,7 @@ from warmup_study import tasks
 from warmup_study.errors import StudyError
 from warmup_study.tasks import Split
 from warmup_study.tasks.task import Measure
+from warmup_study.training.examples import Examples
 
 Stacks = dict[str, Tensor]
 Chosen = Callable[[Tensor, Tensor], Tensor]  # of the (input, output) of a layer
@@ -31,29 +32,30 @@ class Members(Protocol):
         """The optimiser's state: stacks by kind (``velocity``; ``first`` and ``second``)."""
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
-        """Update every member on its batch ``picked`` [R, B], by a row [C, R] of coefficients, with keys [R] of masks.
+        """Update every member on its batch ``picked`` [R, B] of these examples.
 
-        Returns the batch losses [R], at the weights before the update.
+        ``row`` [C, R] holds the coefficients, ``key`` [R] the members' keys of dropout. Returns the batch losses [R],
+        at the weights before the update.
         """
 
-    def measured(self, split: Split) -> tuple[Tensor, ...]:
-        """Mean loss, error and the task's further measures [R] on a split, in evaluation mode."""
+    def measured(self, examples: Examples) -> tuple[Tensor, ...]:
+        """Mean loss, error and the task's further measures [R], in evaluation mode."""
 
-    def outputs(self, inputs: Tensor) -> Tensor:
+    def outputs(self, examples: Examples) -> Tensor:
         """Outputs [R, N, ...] in evaluation mode."""
 
-    def gradient(self, params: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def gradient(self, params: Stacks, examples: Examples) -> Stacks:
         """Gradient of the loss on these examples."""
 
-    def hessian_product(self, params: Stacks, direction: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def hessian_product(self, params: Stacks, direction: Stacks, examples: Examples) -> Stacks:
         """Hessian of the loss on these examples times one direction for each member."""
 
     def overheard(
-        self, params: Stacks, inputs: Tensor, kinds: tuple[type[nn.Module], ...], chosen: Chosen
+        self, params: Stacks, examples: Examples, kinds: tuple[type[nn.Module], ...], chosen: Chosen
     ) -> tuple[Tensor, ...]:
         """What is ``chosen`` of every layer of these kinds, in the order of their use, in evaluation mode."""
 
-    def example_losses(self, params: Stacks, split: Split) -> Tensor:
+    def example_losses(self, params: Stacks, examples: Examples) -> Tensor:
         """Loss of each member on each example, [R, N], in evaluation mode."""
 
 

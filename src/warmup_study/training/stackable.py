@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
-from warmup_study.tasks import Split, Task
+from warmup_study.tasks import Task
 from warmup_study.training import dropout, optimizers, stacked
 from warmup_study.training.arithmetic import steady
+from warmup_study.training.examples import Examples
 from warmup_study.training.members import Members
 from warmup_study.training.network_state import initial_state, network, plain_attributes
 from warmup_study.training.optimizers import Optimizer
@@ -118,14 +119,14 @@ def _names() -> tuple[str, ...]:
 def _seen(task_name: str, members: Members) -> Seen:
     """What members show in two updates on a few examples: losses, gradients and outputs."""
     train = tasks.load(task_name).splits.train
-    few = Split(train.inputs[: len(_SEEDS) * _EXAMPLES], train.targets[: len(_SEEDS) * _EXAMPLES])
+    few = Examples(train).taken(slice(len(_SEEDS) * _EXAMPLES))
     picked = torch.arange(len(_SEEDS) * _EXAMPLES).view(len(_SEEDS), -1) % len(few)
     rows = torch.as_tensor(np.stack(list(_table().values()), axis=1), dtype=torch.float32)
     keys = torch.as_tensor(dropout.keys(_SEEDS, _UPDATES))
     with torch.no_grad():
-        losses = [members.update(few, picked, row, key) for row, key in zip(rows, keys, strict=True)]
+        losses = [members.update(few.split, picked, row, key) for row, key in zip(rows, keys, strict=True)]
         measured = members.measured(few)
-        outputs = members.outputs(few.inputs)
+        outputs = members.outputs(few)
     return {
         "losses": {str(place): loss for place, loss in enumerate((*losses, *measured))},
         "gradients": {name: stack.clone() for name, stack in members.state["velocity"].items()},

@@ -12,6 +12,7 @@ from torch.func import functional_call, grad, grad_and_value, jvp, vmap
 from warmup_study import tasks
 from warmup_study.tasks import Split
 from warmup_study.training import dropout, inductor, optimizers
+from warmup_study.training.examples import Examples
 from warmup_study.training.members import Chosen, listening, measures, second_loss
 from warmup_study.training.network_state import NetworkState, network, on_device
 from warmup_study.training.optimizers import Kernel
@@ -54,68 +55,69 @@ class StackedMembers:
             self._step, self.compiled = inductor.compiled(self._step, *arguments), False
         return self._step(*arguments)
 
-    def measured(self, split: Split) -> tuple[Tensor, ...]:
+    def measured(self, examples: Examples) -> tuple[Tensor, ...]:
         """Mean loss, error and further measures [R]; :meth:`Members.measured`."""
-        measure = _measure(self.task_name)
-        arguments = self.params, self.frozen, self.buffers, split.inputs, split.targets
+        measure = _measure(self.task_name, examples.axis)
+        arguments = self.params, self.frozen, self.buffers, examples.inputs, examples.targets
         return (inductor.compiled(measure, *arguments) if self.often else measure)(*arguments)
 
-    def outputs(self, inputs: Tensor) -> Tensor:
+    def outputs(self, examples: Examples) -> Tensor:
         """Outputs [R, N, ...]; :meth:`Members.outputs`."""
-        return self._over_members(self._evaluated, self.params, inputs=inputs)
+        return self._over_members(self._evaluated, self.params, examples)
 
-    def gradient(self, params: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def gradient(self, params: Stacks, examples: Examples) -> Stacks:
         """Gradient on these examples; :meth:`Members.gradient`."""
-        return self._over_members(grad(self._loss), params, inputs=inputs, targets=targets)
+        return self._over_members(grad(self._loss), params, examples)
 
-    def hessian_product(self, params: Stacks, direction: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def hessian_product(self, params: Stacks, direction: Stacks, examples: Examples) -> Stacks:
         """Forward-mode differentiation of the gradient (Pearlmutter 1994): no Hessian is ever formed."""
 
-        def product(pair: tuple[Stacks, Stacks], frozen: Stacks, buffers: Stacks, **examples: Tensor) -> Stacks:
+        def product(pair: tuple[Stacks, Stacks], *others: Any) -> Stacks:
             def slope(at: Stacks) -> Stacks:
-                found: Stacks = grad(self._loss)(at, frozen, buffers, **examples)
+                found: Stacks = grad(self._loss)(at, *others)
                 return found
 
             along: Stacks = jvp(slope, (pair[0],), (pair[1],))[1]
             return along
 
-        return self._over_members(product, (params, direction), SIDE_BY_SIDE, inputs=inputs, targets=targets)
+        return self._over_members(product, (params, direction), examples, SIDE_BY_SIDE)
 
     def overheard(
-        self, params: Stacks, inputs: Tensor, kinds: tuple[type[nn.Module], ...], chosen: Chosen
+        self, params: Stacks, examples: Examples, kinds: tuple[type[nn.Module], ...], chosen: Chosen
     ) -> tuple[Tensor, ...]:
         """What is chosen of every layer of these kinds; :meth:`Members.overheard`."""
 
-        def passed(params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor) -> tuple[Tensor, ...]:
+        def passed(*tensors: Any) -> tuple[Tensor, ...]:
             with listening(self._module, kinds, chosen) as heard:
-                self._evaluated(params, frozen, buffers, inputs)
+                self._evaluated(*tensors)
             return tuple(heard)
 
-        return self._over_members(passed, params, SIDE_BY_SIDE, inputs=inputs)
+        return self._over_members(passed, params, examples, SIDE_BY_SIDE)
 
-    def example_losses(self, params: Stacks, split: Split) -> Tensor:
+    def example_losses(self, params: Stacks, examples: Examples) -> Tensor:
         """Loss of each member on each example, [R, N]; :meth:`Members.example_losses`."""
         loss = tasks.load(self.task_name).loss
 
         def losses(params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor, targets: Tensor) -> Tensor:
-            outputs = self._evaluated(params, frozen, buffers, inputs)
+            outputs = self._evaluated(params, frozen, buffers, inputs, targets)
             found: Tensor = vmap(lambda output, target: loss(output[None], target[None]))(outputs, targets)
             return found
 
-        return self._over_members(losses, params, inputs=split.inputs, targets=split.targets)
+        return self._over_members(losses, params, examples)
 
-    def _evaluated(self, params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor) -> Tensor:
+    def _evaluated(self, params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor, _: Tensor) -> Tensor:
         return _passed(self._module, params | frozen | _copied(buffers), inputs, None)
 
     def _loss(self, params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor, targets: Tensor) -> Tensor:
         return _objective(self.task_name)(params, frozen, buffers, None, inputs, targets)[0]
 
     def _over_members(
-        self, function: Callable[..., Result], params: Any, at_once: int | None = None, **shared: Tensor
+        self, function: Callable[..., Result], params: Any, examples: Examples, at_once: int | None = None
     ) -> Result:
-        """What the function returns for each member's tensors, and examples that all members share."""
-        own = vmap(lambda *member: function(*member, **shared), chunk_size=at_once)
-        found: Result = own(params, self.frozen, self.buffers)
+        """What the function returns for each member's tensors, inputs and targets."""
+        axis = examples.axis
+        own = vmap(function, in_dims=(0, 0, 0, axis, axis), chunk_size=at_once)
+        found: Result = own(params, self.frozen, self.buffers, examples.inputs, examples.targets)
         return found
 
 
@@ -202,12 +204,12 @@ def _step(task_name: str, kernel: Kernel, names: tuple[str, ...]) -> Callable[..
 
 
 @lru_cache
-def _measure(task_name: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Mean loss, error and the task's further measures [R] of every member on one split shared by all."""
+def _measure(task_name: str, axis: int | None = None) -> Callable[..., tuple[Tensor, ...]]:
+    """Mean loss, error and the task's further measures [R], on examples that all share or that have such an axis."""
     functions, module = measures(task_name), template(task_name, training=False)
 
     def measure(params: Stacks, frozen: Stacks, buffers: Stacks, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         outputs = _passed(module, params | frozen | _copied(buffers), inputs, None)
         return tuple(function(outputs, targets) for function in functions)
 
-    return vmap(measure, in_dims=(0, 0, 0, None, None))
+    return vmap(measure, in_dims=(0, 0, 0, axis, axis))

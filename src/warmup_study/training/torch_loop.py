@@ -14,6 +14,7 @@ from torch.func import functional_call
 from warmup_study import tasks
 from warmup_study.tasks import Split
 from warmup_study.training import dropout
+from warmup_study.training.examples import Examples
 from warmup_study.training.members import Chosen, listening, measures, second_loss
 from warmup_study.training.network_state import network, plain_attributes, seeded
 from warmup_study.training.optimizers import Optimizer
@@ -77,65 +78,71 @@ class SeparateMembers:
         loss = tasks.load(self.task_name).loss(outputs, targets)
         return loss if weight is None else loss + weight * second_loss(self.task_name)(outputs, targets)
 
-    def measured(self, split: Split) -> tuple[Tensor, ...]:
+    def measured(self, examples: Examples) -> tuple[Tensor, ...]:
         """Mean loss, error and further measures [R]; :meth:`Members.measured`."""
-        outputs = [member.evaluated(member.tensors, split.inputs) for member in self.members]
-        return tuple(
-            torch.stack([function(own, split.targets) for own in outputs]) for function in measures(self.task_name)
-        )
+        found = []
+        for place, member in enumerate(self.members):
+            own = examples.of(place)
+            outputs = member.evaluated(member.tensors, own.inputs)
+            found.append([function(outputs, own.targets) for function in measures(self.task_name)])
+        return tuple(map(torch.stack, zip(*found, strict=True)))
 
-    def outputs(self, inputs: Tensor) -> Tensor:
+    def outputs(self, examples: Examples) -> Tensor:
         """Outputs [R, N, ...]; :meth:`Members.outputs`."""
-        return torch.stack([member.evaluated(member.tensors, inputs) for member in self.members])
+        found = [
+            member.evaluated(member.tensors, examples.of(place).inputs) for place, member in enumerate(self.members)
+        ]
+        return torch.stack(found)
 
-    def gradient(self, params: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def gradient(self, params: Stacks, examples: Examples) -> Stacks:
         """Gradient on these examples; :meth:`Members.gradient`."""
         return _stacked(
-            [dict(zip(at, self._slope(member, at, inputs, targets), strict=True)) for member, at in self._at(params)]
+            [dict(zip(at, self._slope(member, at, own), strict=True)) for member, at, own in self._at(params, examples)]
         )
 
-    def hessian_product(self, params: Stacks, direction: Stacks, inputs: Tensor, targets: Tensor) -> Stacks:
+    def hessian_product(self, params: Stacks, direction: Stacks, examples: Examples) -> Stacks:
         """Gradient of the gradient along the direction; :meth:`Members.hessian_product`."""
         products = []
-        for (member, at), along in zip(self._at(params), _unstacked(direction), strict=True):
+        for (member, at, own), along in zip(self._at(params, examples), _unstacked(direction), strict=True):
             with torch.enable_grad(), _without_mkldnn():
-                slope = self._slope(member, at, inputs, targets, create_graph=True)
-                parts = [(own * along[name]).sum() for name, own in zip(at, slope, strict=True)]
+                slope = self._slope(member, at, own, create_graph=True)
+                parts = [(part * along[name]).sum() for name, part in zip(at, slope, strict=True)]
                 products.append(dict(zip(at, _gradients(torch.stack(parts).sum(), at), strict=True)))
         return _stacked(products)
 
     def _slope(
-        self, member: "_Member", at: Stacks, inputs: Tensor, targets: Tensor, *, create_graph: bool = False
+        self, member: "_Member", at: Stacks, examples: Split, *, create_graph: bool = False
     ) -> tuple[Tensor, ...]:
         """Gradient of one member's loss at parameters that are leaves of autograd."""
         with torch.enable_grad():
-            loss = self._loss(member.trained(member.tensors | at, inputs), targets)
+            loss = self._loss(member.trained(member.tensors | at, examples.inputs), examples.targets)
             return _gradients(loss, at, create_graph=create_graph)
 
     def overheard(
-        self, params: Stacks, inputs: Tensor, kinds: tuple[type[nn.Module], ...], chosen: Chosen
+        self, params: Stacks, examples: Examples, kinds: tuple[type[nn.Module], ...], chosen: Chosen
     ) -> tuple[Tensor, ...]:
         """What is chosen of every layer of these kinds; :meth:`Members.overheard`."""
         found = []
-        for member, at in self._at(params):
+        for member, at, own in self._at(params, examples):
             with listening(member.network, kinds, chosen) as heard:
-                member.evaluated(member.tensors | at, inputs)
+                member.evaluated(member.tensors | at, own.inputs)
             found.append([each.detach() for each in heard])
         return tuple(torch.stack(layer) for layer in zip(*found, strict=True))
 
-    def example_losses(self, params: Stacks, split: Split) -> Tensor:
+    def example_losses(self, params: Stacks, examples: Examples) -> Tensor:
         """Loss of each member on each example, [R, N]; :meth:`Members.example_losses`."""
         rows = []
-        for member, at in self._at(params):
-            outputs = member.evaluated(member.tensors | at, split.inputs)
-            pairs = zip(outputs, split.targets, strict=True)
+        for member, at, own in self._at(params, examples):
+            outputs = member.evaluated(member.tensors | at, own.inputs)
+            pairs = zip(outputs, own.targets, strict=True)
             rows.append(torch.stack([self._loss(output[None], target[None]) for output, target in pairs]))
         return torch.stack(rows)
 
-    def _at(self, params: Stacks) -> Iterator[tuple["_Member", Stacks]]:
-        """Each member, and its share of the parameters as leaves of autograd."""
-        for member, own in zip(self.members, _unstacked(params), strict=True):
-            yield member, {name: value.clone().requires_grad_() for name, value in own.items()}
+    def _at(self, params: Stacks, examples: Examples) -> Iterator[tuple["_Member", Stacks, Split]]:
+        """Each member, its share of the parameters as leaves of autograd, and what it looks at."""
+        for place, (member, own) in enumerate(zip(self.members, _unstacked(params), strict=True)):
+            at = {name: value.clone().requires_grad_() for name, value in own.items()}
+            yield member, at, examples.of(place)
 
 
 class _Member:
