@@ -75,12 +75,6 @@ def splits() -> Splits:
     return Splits(*(_windows(codes[start:end], n) for (start, end), n in zip(pairwise(ends), _COUNTS, strict=True)))
 
 
-@lru_cache(maxsize=1)
-def _splits() -> Splits:
-    """The same, made once for all tasks of a process."""
-    return splits()
-
-
 def language_model(norm: Placement, mixing: Mixing = "attention", blocks: int = 2) -> Callable[[], Task]:
     """Makers of causal Transformer blocks of width 16 on windows of 16 characters.
 
@@ -91,7 +85,7 @@ def language_model(norm: Placement, mixing: Mixing = "attention", blocks: int = 
         name,
         f"Tiny Shakespeare by characters, causal {title}",
         lambda: Transformer(WINDOW, CHARACTERS, CHARACTERS, norm=norm, mixing=mixing, causal=True, layers=blocks),
-        _splits(),
+        splits(),
         sgd_lrs=(1e-2, 1e1),
         adaptive_lrs=(1e-4, 1e0),
         batch=32,
