@@ -15,9 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from warmup_study import tasks
-from warmup_study.tasks import identity, mnist1d, text
+from warmup_study.tasks import Split, identity, mnist1d, text
 from warmup_study.training import batches, ensemble
 from warmup_study.training.batches import Stream
+from warmup_study.training.examples import Examples
 from warmup_study.training.experiment import RunSpec
 from warmup_study.training.probes import ProbeName
 from warmup_study.training.traces import Traces
@@ -115,10 +116,13 @@ def in_pieces() -> tasks.Task:
 
 
 def test_evaluation_in_pieces_equals_evaluation_at_once() -> None:
-    runs = runs_of("adam", 3e-3, (1, 2))
+    runs, probed = (
+        runs_of("adam", 3e-3, (1, 2)),
+        {"outputs_kept": 3, "probed": (2,), "probes": ("sharpness", "alignment")},
+    )
     for stacked in (True, False):
         whole, pieces = (
-            ensemble.train(config(4, 16, 2, name, outputs_kept=3), runs, dtype=torch.float64, stacked=stacked)
+            ensemble.train(config(4, 16, 2, name, **probed), runs, dtype=torch.float64, stacked=stacked)
             for name in ("digits-mlp", "test_splits:in_pieces")
         )
         assert_same(whole, pieces)
@@ -127,6 +131,16 @@ def test_evaluation_in_pieces_equals_evaluation_at_once() -> None:
 def assert_same(left: Traces, right: Traces) -> None:
     for name in SEEN:
         torch.testing.assert_close(getattr(left, name), getattr(right, name), rtol=1e-6, atol=1e-6)
+    for probe, values in left.probes.items():
+        torch.testing.assert_close(values, right.probes[probe], rtol=1e-5, atol=1e-6)
+
+
+def test_of_many_training_examples_probes_look_at_some_evenly_spread() -> None:
+    own = Examples(
+        Split(torch.arange(20.0)[:, None], torch.arange(20)), torch.stack([torch.arange(10), 19 - torch.arange(10)])
+    )
+    assert own.thinned(4).targets.tolist() == [[0, 3, 6, 9], [19, 16, 13, 10]]
+    assert own.thinned(10) is own and len(own.thinned(4)) == 4
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from warmup_study import tasks
 from warmup_study.tasks import Task
-from warmup_study.training import auxiliary, batches, dropout, optimizers, schedules, stackable
+from warmup_study.training import auxiliary, batches, dropout, full_batch, optimizers, schedules, stackable
 from warmup_study.training.arithmetic import steady
 from warmup_study.training.batches import Stream
 from warmup_study.training.examples import Examples, located, of_members
@@ -102,7 +102,8 @@ class _Ensemble:
 
     def _lay_out_probes(self) -> None:
         task, paired = tasks.load(self.config.task), paired_runs(self.runs)
-        self.full_batch = FullBatch(self.members, self.examples, self.config.batch)
+        examples, piece = self.examples.thinned(full_batch.MOST), task.evaluation_batch
+        self.full_batch = FullBatch(self.members, examples, self.config.batch, piece)
         self.group_losses = GroupLosses(task, self.drawn, paired, self.test, self.members)
 
     def trained(self, scored: int, *, compiled: bool, stacked: bool) -> Traces:

@@ -48,6 +48,12 @@ class Examples:
             return Examples(Split(self.split.inputs[which], self.split.targets[which]))
         return Examples(self.split, self.places[:, which])
 
+    def thinned(self, most: int) -> "Examples":
+        """At most so many, evenly spread over all."""
+        if len(self) <= most:
+            return self
+        return self.taken(torch.linspace(0, len(self) - 1, most, dtype=torch.float64).long())
+
     def pieces(self, size: int | None) -> Iterator["Examples"]:
         """All examples, so many at a time, in order; at once where the size is None."""
         if size is None or size >= len(self):

@@ -17,6 +17,8 @@ from warmup_study.training.members import Members
 Stacks = dict[str, Tensor]
 Drawn = tuple[Stream, int, int]
 
+_AT_ONCE = 512  # examples
+
 
 @dataclass(frozen=True)
 class GroupLosses:
@@ -46,6 +48,7 @@ class GroupLosses:
 
     def means(self, params: Stacks) -> tuple[Tensor, Tensor]:
         """Mean test loss of each run inside and outside its cluster, [R] twice; NaN where a group is empty."""
-        losses = self.members.example_losses(params, self.test)
+        parts = [self.members.example_losses(params, piece) for piece in self.test.pieces(_AT_ONCE)]
+        losses = torch.cat(parts, dim=1)
         outside = 1 - self.inside
         return (losses * self.inside).sum(1) / self.inside.sum(1), (losses * outside).sum(1) / outside.sum(1)
