@@ -15,8 +15,19 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
+from warmup_study import tasks
 from warmup_study.training import inductor
-from warmup_study.training.optimizers import KERNELS, SETTINGS, Optimizer, apply, coefficients, initial_state
+from warmup_study.training.network_state import initial_state as network_state
+from warmup_study.training.optimizers import (
+    KERNELS,
+    SETTINGS,
+    Optimizer,
+    apply,
+    coefficients,
+    initial_state,
+    linear_weights,
+)
+from warmup_study.training.stacked import StackedMembers
 
 UPDATES = 200
 SHAPES = {"weight": (3, 2), "wide": (2, 5), "bias": (4,)}
@@ -28,23 +39,23 @@ class Formula(torch.optim.Optimizer):
     """Lion and signSGD as their papers write them, with this update's momentum among the settings."""
 
     def __init__(self, params: list[Tensor], given: Optimizer) -> None:
-        super().__init__(params, {"lr": 1.0, "momentum": given.beta1 if given.name == "lion" else given.momentum})
-        self.given, self.averages = given, [torch.zeros_like(param) for param in params]
+        super().__init__(params, {"lr": 1.0, "momentum": momentum_of(given)})
+        self.lion, self.kept, self.decay = given.name == "lion", given.beta2 or 0.0, given.weight_decay or 0.0
+        self.averages = [torch.zeros_like(param) for param in params]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         (group,) = self.param_groups
         for param, average in zip(group["params"], self.averages, strict=True):
-            self.moved(param, average, group["lr"], group["momentum"])
+            self.move(param, param.grad, average, group["lr"], group["momentum"])
 
-    def moved(self, param: Tensor, average: Tensor, rate: float, momentum: float) -> None:
-        decay = self.given.weight_decay or 0.0
-        if self.given.name == "lion":
-            towards = torch.sign(momentum * average + (1 - momentum) * param.grad)
-            param.copy_(param - rate * (towards + decay * param))
-            average.copy_(self.given.beta2 * average + (1 - self.given.beta2) * param.grad)
+    def move(self, param: Tensor, grad: Tensor, average: Tensor, rate: float, momentum: float) -> None:
+        if self.lion:
+            towards = torch.sign(momentum * average + (1 - momentum) * grad)
+            param.copy_(param - rate * (towards + self.decay * param))
+            average.copy_(self.kept * average + (1 - self.kept) * grad)
         else:
-            average.copy_(momentum * average + (1 - momentum) * (param.grad + decay * param))
+            average.copy_(momentum * average + (1 - momentum) * (grad + self.decay * param))
             param.copy_(param - rate * torch.sign(average))
 
 
@@ -53,19 +64,19 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
     def __init__(self, params: list[Tensor], given: Optimizer) -> None:
         super().__init__(params, stated(given, "momentum") | {"lr": 1.0})
-        shared, adjust = stated(given, "weight_decay"), "match_rms_adamw" if given.match_rms else "original"
-        self.muon = torch.optim.Muon([each for each in params if each.ndim == 2], adjust_lr_fn=adjust, **shared)
+        decay, adjust = stated(given, "weight_decay"), "match_rms_adamw" if given.match_rms else "original"
+        self.muon = torch.optim.Muon([each for each in params if each.ndim == 2], adjust_lr_fn=adjust, **decay)
         vectors = [each for each in params if each.ndim < 2]
-        self.adamw = torch.optim.AdamW(vectors, betas=betas(given), eps=given.eps, **shared)
+        self.adamw = torch.optim.AdamW(vectors, betas=betas(given), **stated(given, "weight_decay", "eps"))
         self.ratio = given.adam_lr_ratio
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         lr, momentum = (self.param_groups[0][name] for name in ("lr", "momentum"))
         self.muon.param_groups[0].update(lr=lr, momentum=momentum)
         self.adamw.param_groups[0].update(lr=lr * self.ratio)
         with mock.patch.object(Tensor, "bfloat16", Tensor.clone):
-            self.muon.step()
+            self.muon.step()  # type: ignore[no-untyped-call]
         self.adamw.step()
 
 
@@ -86,6 +97,11 @@ TORCH: dict[str, Callable[[Any, Optimizer], torch.optim.Optimizer]] = {
 
 def stated(optimizer: Optimizer, *fields: str) -> dict[str, Any]:
     return {field: getattr(optimizer, field) for field in fields}
+
+
+def momentum_of(optimizer: Optimizer) -> float:
+    """What ``momentum_ramp`` ramps."""
+    return (optimizer.beta1 if optimizer.name == "lion" else optimizer.momentum) or 0.0
 
 
 def betas(optimizer: Optimizer) -> tuple[float, float]:
@@ -155,8 +171,7 @@ def train_with_torch(
         for name, grad in grads(params, update).items():
             alone[name].grad = grad[run].clone()
         if optimizer.momentum_ramp:
-            reached = optimizer.beta1 if optimizer.name == "lion" else optimizer.momentum
-            rule.param_groups[0]["momentum"] = reached * min(1, (update - 1) / optimizer.momentum_ramp)
+            rule.param_groups[0]["momentum"] = momentum_of(optimizer) * min(1, (update - 1) / optimizer.momentum_ramp)
         rule.step()
         scheduler.step()
     return {name: param.detach() for name, param in alone.items()}
@@ -464,6 +479,22 @@ def test_kernels_compiled_by_inductor_stay_equal(optimizers: list[Optimizer]) ->
             step(*arguments)
         outcomes.append(params)
     assert_same(outcomes[1], outcomes[0], rtol=1e-12)
+
+
+def test_muons_matrices_are_the_weights_of_linear_layers() -> None:
+    class Tied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.attention = torch.nn.Embedding(9, 4), torch.nn.MultiheadAttention(4, 2)
+            self.position, self.head = torch.nn.Parameter(torch.zeros(5, 4)), torch.nn.Linear(4, 9)
+            self.head.weight = self.words.weight
+
+    assert linear_weights(Tied()) == {"attention.out_proj.weight"}
+    task = tasks.load("digits-transformer")
+    stack = StackedMembers("digits-transformer", network_state(task, (0, 1)), "orthogonal", ())
+    velocities = stack.state["velocity"].keys()
+    assert {"embed.weight", "head.weight"} < velocities and not {"position", "head.bias"} & velocities
+    assert stack.params.keys() - velocities == stack.state["first"].keys() == stack.state["second"].keys()
 
 
 def noise_steps(optimizer: Optimizer, at: Sequence[int]) -> list[float]:

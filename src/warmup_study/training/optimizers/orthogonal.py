@@ -58,7 +58,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """
     tall = matrices.shape[1] > matrices.shape[2]
     wide = matrices.mT if tall else matrices
-    wide = wide / torch.linalg.vector_norm(wide, dim=(1, 2), keepdim=True).clamp(min=_LEAST_NORM)
+    rows = torch.linalg.vector_norm(wide, dim=2, keepdim=True)  # norms in two steps: Inductor fails on one over both
+    wide = wide / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=_LEAST_NORM)
     for _ in range(_ITERATIONS):
         gram = wide @ wide.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=_CUBIC, alpha=_QUINTIC)
