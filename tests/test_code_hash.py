@@ -26,7 +26,7 @@ TASK = "digits-mlp"
 TRAINING = {
     "training/schedules.py": ("np.minimum(1.0, progress)", "np.minimum(1.0, progress**2)"),
     "training/auxiliary.py": ("update <= last", "update < last"),
-    "training/optimizers.py": ('"momentum": 0.9', '"momentum": 0.95'),
+    "training/optimizers/settings.py": ('"momentum": 0.9', '"momentum": 0.95'),
     "tasks/networks.py": ("width: int = 32", "width: int = 33"),
     "tasks/digits.py": ("held_out=0.15", "held_out=0.2"),
     "tasks/task.py": ("_SPLITTING = 5", "_SPLITTING = 6"),

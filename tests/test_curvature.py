@@ -192,6 +192,12 @@ def test_limit_of_stability_is_where_a_quadratic_starts_to_diverge(optimizer: Op
     assert not diverges(optimizer, 0.99 * limit) and diverges(optimizer, 1.01 * limit)
 
 
+@pytest.mark.parametrize("name", ["lion", "signsgd", "muon"])
+def test_rules_without_a_limit_of_stability_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: its steps are not linear"):
+        theory.stability_limit(Optimizer.model_validate({"name": name}))
+
+
 def trained(optimizer: Optimizer, schedule: Schedule) -> list[float]:
     runs = runs_of(optimizer, 0.01, (1,), schedule)
     traces = ensemble.train(config(15, 64, 15), runs, dtype=torch.float64)

@@ -231,7 +231,7 @@ def test_a_cluster_without_workers_waits_for_some_and_one_with_other_code_refuse
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(Path(warmup_study.__file__).parent, tmp_path / "other" / "warmup_study")
-    with (tmp_path / "other" / "warmup_study" / "training" / "optimizers.py").open("a") as file:
+    with (tmp_path / "other" / "warmup_study" / "training" / "optimizers" / "settings.py").open("a") as file:
         file.write("\nANOTHER_VERSION = True\n")
     said = []
     with running(tmp_path / "cluster", workers=0) as empty:

@@ -60,6 +60,8 @@ MANY_SEEDS = tuple(range(200))
         ({"probed": (1, 1)}, "every value once"),
         ({"probed": (1, 9)}, "probed: got 9; takes at most the number of updates, 8"),
         ({"probes": ("loss",)}, "probes"),
+        ({"arms": (arm("lion"),), "probes": ("velocity_norm",)}, "velocity_norm got lion; takes one of sgd, momentum"),
+        ({"arms": (arm("muon"),), "probes": ("second_moment_drift",)}, "got muon; takes one of rmsprop, adam"),
         ({"device": "tpu"}, "device"),
     ],
 )

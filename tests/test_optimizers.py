@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,11 +15,71 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from warmup_study.training.optimizers import SETTINGS, Optimizer, apply, coefficients, initial_state
+from warmup_study import tasks
+from warmup_study.training import inductor
+from warmup_study.training.network_state import initial_state as network_state
+from warmup_study.training.optimizers import (
+    KERNELS,
+    SETTINGS,
+    Optimizer,
+    apply,
+    coefficients,
+    initial_state,
+    linear_weights,
+)
+from warmup_study.training.stacked import StackedMembers
 
 UPDATES = 200
-SHAPES = {"weight": (3, 2), "bias": (4,)}
+SHAPES = {"weight": (3, 2), "wide": (2, 5), "bias": (4,)}
+MATRICES = {"weight", "wide"}
 Grads = Callable[[dict[str, Tensor], int], dict[str, Tensor]]
+
+
+class Formula(torch.optim.Optimizer):
+    """Lion and signSGD as their papers write them, with this update's momentum among the settings."""
+
+    def __init__(self, params: list[Tensor], given: Optimizer) -> None:
+        super().__init__(params, {"lr": 1.0, "momentum": momentum_of(given)})
+        self.lion, self.kept, self.decay = given.name == "lion", given.beta2 or 0.0, given.weight_decay or 0.0
+        self.averages = [torch.zeros_like(param) for param in params]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        (group,) = self.param_groups
+        for param, average in zip(group["params"], self.averages, strict=True):
+            self.move(param, param.grad, average, group["lr"], group["momentum"])
+
+    def move(self, param: Tensor, grad: Tensor, average: Tensor, rate: float, momentum: float) -> None:
+        if self.lion:
+            towards = torch.sign(momentum * average + (1 - momentum) * grad)
+            param.copy_(param - rate * (towards + self.decay * param))
+            average.copy_(self.kept * average + (1 - self.kept) * grad)
+        else:
+            average.copy_(momentum * average + (1 - momentum) * (grad + self.decay * param))
+            param.copy_(param - rate * torch.sign(average))
+
+
+class MuonAndAdamW(torch.optim.Optimizer):
+    """torch's Muon for matrices, without its rounding to bfloat16, and torch's AdamW for vectors."""
+
+    def __init__(self, params: list[Tensor], given: Optimizer) -> None:
+        super().__init__(params, stated(given, "momentum") | {"lr": 1.0})
+        decay, adjust = stated(given, "weight_decay"), "match_rms_adamw" if given.match_rms else "original"
+        self.muon = torch.optim.Muon([each for each in params if each.ndim == 2], adjust_lr_fn=adjust, **decay)
+        vectors = [each for each in params if each.ndim < 2]
+        self.adamw = torch.optim.AdamW(vectors, betas=betas(given), **stated(given, "weight_decay", "eps"))
+        self.ratio = given.adam_lr_ratio
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        lr, momentum = (self.param_groups[0][name] for name in ("lr", "momentum"))
+        self.muon.param_groups[0].update(lr=lr, momentum=momentum)
+        self.adamw.param_groups[0].update(lr=lr * self.ratio)
+        with mock.patch.object(Tensor, "bfloat16", Tensor.clone):
+            self.muon.step()  # type: ignore[no-untyped-call]
+        self.adamw.step()
+
+
 TORCH: dict[str, Callable[[Any, Optimizer], torch.optim.Optimizer]] = {
     "sgd": lambda p, o: torch.optim.SGD(p, **stated(o, "weight_decay")),
     "momentum": lambda p, o: torch.optim.SGD(p, **stated(o, "weight_decay", "momentum")),
@@ -26,11 +88,20 @@ TORCH: dict[str, Callable[[Any, Optimizer], torch.optim.Optimizer]] = {
     "adam": lambda p, o: torch.optim.Adam(p, betas=betas(o), **stated(o, "weight_decay", "eps")),
     "adamw": lambda p, o: torch.optim.AdamW(p, betas=betas(o), **stated(o, "weight_decay", "eps")),
     "radam": lambda p, o: torch.optim.RAdam(p, betas=betas(o), **stated(o, "weight_decay", "eps")),
+    "adagrad": lambda p, o: torch.optim.Adagrad(p, **stated(o, "weight_decay", "eps")),
+    "lion": Formula,
+    "signsgd": Formula,
+    "muon": MuonAndAdamW,
 }
 
 
 def stated(optimizer: Optimizer, *fields: str) -> dict[str, Any]:
     return {field: getattr(optimizer, field) for field in fields}
+
+
+def momentum_of(optimizer: Optimizer) -> float:
+    """What ``momentum_ramp`` ramps."""
+    return (optimizer.beta1 if optimizer.name == "lion" else optimizer.momentum) or 0.0
 
 
 def betas(optimizer: Optimizer) -> tuple[float, float]:
@@ -67,13 +138,17 @@ def random_rates(runs: int, seed: int, updates: int = UPDATES) -> NDArray[np.flo
 
 
 def train(
-    optimizers: Sequence[Optimizer], rates: NDArray[np.float64], params: dict[str, Tensor], grads: Grads
+    optimizers: Sequence[Optimizer],
+    rates: NDArray[np.float64],
+    params: dict[str, Tensor],
+    grads: Grads,
+    state: dict[str, dict[str, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
-    """Train copies of `params` as one stack."""
+    """Train copies of `params` as one stack, from the state given, which changes with them, else from none."""
     kernel = optimizers[0].kernel
     table = {name: torch.as_tensor(column) for name, column in coefficients(optimizers, rates).items()}
     params = {name: param.clone() for name, param in params.items()}
-    state = initial_state(kernel, params)
+    state = initial_state(kernel, params, MATRICES) if state is None else state
     for update in range(1, len(rates) + 1):
         row = {name: column[update - 1] for name, column in table.items()}
         apply(kernel, params, grads(params, update), state, row)
@@ -95,6 +170,8 @@ def train_with_torch(
             params[name][run] = param.detach()
         for name, grad in grads(params, update).items():
             alone[name].grad = grad[run].clone()
+        if optimizer.momentum_ramp:
+            rule.param_groups[0]["momentum"] = momentum_of(optimizer) * min(1, (update - 1) / optimizer.momentum_ramp)
         rule.step()
         scheduler.step()
     return {name: param.detach() for name, param in alone.items()}
@@ -114,7 +191,11 @@ def of_name(name: str) -> st.SearchStrategy[Optimizer]:
         "beta2": st.sampled_from([0.8, 0.9, 0.95, 0.99, 0.999]),
         "eps": st.sampled_from([1e-8, 1e-6, 1e-3]),
         "weight_decay": st.sampled_from([0.0, 0.01, 0.3]),
+        "match_rms": st.booleans(),
+        "adam_lr_ratio": st.sampled_from([0.1, 1.0]),
     }
+    if KERNELS[name] in ("sign", "orthogonal"):
+        known["momentum_ramp"] = st.sampled_from([0, 20])
     taken = {field: values for field, values in known.items() if field in SETTINGS[name]}
     return st.fixed_dictionaries(taken).map(lambda given: Optimizer.model_validate({"name": name, **given}))
 
@@ -131,13 +212,14 @@ def test_equals_torch_optim_while_the_rate_changes(name: str, data: st.DataObjec
         assert_same({key: param[run] for key, param in ours.items()}, reference)
 
 
-@pytest.mark.parametrize("name", ["rmsprop", "adam", "adamw", "radam"])
+@pytest.mark.parametrize("name", ["rmsprop", "adam", "adamw", "radam", "adagrad"])
 def test_defaults_are_torchs(name: str) -> None:
     torchs = {
         "rmsprop": torch.optim.RMSprop,
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
         "radam": torch.optim.RAdam,
+        "adagrad": torch.optim.Adagrad,
     }[name]
     params = [torch.zeros(1, requires_grad=True)]
     ours = TORCH[name](params, Optimizer.model_validate({"name": name}))
@@ -206,7 +288,12 @@ def test_corrected_rmsprop_is_adam_without_first_moment() -> None:
 
 
 def adam_with(
-    reset_at: int = 0, starts: tuple[int, int] = (0, 0), frozen: int = 0, initialised: bool = False, **fixed: bool
+    reset_at: int = 0,
+    starts: tuple[int, int] = (0, 0),
+    frozen: int = 0,
+    before: int = 0,
+    initialised: bool = False,
+    **fixed: bool,
 ) -> Callable[..., float]:
     """Write Adam out for one number, its switches as plain conditions."""
 
@@ -219,7 +306,7 @@ def adam_with(
             state["v"] = grad**2
         else:
             state["v"] = 0.98 * state["v"] + 0.02 * grad**2
-        count1, count2 = (update - begun if update > begun else update for begun in starts)
+        count1, count2 = (update - begun if 0 < begun < update else update + before for begun in starts)
         first = 1 if fixed.get("raw_first") else 1 - 0.9**count1
         second = 1 if fixed.get("raw_second") else 1 - 0.98**count2
         return float(rate * state["m"] / first / (math.sqrt(state["v"] / second) + 1e-8))
@@ -243,6 +330,10 @@ def adam_with(
             {"reset_at": 40, "keep_counter": True, "count1_from": 40},
             {"reset_at": 40, "starts": (40, 0)},
         ),
+        ({"updates_before": 30}, {"before": 30}),
+        ({"updates_before": 30, "reset_at": 40}, {"before": 30, "reset_at": 40, "starts": (40, 40)}),
+        ({"updates_before": 30, "reset_at": 40, "keep_counter": True}, {"before": 30, "reset_at": 40}),
+        ({"updates_before": 30, "count2_from": 40}, {"before": 30, "starts": (0, 40)}),
         ({"first_gradient_init": True}, {"initialised": True}),
         ({"first_gradient_init": True, "bias_correction": False}, {"initialised": True, "raw_second": True}),
         (
@@ -290,6 +381,20 @@ def test_a_reset_forgets_all_that_came_before(name: str) -> None:
     assert_same(train([reset], rates, params, grads), late, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "given", [*({"name": name} for name in SETTINGS), {"name": "adam", "first_gradient_init": True}]
+)
+def test_training_goes_on_from_a_kept_state_as_if_it_had_not_stopped(given: dict[str, Any]) -> None:
+    before = {"updates_before": 40} if "updates_before" in SETTINGS[given["name"]] else {}
+    optimizers = [Optimizer.model_validate(given | more) for more in ({}, before)]
+    params, grads, rates = start(1, 12), quadratic(1, 12), random_rates(1, 12, 100)
+    whole = train(optimizers[:1], rates, params, grads)
+    state = initial_state(optimizers[0].kernel, params, MATRICES)
+    halfway = train(optimizers[:1], rates[:40], params, grads, state)
+    ended = train(optimizers[1:], rates[40:], halfway, lambda params, update: grads(params, update + 40), state)
+    assert_same(ended, whole, rtol=0)
+
+
 MIXED = {
     "momentum": [
         Optimizer(name="sgd"),
@@ -305,6 +410,20 @@ MIXED = {
         Optimizer(name="adamw", beta2=0.95, freeze_first_until=12),
         Optimizer(name="radam", eps=1e-3, count1_from=5),
         Optimizer(name="radam", beta2=0.5),
+        Optimizer(name="adagrad", weight_decay=0.1),
+        Optimizer(name="adagrad", eps=1e-3, reset_at=9),
+        Optimizer(name="adam", updates_before=7),
+    ],
+    "sign": [
+        Optimizer(name="lion", weight_decay=0.1),
+        Optimizer(name="lion", beta1=0.95, beta2=0.98, momentum_ramp=7),
+        Optimizer(name="signsgd", weight_decay=0.1, reset_at=9),
+        Optimizer(name="signsgd", momentum=0.5, momentum_ramp=7),
+    ],
+    "orthogonal": [
+        Optimizer(name="muon", weight_decay=0.1, adam_lr_ratio=0.1),
+        Optimizer(name="muon", momentum=0.9, match_rms=False, momentum_ramp=7),
+        Optimizer(name="muon", beta1=0.5, eps=1e-3, reset_at=9),
     ],
 }
 
@@ -332,7 +451,8 @@ def test_a_rate_of_zero_leaves_every_bit(optimizers: list[Optimizer], dtype: tor
     grads = quadratic(runs, 9)
     params = {name: param.to(dtype) for name, param in start(runs, 9).items()}
     table = coefficients(optimizers, np.zeros((30, runs)))
-    after, state = {k: p.clone() for k, p in params.items()}, initial_state(optimizers[0].kernel, params)
+    after = {name: param.clone() for name, param in params.items()}
+    state = initial_state(optimizers[0].kernel, params, MATRICES)
     for update in range(30):
         row = {name: torch.as_tensor(column[update], dtype=dtype) for name, column in table.items()}
         apply(optimizers[0].kernel, after, {k: g.to(dtype) for k, g in grads(after, update).items()}, state, row)
@@ -341,18 +461,40 @@ def test_a_rate_of_zero_leaves_every_bit(optimizers: list[Optimizer], dtype: tor
 
 
 @pytest.mark.parametrize("optimizers", MIXED.values(), ids=list(MIXED))
-def test_kernels_compile_as_a_whole_graph_and_stay_equal(optimizers: list[Optimizer]) -> None:
+def test_kernels_compiled_by_inductor_stay_equal(optimizers: list[Optimizer]) -> None:
     kernel, runs = optimizers[0].kernel, len(optimizers)
-    compiled = torch.compile(apply, backend="aot_eager", fullgraph=True, dynamic=True)
-    outcomes = []
-    for step in (apply, compiled):
-        params, grads = start(runs, 10), quadratic(runs, 10)
-        state, table = initial_state(kernel, params), coefficients(optimizers, random_rates(runs, 10, 20))
+    rates, grads, outcomes = random_rates(runs, 10, 20), quadratic(runs, 10), []
+    table = coefficients(optimizers, rates)
+    for native in (False, True):
+        step: Callable[..., None] = partial(apply, kernel)
+        params = start(runs, 10)
+        state = initial_state(kernel, params, MATRICES)
         for update in range(20):
             row = {name: torch.as_tensor(column[update]) for name, column in table.items()}
-            step(kernel, params, grads(params, update), state, row)
+            arguments = params, grads(params, update), state, row
+            if native and update == 0:
+                compiled = inductor.compiled(step, *arguments)
+                assert compiled is not step
+                step = compiled
+            step(*arguments)
         outcomes.append(params)
-    assert_same(outcomes[1], outcomes[0], rtol=1e-14)
+    assert_same(outcomes[1], outcomes[0], rtol=1e-12)
+
+
+def test_muons_matrices_are_the_weights_of_linear_layers() -> None:
+    class Tied(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.attention = torch.nn.Embedding(9, 4), torch.nn.MultiheadAttention(4, 2)
+            self.position, self.head = torch.nn.Parameter(torch.zeros(5, 4)), torch.nn.Linear(4, 9)
+            self.head.weight = self.words.weight
+
+    assert linear_weights(Tied()) == {"attention.out_proj.weight"}
+    task = tasks.load("digits-transformer")
+    stack = StackedMembers("digits-transformer", network_state(task, (0, 1)), "orthogonal", ())
+    velocities = stack.state["velocity"].keys()
+    assert {"embed.weight", "head.weight"} < velocities and not {"position", "head.bias"} & velocities
+    assert stack.params.keys() - velocities == stack.state["first"].keys() == stack.state["second"].keys()
 
 
 def noise_steps(optimizer: Optimizer, at: Sequence[int]) -> list[float]:
@@ -420,6 +562,12 @@ def test_settings_survive_a_round_trip_and_numbers_may_be_text() -> None:
         {"name": "radam", "bias_correction": False},
         {"name": "radam", "first_gradient_init": True},
         {"name": "adam", "momentum_ramp": 3},
+        {"name": "adam", "match_rms": False},
+        {"name": "momentum", "updates_before": 3},
+        {"name": "adagrad", "beta2": 0.9},
+        {"name": "lion", "momentum": 0.9},
+        {"name": "signsgd", "beta1": 0.9},
+        {"name": "muon", "freeze_first_until": 3},
     ],
 )
 def test_settings_without_use_are_refused(given: dict[str, Any]) -> None:
@@ -430,7 +578,7 @@ def test_settings_without_use_are_refused(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("name", "adagrad"),
+        ("name", "adafactor"),
         ("name", ["adam"]),
         ("beta1", 1),
         ("beta2", -0.1),

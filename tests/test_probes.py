@@ -94,7 +94,10 @@ def test_alignment_is_the_cosine_with_autograds_full_gradient() -> None:
     assert traces.probes["alignment"][0, 0].item() == pytest.approx(cosine.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize(("name", "size"), [("rmsprop", 10.0), ("adam", 1.0), ("radam", None)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("rmsprop", 10.0), ("adam", 1.0), ("radam", None), ("adagrad", 1.0), ("lion", 1.0), ("signsgd", 1.0)],
+)
 def test_size_of_the_first_update_is_the_theorys(name: str, size: float | None) -> None:
     rule = Optimizer(name=name)
     shared = config(1, 64, 1, probed=(1,), probes=("update_size",))

@@ -15,7 +15,7 @@ from warmup_study.training.batches import Stream
 from warmup_study.training.experiment import RunSpec
 from warmup_study.training.network_state import initial_state
 from warmup_study.training.optimizers import SETTINGS, Optimizer
-from warmup_study.training.probes import ProbeName
+from warmup_study.training.probes import KERNEL_OF, ProbeName
 from warmup_study.training.traces import Traces
 
 KINDS = ("digits-mlp", "digits-he8-norm", "digits-transformer", "digits-mixer", "mnist1d-conv", "detection")
@@ -58,7 +58,7 @@ def test_every_rule_is_the_same_in_the_loop(name: str) -> None:
         "decayed": Optimizer(name="sgd", weight_decay=0.1),
     }
     rule = special.get(name) or Optimizer.model_validate({"name": name})
-    kept = ("second_moment_drift", "preconditioned_sharpness") if rule.kernel == "adaptive" else ("velocity_norm",)
+    kept = [probe for probe, kernel in KERNEL_OF.items() if kernel == rule.kernel]
     settings = shared("tempered", probes=(*kept, "gradient_snr", "sharpness"))
     stack, loop = (
         ensemble.train(settings, runs_of(rule, 0.01, (3, 4)), dtype=torch.float64, stacked=way) for way in (True, False)

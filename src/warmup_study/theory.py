@@ -45,12 +45,14 @@ def noise_update_size(optimizer: Optimizer, updates: int) -> NDArray[np.float64]
 def first_update_size(optimizer: Optimizer) -> float:
     """|Δθ|/η of the first update of a weight with a gradient well above eps: 1/√(1−α) for RMSProp, 1 for Adam.
 
-    Follows from v₁ = (1−β₂)g² with and without its bias correction; momentum-free rules have no such constant.
+    Follows from v₁ = (1−β₂)g² with and without its bias correction, and for Adagrad, whose step is 1 too, from v₁ = g².
+    Steps by the sign are 1 throughout. Raises ``ValueError`` for the other rules, which have no such constant.
     """
-    if optimizer.kernel != "adaptive":
+    if optimizer.kernel not in ("adaptive", "sign"):
         raise ValueError(f"{optimizer.name}: the size of its first update depends on the gradient")
-    assert optimizer.beta2 is not None
-    return 1.0 if optimizer.bias_correction or optimizer.first_gradient_init else (1 - optimizer.beta2) ** -0.5
+    corrected = optimizer.bias_correction or optimizer.first_gradient_init
+    averages = optimizer.kernel == "adaptive" and optimizer.beta2 is not None
+    return (1 - (optimizer.beta2 or 0.0)) ** -0.5 if averages and not corrected else 1.0
 
 
 def stability_limit(optimizer: Optimizer) -> float:
@@ -60,8 +62,11 @@ def stability_limit(optimizer: Optimizer) -> float:
     characteristic polynomial lie within the unit circle; as λη grows, a root leaves through -1. Heavy-ball momentum,
     θ⁺ = (1 + μ - ηλ)θ - μθ⁻, has z = -1 as a root at ηλ = 2 + 2μ; Nesterov's at (2 + 2μ)/(1 + 2μ); an averaged first
     moment, whose new gradient counts 1 - β₁, at (2 + 2β₁)/(1 - β₁), λ then being the preconditioned sharpness (Cohen et
-    al. 2021, 2022: arXiv 2103.00065, 2207.14484). Plain gradient descent is momentum of 0: 2.
+    al. 2021, 2022: arXiv 2103.00065, 2207.14484). Plain gradient descent is momentum of 0: 2. Raises ``ValueError``
+    for rules whose steps are not linear in the gradient.
     """
+    if optimizer.kernel not in ("momentum", "adaptive"):
+        raise ValueError(f"{optimizer.name}: its steps are not linear in the gradient, so no sharpness bounds them")
     if optimizer.kernel == "adaptive":
         beta1 = optimizer.beta1 or 0.0
         return (2 + 2 * beta1) / (1 - beta1)

@@ -12,13 +12,13 @@ from warmup_study.lab.setups import OFFERED, rule
 from warmup_study.parameters import checked
 from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
 from warmup_study.training import schedules
-from warmup_study.training.optimizers import SETTINGS
+from warmup_study.training.optimizers import KERNELS, SETTINGS, Kernel
 
 BETAS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 UPDATES = (50, 100, 150, 200, 300, 500, 1000)
 RATES = (-5.0, 1.0)  # powers of ten
 SIGNIFICANT = 3  # digits of a rate that the slider gives
-USUAL_LR = {"momentum": 0.1, "adaptive": 0.03}
+USUAL_LR: dict[Kernel, float] = {"momentum": 0.1, "adaptive": 0.03, "sign": 0.003, "orthogonal": 0.03}
 
 _LAYOUT = {"width": "auto", "min_width": "0"}
 _STYLE = {"description_width": "84px"}
@@ -50,12 +50,12 @@ class Controls:
             self._on_change()
 
     def _take_usual_numbers(self, change: Any) -> None:
-        """Another optimiser comes with its own beta2, and another kernel with the rate last used with its kind."""
-        old, new = (_kernel(change[side]) for side in ("old", "new"))
+        """Another optimiser comes with its own momentum and betas, another kernel with the rate last used with it."""
+        old, new = (KERNELS[change[side]] for side in ("old", "new"))
         self._quiet = True
         try:
-            if "beta2" in SETTINGS[change["new"]]:
-                self._made["beta2"].value = SETTINGS[change["new"]]["beta2"]
+            for field in SETTINGS[change["new"]].keys() & {"momentum", "beta1", "beta2"}:
+                self._made[field].value = SETTINGS[change["new"]][field]
             if new != old:
                 self._rates[old] = self._made["lr"].value
                 self._made["lr"].value = self._rates[new]
@@ -83,10 +83,6 @@ def probe_picker(chosen: str) -> Any:
         options=offered,
         value=chosen if chosen in OFFERED else "",
     )
-
-
-def _kernel(optimizer: str) -> str:
-    return "adaptive" if "beta2" in SETTINGS[optimizer] else "momentum"
 
 
 def _named(kind: Callable[..., Any], description: str, tooltip: str, **settings: Any) -> Any:

@@ -16,7 +16,7 @@ from warmup_study.presentation.formatting import number
 from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import SETTINGS, Optimizer
-from warmup_study.training.probes import PROBES, ProbeName
+from warmup_study.training.probes import KERNEL_OF, PROBES, ProbeName
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.table import to_frame
 from warmup_study.training.trainer import train_chunk
@@ -31,12 +31,6 @@ PROBED_SEEDS = 5  # curvature takes longer than the training itself
 SHARES = (0.1, 0.5, 0.9)
 
 _NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a paired run, or a stream with a cluster
-_ONE_KERNEL = {
-    "velocity_norm": "momentum",
-    "velocity_alignment": "momentum",
-    "second_moment_drift": "adaptive",
-    "preconditioned_sharpness": "adaptive",
-}
 OFFERED = tuple(name for name in PROBES if name not in _NEEDS_PAIR | {"update_size"})
 """Probes of a single run beside the size of its updates, which is always shown."""
 
@@ -130,7 +124,7 @@ def see(setup: Setup) -> Seen:
 @lru_cache(maxsize=64)
 def glance(setup: Setup, probe: str) -> Glance:
     """Probe the setup's first few seeds. Raises ``StudyError`` where there is nothing for the probe to see."""
-    shown, needed = probe.replace("_", " "), _ONE_KERNEL.get(probe, rule(setup).kernel)
+    shown, needed = probe.replace("_", " "), KERNEL_OF.get(probe, rule(setup).kernel)
     if probe not in OFFERED:
         raise StudyError(f"probe: got {probe!r}; the lab takes one of {', '.join(OFFERED)}")
     if rule(setup).kernel != needed:

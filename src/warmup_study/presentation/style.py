@@ -32,7 +32,8 @@ class Look:
         return style | {"color": colour, "label": self.label}
 
 
-# Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white.
+# Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white. It has no more colours: the
+# last four stand at least 3:1 off white and off the dark page, and apart from Adam's.
 OPTIMIZERS = {
     "sgd": Look("SGD", "#0072B2"),
     "momentum": Look("SGD + momentum", "#56B4E9"),
@@ -42,6 +43,10 @@ OPTIMIZERS = {
     "adam": Look("Adam", "#D55E00"),
     "adamw": Look("AdamW", "#CC79A7"),
     "radam": Look("RAdam", "#009E73"),
+    "adagrad": Look("Adagrad", "#B5446E"),
+    "lion": Look("Lion", "#8B7D00"),
+    "signsgd": Look("signSGD + momentum", "#008B8B"),
+    "muon": Look("Muon", "#7570B3"),
 }
 ADAM = OPTIMIZERS["adam"].colour
 WARMUPS = {

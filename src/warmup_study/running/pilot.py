@@ -12,12 +12,18 @@ from warmup_study.running.sweep import sweep
 from warmup_study.statistics.endpoints import capped
 from warmup_study.statistics.lr_curves import FLOOR
 from warmup_study.training.experiment import Arm, Experiment, lr_grid
-from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.optimizers import Kernel, Optimizer
 from warmup_study.training.schedules import Schedule
 
 SHORTEST = 100  # updates: in fewer, few networks learn enough to tell learning rates apart
 SEEDS = (9_000, 9_001)  # in no run that counts
-START = {"momentum": (-3, 1), "adaptive": (-4, 0)}  # first decades tried, by the optimiser's kernel: exponents of ten
+START: dict[Kernel, tuple[int, int]] = {
+    "momentum": (-3, 1),
+    "adaptive": (-4, 0),
+    "sign": (-5, -1),
+    "orthogonal": (-4, 0),
+}
+"""First decades tried, by the optimiser's kernel: exponents of ten."""
 LOWEST, HIGHEST = -8, 4  # no decade outside is tried: exponents of ten
 TELLS = 0.01  # share of the initial loss: smaller differences are chance on so few seeds
 FALLEN = 0.98  # share of the initial loss below which something has been learnt

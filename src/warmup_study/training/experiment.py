@@ -14,8 +14,8 @@ from warmup_study import tasks
 from warmup_study.training.auxiliary import NO_AUXILIARY, Auxiliary
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.code_hash import training_code
-from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.probes import ProbeName
+from warmup_study.training.optimizers import KERNELS, Optimizer
+from warmup_study.training.probes import KERNEL_OF, ProbeName
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.stackable import refusal
 
@@ -170,6 +170,7 @@ class Experiment(TrainingConfig):
     def _consistent(self) -> Self:
         if len({arm.optimizer.kernel for arm in self.arms}) > 1:
             raise ValueError("arms: the optimisers of one experiment must share a kernel")
+        self._refuse_blind_probes()
         if len({arm.label for arm in self.arms}) < len(self.arms):
             raise ValueError("arms: every label must be given once")
         if set(self.selection_seeds) & set(self.confirmation_seeds):
@@ -178,6 +179,15 @@ class Experiment(TrainingConfig):
         if longest > self.updates:
             raise ValueError(f"warmup length: got {longest}; takes at most the number of updates, {self.updates}")
         return self
+
+    def _refuse_blind_probes(self) -> None:
+        """Refuse a probe of a state that the optimisers do not keep."""
+        rule = self.arms[0].optimizer
+        for probe in self.probes:
+            needed = KERNEL_OF.get(probe, rule.kernel)
+            if rule.kernel != needed:
+                takes = ", ".join(name for name, kernel in KERNELS.items() if kernel == needed)
+                raise ValueError(f"probes: {probe} got {rule.name}; takes one of {takes}")
 
     def chunks(self) -> tuple[Chunk, ...]:
         """The experiment's work, cut by learning rate and then by seeds.

@@ -43,8 +43,8 @@ class StackedMembers:
     ) -> None:
         self.task_name, self.compiled, self.often = task_name, compiled, often
         self.params, self.frozen, self.buffers = (on_device(stacks, device) for stacks in initial)
-        self.state = optimizers.initial_state(kernel, self.params)
         self._module = template(task_name, training=False)  # made here: nothing may be drawn at random under vmap
+        self.state = optimizers.initial_state(kernel, self.params, optimizers.linear_weights(self._module))
         self._step: Callable[..., Tensor] = _step(task_name, kernel, tuple(names))
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:

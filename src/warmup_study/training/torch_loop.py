@@ -17,7 +17,7 @@ from warmup_study.training import dropout
 from warmup_study.training.examples import Examples
 from warmup_study.training.members import Chosen, listening, measures, second_loss
 from warmup_study.training.network_state import network, plain_attributes, seeded
-from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.optimizers import Optimizer, linear_weights
 from warmup_study.training.torch_rules import torch_rule
 
 Stacks = dict[str, Tensor]
@@ -151,7 +151,7 @@ class _Member:
     def __init__(self, network: nn.Module, optimizer: Optimizer) -> None:
         self.network = network
         self.leaves = {name: param for name, param in network.named_parameters() if param.requires_grad}
-        self.rule = torch_rule(optimizer, self.leaves)
+        self.rule = torch_rule(optimizer, self.leaves, linear_weights(network))
 
     @property
     def params(self) -> Stacks:

@@ -1,6 +1,6 @@
 """Update rules for one network: ``torch.optim``'s where it has the rule, else the study's own on a stack of one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,7 @@ Leaves = Mapping[str, nn.Parameter]
 _KEPT = {
     "velocity": ("momentum_buffer",),
     "first": ("exp_avg",),
-    "second": ("exp_avg_sq", "square_avg"),
+    "second": ("exp_avg_sq", "square_avg", "sum"),
 }
 """What torch calls the state of the study's kernels."""
 _BY_NAME: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -23,6 +23,7 @@ _BY_NAME: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "radam": torch.optim.RAdam,
 }
+_NOT_TORCHS = {"momentum_lr_inside", "lion", "signsgd", "muon"}  # its Muon rounds to bfloat16, and takes no vectors
 _TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay"}
 
 
@@ -37,10 +38,10 @@ class Rule(Protocol):
         """Carry out one update."""
 
 
-def torch_rule(optimizer: Optimizer, leaves: Leaves) -> Rule:
-    """The rule for these parameters."""
+def torch_rule(optimizer: Optimizer, leaves: Leaves, matrices: Collection[str] = ()) -> Rule:
+    """The rule for these parameters, of which Muon takes those named in ``matrices`` as such."""
     made = _torchs(optimizer, list(leaves.values()))
-    return _StudyRule(optimizer, leaves) if made is None else _TorchRule(made, optimizer, leaves)
+    return _StudyRule(optimizer, leaves, matrices) if made is None else _TorchRule(made, optimizer, leaves)
 
 
 class _TorchRule:
@@ -57,17 +58,19 @@ class _TorchRule:
         return {kind: {name: self._kept(leaf, kind) for name, leaf in self.leaves.items()} for kind in self.kinds}
 
     def _kept(self, leaf: nn.Parameter, kind: str) -> Tensor:
-        """What torch keeps, or what stands for it: plain SGD's velocity and RMSProp's first moment are the gradient."""
+        """What torch keeps, or what stands for it: the velocity of plain SGD, the first moment of RMSProp
+        and Adagrad are the gradient.
+        """
         kept = self.made.state.get(leaf, {})
         found = next((kept[name] for name in _KEPT[kind] if kept.get(name) is not None), leaf.grad)
         return torch.zeros_like(leaf) if found is None else found
 
 
 class _StudyRule:
-    def __init__(self, optimizer: Optimizer, leaves: Leaves) -> None:
+    def __init__(self, optimizer: Optimizer, leaves: Leaves, matrices: Collection[str]) -> None:
         self.kernel, self.leaves = optimizer.kernel, leaves
         self.params = {name: leaf.detach()[None] for name, leaf in leaves.items()}  # the same memory
-        self.stacks = optimizers.initial_state(self.kernel, self.params)
+        self.stacks = optimizers.initial_state(self.kernel, self.params, matrices)
 
     def step(self, row: Mapping[str, Tensor]) -> None:
         grads = {
@@ -89,7 +92,7 @@ def _torchs(optimizer: Optimizer, leaves: list[nn.Parameter]) -> torch.optim.Opt
     switches = set(Optimizer.model_fields) - _TORCHS_OWN
     switched = any(getattr(optimizer, name) != getattr(usual, name) for name in switches)
     unseen = optimizer.name == "sgd" and optimizer.weight_decay  # torch keeps no trace of the decay for probes
-    if switched or unseen or optimizer.name == "momentum_lr_inside":
+    if switched or unseen or optimizer.name in _NOT_TORCHS:
         return None
     decay: dict[str, Any] = {"weight_decay": optimizer.weight_decay}
     if optimizer.kernel == "momentum":
@@ -98,5 +101,7 @@ def _torchs(optimizer: Optimizer, leaves: list[nn.Parameter]) -> torch.optim.Opt
     adaptive: dict[str, Any] = decay | {"eps": optimizer.eps}
     if optimizer.name == "rmsprop":
         return torch.optim.RMSprop(leaves, alpha=optimizer.beta2 or 0.0, **adaptive)
+    if optimizer.name == "adagrad":
+        return torch.optim.Adagrad(leaves, **adaptive)
     betas = optimizer.beta1, optimizer.beta2
     return _BY_NAME[optimizer.name](leaves, betas=betas, **adaptive)

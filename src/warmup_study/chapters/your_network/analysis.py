@@ -36,6 +36,7 @@ PYTORCH = {
     "adam": "Adam(model.parameters(), lr={lr})",
     "adamw": "AdamW(model.parameters(), lr={lr})",
     "radam": "RAdam(model.parameters(), lr={lr})",
+    "adagrad": "Adagrad(model.parameters(), lr={lr})",
 }
 """The optimisers as torch.optim has them; the form with the learning rate inside the momentum is not there."""
 

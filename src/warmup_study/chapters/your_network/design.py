@@ -27,7 +27,9 @@ from warmup_study.training.table import from_frame
 from warmup_study.training.trainer import train_chunk
 
 NOTEBOOK = "your_network"
-TorchName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "radam"]  # those that torch.optim has
+TorchName = Literal[
+    "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "radam", "adagrad"
+]  # those that torch.optim has
 RAMPS = (0.02, 0.05, 0.2)  # lengths of the ramps tried, as shares of the run
 USUAL = RAMPS[1]  # the one that answers whether and when
 UPDATES = {"smoke": 20, "quick": 400}

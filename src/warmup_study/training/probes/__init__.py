@@ -10,10 +10,11 @@ from typing import Literal
 
 from torch import Tensor
 
+from warmup_study.training.optimizers import Kernel
 from warmup_study.training.probes import attention, curvature, dead_units, paired, updates
 from warmup_study.training.probes.context import UpdateContext, flat
 
-__all__ = ["PROBES", "ProbeName", "UpdateContext", "flat"]
+__all__ = ["KERNEL_OF", "PROBES", "ProbeName", "UpdateContext", "flat"]
 
 ProbeName = Literal[
     "update_size",
@@ -64,3 +65,10 @@ PROBES: dict[ProbeName, Callable[[UpdateContext], Tensor]] = {
     "gradient_head": attention.gradient_head,
 }
 """Every probe by name; the names are also columns of the table of runs."""
+KERNEL_OF: dict[str, Kernel] = {
+    "velocity_norm": "momentum",
+    "velocity_alignment": "momentum",
+    "second_moment_drift": "adaptive",
+    "preconditioned_sharpness": "adaptive",
+}
+"""The one kernel whose state a probe reads; all other probes take optimisers of any."""
