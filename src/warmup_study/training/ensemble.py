@@ -6,6 +6,7 @@ fixes its initial weights, the order of its batches and its dropout, whatever it
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,15 +14,17 @@ from torch import Tensor
 
 from warmup_study import tasks
 from warmup_study.tasks import Split, Task
-from warmup_study.training import auxiliary, batches, dropout, optimizers, schedules, stackable
+from warmup_study.training import auxiliary, batches, dropout, old_data, optimizers, schedules, stackable
 from warmup_study.training.arithmetic import steady
-from warmup_study.training.experiment import RunSpec, TrainingConfig, paired_runs
+from warmup_study.training.experiment import Arm, RunSpec, TrainingConfig, paired_runs
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.members import Members
 from warmup_study.training.network_state import Stacks, initial_state
 from warmup_study.training.probes import PROBES, UpdateContext
 from warmup_study.training.stacked import StackedMembers, quietly
+from warmup_study.training.starting_points import Points, begin, points_of
+from warmup_study.training.starts import Pretraining
 from warmup_study.training.torch_loop import SeparateMembers
 from warmup_study.training.traces import Traces
 
@@ -36,38 +39,64 @@ def train(
     compiled: bool = False,
     dtype: torch.dtype = torch.float32,
     stacked: bool | None = None,
+    points: Points | None = None,
 ) -> Traces:
     """Train all ``runs``, whose optimisers must share one kernel, and return what was seen, in their order.
 
     They are trained as one stack or one by one: as ``stacked`` says, else as the network allows. Compiled stacks are
-    filled up with copies of the last run, which stand behind the others in the traces. Nothing is clipped or raised
-    when a run diverges: its losses become non-finite and stay so.
+    filled up with copies of the last run, which stand behind the others in the traces. Runs with a start begin at one
+    of the ``points``. Nothing is clipped or raised when a run diverges: its losses become non-finite and stay so.
     """
     together = stackable.refusal(config.task) is None if stacked is None else stacked
     shown = _padded(runs) if compiled and together else runs
     with steady(), quietly(), torch.no_grad():
-        return _Ensemble(config, shown, dtype).trained(len(runs), compiled=compiled, stacked=together)
+        ensemble = _Ensemble(config, shown, dtype, points or {})
+        return ensemble.trained(len(runs), compiled=compiled, stacked=together)
+
+
+def pretrain(
+    before: Pretraining,
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    compiled: bool = False,
+    dtype: torch.dtype = torch.float32,
+    stacked: bool | None = None,
+) -> Points:
+    """Starting points from these seeds, trained as by :func:`train`."""
+    arm = Arm(label="start", optimizer=before.optimizer, schedule=before.schedule)
+    config = TrainingConfig(
+        task=before.task, updates=before.updates, batch=before.batch, evaluate_every=before.updates, device=device
+    )
+    runs = [RunSpec(arm, before.lr, seed) for seed in seeds]
+    together = stackable.refusal(config.task) is None if stacked is None else stacked
+    with steady(), quietly(), torch.no_grad():
+        ensemble = _Ensemble(config, runs, dtype, {})
+        ensemble.trained(0, compiled=compiled, stacked=together)
+        return points_of(ensemble.members, before, seeds)
 
 
 class _Ensemble:
     """What one call of :func:`train` lays out ahead, and its loop over the updates."""
 
-    def __init__(self, config: TrainingConfig, runs: Sequence[RunSpec], dtype: torch.dtype) -> None:
+    def __init__(self, config: TrainingConfig, runs: Sequence[RunSpec], dtype: torch.dtype, points: Points) -> None:
         task = tasks.load(config.task)
-        self.config, self.runs, self.dtype = config, runs, dtype
+        self.config, self.runs, self.dtype, self.points = config, runs, dtype, points
         self.traces = Traces(config, len(runs), tuple(task.measures))
-        self.examples, self.validation, self.test = (_place(split, config.device, dtype) for split in task.splits)
+        self.examples, self.validation, self.test = map(self._place, task.splits)
+        self.old = {name: tasks.load(name).splits for name in old_data.old_tasks(runs)}
         self.drawn = [(run.arm.stream, run.seed) for run in runs]
+        self.done = [run.arm.start.updates_done(config.task) if run.arm.start else 0 for run in runs]
         self._lay_out_coefficients()
         self._lay_out_batches(task)
-        keys = dropout.keys([run.seed for run in runs], config.updates)
+        keys = dropout.keys([run.seed for run in runs], config.updates, self.done)
         self.keys = torch.as_tensor(keys, device=config.device)
 
     def _lay_out_coefficients(self) -> None:
         """Lay out the coefficients [T, C, R] of all updates."""
         arms, updates = [run.arm for run in self.runs], self.config.updates
         rates = schedules.learning_rates([arm.schedule for arm in arms], [run.lr for run in self.runs], updates)
-        table = {"lr": rates, **optimizers.coefficients([arm.optimizer for arm in arms], rates)}
+        table = {"lr": rates, **optimizers.coefficients([arm.rule for arm in arms], rates)}
         if any(arm.auxiliary.acts for arm in arms):
             table["auxiliary"] = auxiliary.weights([arm.auxiliary for arm in arms], updates)
         self.names = tuple(table)
@@ -75,13 +104,26 @@ class _Ensemble:
 
     def _lay_out_batches(self, task: Task) -> None:
         """Lay out the batches [T, S, B] of S different pairs of stream and seed, and which of them each run sees."""
-        places = {pair: place for place, pair in enumerate(dict.fromkeys(self.drawn))}
-        orders = [batches.order_of(*pair, task, self.config.batch, self.config.updates) for pair in places]
+        passed = [
+            run.arm.start.before.batch * done if run.arm.start else 0
+            for run, done in zip(self.runs, self.done, strict=True)
+        ]
+        sources = [(*pair, examples) for pair, examples in zip(self.drawn, passed, strict=True)]
+        places = {source: place for place, source in enumerate(dict.fromkeys(sources))}
+        orders = [
+            batches.order_of(stream, seed, task, self.config.batch, self.config.updates, examples)
+            for stream, seed, examples in places
+        ]
         self.orders = torch.as_tensor(np.stack(orders, axis=1), device=self.config.device)
-        self.which = torch.as_tensor([places[pair] for pair in self.drawn], device=self.config.device)
+        self.which = torch.as_tensor([places[source] for source in sources], device=self.config.device)
 
     def _members(self, *, compiled: bool, stacked: bool) -> Members:
-        config, rules = self.config, [run.arm.optimizer for run in self.runs]
+        members = self._fresh_members(compiled=compiled, stacked=stacked)
+        begin(members, self.config.task, self.runs, self.points)
+        return members
+
+    def _fresh_members(self, *, compiled: bool, stacked: bool) -> Members:
+        config, rules = self.config, [run.arm.rule for run in self.runs]
         seeds, device = [run.init_seed for run in self.runs], config.device
         if not stacked:
             return SeparateMembers(config.task, seeds, rules, self.names, device=device, dtype=self.dtype)
@@ -94,7 +136,8 @@ class _Ensemble:
     def _lay_out_probes(self) -> None:
         task, paired = tasks.load(self.config.task), paired_runs(self.runs)
         self.full_batch = FullBatch(self.members, self.examples, self.config.batch)
-        self.group_losses = GroupLosses(task, self.drawn, paired, self.test, self.members)
+        shown = old_data.watched(self.config.task, self.runs)
+        self.group_losses = GroupLosses(task, self.drawn, paired, shown, self._place(shown), self.members)
 
     def trained(self, scored: int, *, compiled: bool, stacked: bool) -> Traces:
         """Train, and return what was seen; the first ``scored`` runs are worth scoring."""
@@ -134,15 +177,27 @@ class _Ensemble:
         self.traces.validation_loss[row], self.traces.validation_error[row] = losses, errors
         for curve, values in zip(self.traces.curves.values(), measures, strict=True):
             curve[row] = values
+        self.traces.old_loss_curve[row], _ = self._on_old_data("validation")
         return losses.isfinite()
 
     def _finish(self, scored: int) -> None:
         """Note what the final weights are worth on the test split."""
         self.traces.test_loss, self.traces.test_error, *_ = self.members.measured(self.test)
+        self.traces.old_test_loss, self.traces.old_test_error = self._on_old_data("test")
         self._score(scored)
         if self.config.outputs_kept:
             outputs = self.members.outputs(self.test.inputs[: self.config.outputs_kept])
             self.traces.outputs = outputs.flatten(1).T
+
+    def _on_old_data(self, name: Literal["validation", "test"]) -> tuple[Tensor, Tensor]:
+        """Loss and error [R] on that split of what each run's network was trained on before."""
+        splits = {task: self._place(getattr(parts, name)) for task, parts in self.old.items()}
+        return old_data.measured(self.members, self.runs, splits, self.config.device)
+
+    def _place(self, split: Split) -> Split:
+        inputs = split.inputs.to(self.config.device)
+        floating = inputs.is_floating_point()
+        return Split(inputs.to(self.dtype) if floating else inputs, split.targets.to(self.config.device))
 
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""
@@ -152,11 +207,6 @@ class _Ensemble:
             for run, found in enumerate(scores(each) for each in outputs):
                 for name, value in found.items():
                     self.traces.scores[name][run] = value
-
-
-def _place(split: Split, device: str, dtype: torch.dtype) -> Split:
-    inputs = split.inputs.to(device)
-    return Split(inputs.to(dtype) if inputs.is_floating_point() else inputs, split.targets.to(device))
 
 
 def _padded(runs: Sequence[RunSpec]) -> list[RunSpec]:

@@ -21,19 +21,20 @@ class GroupLosses:
     """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
 
     ``drawn`` holds the stream and the seed of each run, ``paired`` the position of the run that it is paired with;
-    ``test`` is the task's test split, on the device that trains.
+    ``shown`` are the test examples that are told apart, and ``test`` the same on the device that trains.
     """
 
     task: Task
     drawn: Sequence[tuple[Stream, int]]
     paired: Sequence[int]
+    shown: Split
     test: Split
     members: Members
 
     @cached_property
     def inside(self) -> Tensor:
         """Which test examples lie in the cluster of each run's stream, as 0 and 1: [R, N]."""
-        masks = [batches.inside(self.task, stream, seed, self.task.splits.test) for stream, seed in self.drawn]
+        masks = [batches.inside(self.task, stream, seed, self.shown) for stream, seed in self.drawn]
         return torch.as_tensor(np.stack(masks), dtype=torch.get_default_dtype(), device=self.test.targets.device)
 
     @cached_property

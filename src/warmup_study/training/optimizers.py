@@ -37,6 +37,7 @@ _SQUARES: dict[str, Any] = {
     "reset_at": 0,
     "keep_counter": False,
     "count2_from": 0,
+    "updates_before": 0,
 }
 _CORRECTED: dict[str, Any] = {"bias_correction": True, "first_gradient_init": False}
 _MOMENTS: dict[str, Any] = _SQUARES | {
@@ -75,7 +76,8 @@ class Optimizer(BaseModel):
     - ``freeze_first_until``: the first moment stays 0 up to this update, so that only decoupled weight decay acts;
     - ``reset_at``: all state is zeroed after this update. The counters t of both corrections start again, too,
       as the correction of a moment restarted from 0 has to, unless ``keep_counter`` lets them run on;
-    - ``count1_from``, ``count2_from``: the counter of one moment alone starts again after this update.
+    - ``count1_from``, ``count2_from``: the counter of one moment alone starts again after this update;
+    - ``updates_before``: updates that the state has seen before the first, so that the counters t go on from there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -95,6 +97,7 @@ class Optimizer(BaseModel):
     keep_counter: bool = False
     count1_from: Count = 0
     count2_from: Count = 0
+    updates_before: Count = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -169,7 +172,7 @@ def _moment_columns(optimizers: Sequence[Optimizer], update: Integers) -> dict[s
     beta1, beta2 = _column(optimizers, "beta1"), _column(optimizers, "beta2")
     frozen = update <= _column(optimizers, "freeze_first_until")
     survives = _survives(optimizers, update)
-    first_gradient = (update == 1) | (survives == 0)
+    first_gradient = (update + _column(optimizers, "updates_before") == 1) | (survives == 0)
     set_by_it = first_gradient & (_column(optimizers, "first_gradient_init") > 0)
     return {
         "keep1": beta1 * survives,
@@ -211,12 +214,14 @@ def _counter(optimizers: Sequence[Optimizer], update: Integers, field: str) -> I
     restart = _column(optimizers, field)
     reset = np.where(_column(optimizers, "keep_counter"), 0, _column(optimizers, "reset_at"))
     latest = np.maximum(np.where(restart < update, restart, 0), np.where(reset < update, reset, 0))
-    return (update - latest).astype(np.int64)
+    before = np.where(latest > 0, 0, _column(optimizers, "updates_before"))
+    return (update - latest + before).astype(np.int64)
 
 
 def _survives(optimizers: Sequence[Optimizer], update: Integers) -> Floats:
-    """Return 0 at the update after a reset, where the state is forgotten, else 1 (at update 1 it is 0 anyway)."""
-    return np.where(update == _column(optimizers, "reset_at") + 1, 0.0, 1.0)
+    """Return 0 at the update after a reset, where the state is forgotten, else 1."""
+    reset = _column(optimizers, "reset_at")
+    return np.where((reset > 0) & (update == reset + 1), 0.0, 1.0)
 
 
 def _updates(rates: Floats) -> Integers:

@@ -23,7 +23,7 @@ _BY_NAME: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "radam": torch.optim.RAdam,
 }
-_TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay"}
+_TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay", "updates_before"}
 
 
 class Rule(Protocol):
@@ -36,6 +36,9 @@ class Rule(Protocol):
     def step(self, row: Mapping[str, Tensor]) -> None:
         """Carry out one update."""
 
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        """Go on from copies of this state."""
+
 
 def torch_rule(optimizer: Optimizer, leaves: Leaves) -> Rule:
     """The rule for these parameters."""
@@ -47,6 +50,28 @@ class _TorchRule:
     def __init__(self, made: torch.optim.Optimizer, optimizer: Optimizer, leaves: Leaves) -> None:
         self.made, self.leaves = made, leaves
         self.kinds = tuple(optimizers.initial_state(optimizer.kernel, {}))
+        self.optimizer = optimizer
+        if optimizer.updates_before:
+            self.load(
+                optimizers.initial_state(optimizer.kernel, {name: leaf.detach() for name, leaf in leaves.items()})
+            )
+
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        step = torch.tensor(float(self.optimizer.updates_before))
+        for name, leaf in self.leaves.items():
+            kept = {
+                own: torch.as_tensor(state[kind][name]).to(leaf, copy=True) for kind, own in self._own_names.items()
+            }
+            self.made.state[leaf] = {"step": step.clone()} | kept
+
+    @property
+    def _own_names(self) -> dict[str, str]:
+        """What torch calls the state that it keeps itself, by kind."""
+        if self.optimizer.kernel == "momentum":
+            return {"velocity": "momentum_buffer"} if self.optimizer.momentum else {}
+        if self.optimizer.name == "rmsprop":
+            return {"second": "square_avg"}
+        return {"first": "exp_avg", "second": "exp_avg_sq"}
 
     def step(self, row: Mapping[str, Tensor]) -> None:
         self.made.param_groups[0]["lr"] = float(row["lr"])
@@ -77,6 +102,11 @@ class _StudyRule:
         optimizers.apply(
             self.kernel, self.params, grads, self.stacks, {name: value[None] for name, value in row.items()}
         )
+
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        for kind, stacks in self.stacks.items():
+            for name, stack in stacks.items():
+                stack[0].copy_(state[kind][name])
 
     @property
     def state(self) -> dict[str, Stacks]:
