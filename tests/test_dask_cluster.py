@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_experiments import small
+from small_experiments import arm, small
 
 import warmup_study
 from warmup_study.chapters import checked_parameters, open_chapter
@@ -152,7 +152,9 @@ def own_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_cluster_gives_the_same_rows_and_stores_them_here(shared: str, tmp_path: Path) -> None:
-    experiments = [small(lrs=(0.1, 0.2)), small(lrs=(0.01,), task="digits-he2")]
+    before = {"task": "digits-he2+old", "updates": 5, "optimizer": {"name": "adam"}, "lr": 0.01}
+    began = [arm("adam", start={"before": before, "state": "kept"})]
+    experiments = [small(lrs=(0.1, 0.2)), small(lrs=(0.01,), task="digits-he2+new", arms=began)]
     here = sweep(experiments, tmp_path / "here", processes=0)
     there = sweep(experiments, tmp_path / "there", scheduler=shared)
     pd.testing.assert_frame_equal(here, there)
@@ -250,7 +252,7 @@ def test_a_cluster_without_workers_waits_for_some_and_one_with_other_code_refuse
 
 def test_a_chunk_of_other_fields_is_of_another_version() -> None:
     with pytest.raises(StudyError, match="another version"):
-        dask_cluster.train('{"a field of tomorrow": 1}', "0" * 20)
+        dask_cluster.train('{"a field of tomorrow": 1}', "0" * 20, {})
 
 
 def test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks() -> None:

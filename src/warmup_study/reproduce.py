@@ -13,7 +13,8 @@ from warmup_study import chapters
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.running import local, store
-from warmup_study.running.store import Cache
+from warmup_study.running.starts import missing_blocks
+from warmup_study.running.store import Cache, Work
 from warmup_study.running.sweep import available_cores
 from warmup_study.training.experiment import Chunk
 from warmup_study.training.table import from_frame, to_frame
@@ -86,7 +87,8 @@ def _trained(chunks: list[Chunk], processes: int) -> pa.Table:
     """The chunks trained now, whatever the study's own cache may hold."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
-        for _ in local.finished(chunks, cache, min(processes, len(chunks))):
+        work: list[Work] = [*missing_blocks(chunks, cache), *chunks]
+        for _ in local.finished(work, cache, min(processes, len(work))):
             pass
         return pa.concat_tables([table for chunk in chunks if (table := cache.get(chunk)) is not None])
 

@@ -33,9 +33,9 @@ def main(arguments: list[str]) -> int:
 def _print(chunk: Chunk, address: str) -> None:
     from warmup_study.running.dask_cluster import connect
 
-    train_safely(chunk)  # compiles
+    train_safely(chunk, {})  # compiles
     started = time.process_time()
-    table = train_safely(chunk)
+    table = train_safely(chunk, {})
     seconds = time.process_time() - started
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder))

@@ -14,34 +14,38 @@ from threading import Lock
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from warmup_study.errors import StudyError
 from warmup_study.running.local import train_safely
-from warmup_study.running.store import Cache
-from warmup_study.training.experiment import Chunk
+from warmup_study.running.starts import in_waves, stored_for
+from warmup_study.running.store import Cache, Work
 
 PATIENCE = "10s"  # for the scheduler to answer
 AHEAD, LEAST = 3, 64  # chunks under way: so many to each thread of the cluster, and no fewer than that in all
 MESSAGE = 1000  # chunks sent at once: some megabytes
 GLANCE = 10.0  # seconds without a result after which to see whether there are workers at all
 
+_WORK: TypeAdapter[Work] = TypeAdapter(Work)
 _ALONE = (
     Lock()
 )  # torch's seed and threads belong to the whole process: a worker with threads trains one chunk at a time
 
 
-def finished(chunks: Sequence[Chunk], cache: Cache, address: str) -> Generator[None]:
+def finished(chunks: Sequence[Work], cache: Cache, address: str) -> Generator[None]:
     """Train the chunks on the cluster and store them here; yields once for each as it is stored.
 
+    Starting points among them come first, as they travel with the chunks that begin there.
     Raises ``StudyError`` where no scheduler answers or it is lost, a worker's code differs, or a chunk cannot be
     trained. A worker that dies costs its chunks' time only: Dask gives them to others. Closed early, by Ctrl-C too,
     this takes back whatever has not begun.
     """
     with _quiet(), connect(address) as client:
         try:
-            for chunk, table in _trained(client, chunks):
-                cache.put(chunk, table)
-                yield
+            for wave in in_waves(chunks):
+                for chunk, table in _trained(client, wave, cache):
+                    cache.put(chunk, table)
+                    yield
         except StudyError as problem:
             raise StudyError(str(problem)) from None  # without the worker's traceback
         except (OSError, CancelledError):
@@ -53,21 +57,21 @@ def finished(chunks: Sequence[Chunk], cache: Cache, address: str) -> Generator[N
             ) from None
 
 
-def _trained(client: Any, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, pa.Table]]:
+def _trained(client: Any, chunks: Sequence[Work], cache: Cache) -> Iterator[tuple[Work, pa.Table]]:
     """Every chunk with its table, as they come.
 
     Few are under way at a time, and each is given up as its table arrives, so that neither the scheduler nor the
     workers fill up with them.
     """
     waiting = iter({chunk.id: chunk for chunk in chunks}.values())
-    under_way: dict[str, tuple[Chunk, Any]] = {}
+    under_way: dict[str, tuple[Work, Any]] = {}
     ended: SimpleQueue[Any] = SimpleQueue()
     room = LEAST
     while True:
         if len(under_way) <= room // 2:
             room = max(LEAST, AHEAD * sum(client.nthreads().values()))
             batch = list(islice(waiting, room - len(under_way)))
-            for chunk, future in zip(batch, _submit(client, batch), strict=True):
+            for chunk, future in zip(batch, _submit(client, batch, cache), strict=True):
                 under_way[future.key] = chunk, future
                 future.add_done_callback(ended.put)
         if not under_way:
@@ -81,38 +85,41 @@ def _trained(client: Any, chunks: Sequence[Chunk]) -> Iterator[tuple[Chunk, pa.T
                 raise _problem(chunk, future)
 
 
-def _submit(client: Any, batch: Sequence[Chunk]) -> list[Any]:
-    """Futures of the chunks' tables. Chunks that another driver has asked for, too, are trained once for both."""
+def _submit(client: Any, batch: Sequence[Work], cache: Cache) -> list[Any]:
+    """Futures of the chunks' tables. Chunks that another driver has asked for, too, are trained once for both.
+
+    The starting points of its runs, some ten kilobytes each, travel with a chunk.
+    """
     contents, ids = [chunk.model_dump_json() for chunk in batch], [chunk.id for chunk in batch]
-    keys = [f"chunk-{name}" for name in ids]
-    futures: list[Any] = client.map(_errand(), contents, ids, key=keys, pure=False, batch_size=MESSAGE)
+    starts, keys = [stored_for(chunk, cache) for chunk in batch], [f"chunk-{name}" for name in ids]
+    futures: list[Any] = client.map(_errand(), contents, ids, starts, key=keys, pure=False, batch_size=MESSAGE)
     return futures
 
 
-def _errand() -> Callable[[str, str], pa.Table]:
+def _errand() -> Callable[[str, str, dict[str, pa.Table]], pa.Table]:
     """What a worker does: a function inside another travels by value, and so arrives where the study is missing."""
 
-    def errand(content: str, expected: str) -> pa.Table:
+    def errand(content: str, expected: str, stored: dict[str, pa.Table]) -> pa.Table:
         from warmup_study.running.dask_cluster import train
 
-        return train(content, expected)
+        return train(content, expected, stored)
 
     return errand
 
 
-def train(content: str, expected: str) -> pa.Table:
-    """On a worker: the runs of a chunk written as JSON, if the code that trains here is the code that asked."""
+def train(content: str, expected: str, stored: dict[str, pa.Table]) -> pa.Table:
+    """On a worker: a chunk or starting points written as JSON, if the code that trains here is the code that asked."""
     with _ALONE:
         try:
-            chunk = Chunk.model_validate_json(content)
-            known = chunk.id == expected
+            work = _WORK.validate_json(content)
+            known = work.id == expected
         except ValueError:  # there, chunks have other fields
             known = False
         except StudyError as problem:
             raise StudyError(f"on a worker: {problem}") from None
         if not known:
             raise StudyError("scheduler: a worker has another version of warmup_study or torch than this process")
-        return train_safely(chunk)
+        return train_safely(work, stored)
 
 
 def _await_some(client: Any, ended: SimpleQueue[Any]) -> list[Any]:
@@ -130,7 +137,7 @@ def _await_some(client: Any, ended: SimpleQueue[Any]) -> list[Any]:
                 print(f"scheduler: the cluster at {client.scheduler.address} has no workers; waiting for some to join")
 
 
-def _problem(chunk: Chunk, future: Any) -> Exception:
+def _problem(chunk: Work, future: Any) -> Exception:
     """Why the chunk has no table, as an error to raise."""
     from distributed.scheduler import KilledWorker
 

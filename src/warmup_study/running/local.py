@@ -5,36 +5,40 @@ A worker stores what it has trained itself. Ctrl-C ends all of them at once, and
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 
 import pyarrow as pa
 
 from warmup_study.errors import StudyError
-from warmup_study.running.store import Cache
-from warmup_study.training.experiment import Chunk
+from warmup_study.running.starts import in_waves, stored_for
+from warmup_study.running.store import Cache, Work
+from warmup_study.training.pretraining import PretrainingBlock, pretrained
 from warmup_study.training.trainer import train_chunk
 
 
-def finished(chunks: Sequence[Chunk], cache: Cache, processes: int) -> Iterator[None]:
+def finished(chunks: Sequence[Work], cache: Cache, processes: int) -> Iterator[None]:
     """Train and store the chunks in so many processes (0: in this one); yields once for each as it is stored.
 
-    Raises ``StudyError`` where a chunk cannot be trained or stored, or a process dies.
+    Starting points among them come first, as chunks begin there. Raises ``StudyError`` where a chunk cannot be trained
+    or stored, or a process dies.
     """
     if processes == 0:
-        for chunk in chunks:
+        for chunk in chain(*in_waves(chunks)):
             train_and_store(chunk, cache)
             yield
         return
     with _team(processes) as pool:
-        yield from _finished_by(pool, chunks, cache)
+        for wave in in_waves(chunks):
+            yield from _finished_by(pool, wave, cache)
 
 
-def _finished_by(pool: ProcessPoolExecutor, chunks: Sequence[Chunk], cache: Cache) -> Iterator[None]:
+def _finished_by(pool: ProcessPoolExecutor, chunks: Sequence[Work], cache: Cache) -> Iterator[None]:
     try:
         with _interrupts_held_back():
             futures = [pool.submit(train_and_store, chunk, cache) for chunk in chunks]
@@ -91,16 +95,19 @@ def _end_with_driver() -> None:
         os._exit(1)
 
 
-def train_and_store(chunk: Chunk, cache: Cache) -> None:
-    """One chunk of work, stored in the cache."""
-    cache.put(chunk, train_safely(chunk))
+def train_and_store(work: Work, cache: Cache) -> None:
+    """One piece of work, stored in the cache."""
+    cache.put(work, train_safely(work, stored_for(work, cache)))
 
 
-def train_safely(chunk: Chunk) -> pa.Table:
-    """The chunk's runs; whatever goes wrong, in a user's own task too, is a ``StudyError`` that names the task."""
+def train_safely(work: Work, stored: Mapping[str, pa.Table]) -> pa.Table:
+    """The chunk's runs, which begin at starting points that are stored, or the block's starting points.
+
+    Whatever goes wrong, in a user's own task too, is a ``StudyError`` that names the task.
+    """
     try:
-        return train_chunk(chunk)
+        return pretrained(work) if isinstance(work, PretrainingBlock) else train_chunk(work, stored)
     except StudyError:
         raise
     except (Exception, SystemExit) as problem:
-        raise StudyError(f"task {chunk.task!r} cannot be trained: {type(problem).__name__}: {problem}") from problem
+        raise StudyError(f"task {work.task!r} cannot be trained: {type(problem).__name__}: {problem}") from problem

@@ -12,30 +12,34 @@ import pyarrow.parquet as pq
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.training.experiment import Chunk
-from warmup_study.training.table import RUNS, to_frame
+from warmup_study.training.pretraining import STARTING_POINTS, PretrainingBlock
+from warmup_study.training.table import RUNS, completed, to_frame
 
 _IDENTITY, _SEAL = b"warmup_study", b"warmup_study_sha256"
 _OPEN = b"the digest of this file as it is while these words stand here...".ljust(64, b".")  # as long as the digest
 _UNREADABLE = (OSError, ValueError, pa.ArrowException)  # also a name in the footer that is no UTF-8
 
 
+Work = Chunk | PretrainingBlock
+
+
 @dataclass(frozen=True)
 class Cache:
-    """Trained chunks on disk, one parquet file each, named by the chunk's id."""
+    """Trained chunks and starting points on disk, one parquet file each, named by its id."""
 
     folder: Path
 
-    def path(self, chunk: Chunk) -> Path:
-        """Where the chunk's runs are or will be stored."""
-        return self.folder / f"{chunk.id}.parquet"
+    def path(self, work: Work) -> Path:
+        """Where the chunk's runs, or the block's starting points, are or will be stored."""
+        return self.folder / f"{work.id}.parquet"
 
-    def get(self, chunk: Chunk) -> pa.Table | None:
-        """The stored runs of the chunk, None where they are missing, damaged or of another chunk."""
-        return read_chunk(self.path(chunk), chunk.id)
+    def get(self, work: Work) -> pa.Table | None:
+        """What is stored of it, None where that is missing, damaged or another's."""
+        return read_chunk(self.path(work), work.id, RUNS if isinstance(work, Chunk) else STARTING_POINTS)
 
-    def put(self, chunk: Chunk, table: pa.Table) -> None:
-        """Store the runs of the chunk. Raises ``StudyError`` where the disk refuses."""
-        write_runs(self.path(chunk), table, chunk.id)
+    def put(self, work: Work, table: pa.Table) -> None:
+        """Store its table. Raises ``StudyError`` where the disk refuses."""
+        write_runs(self.path(work), table, work.id)
 
 
 def write_runs(path: Path, table: pa.Table, identity: str = "") -> None:
@@ -47,7 +51,7 @@ def write_runs(path: Path, table: pa.Table, identity: str = "") -> None:
     write_atomically(path, content.replace(_OPEN, _digest(content)))
 
 
-def read_chunk(path: Path, identity: str) -> pa.Table | None:
+def read_chunk(path: Path, identity: str, schema: pa.Schema = RUNS) -> pa.Table | None:
     """The table stored under ``identity``, or None where there is none that can be trusted.
 
     A missing, damaged or foreign file is no error here: its chunk is simply trained again.
@@ -57,13 +61,16 @@ def read_chunk(path: Path, identity: str) -> pa.Table | None:
     except _UNREADABLE:
         return None
     stamp = (table.schema.metadata or {}).get(_IDENTITY, b"")
-    return table if stamp == identity.encode() and table.schema.equals(RUNS) else None
+    return table if stamp == identity.encode() and table.schema.equals(schema) else None
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """A chapter's table of runs. Raises ``StudyError`` where the file is missing, damaged or no table of runs."""
+    """A chapter's table of runs; columns that came later are null.
+
+    Raises ``StudyError`` where the file is missing, damaged or no table of runs.
+    """
     try:
-        table = _read(path)
+        table = completed(_read(path))
     except _UNREADABLE as problem:
         raise StudyError(f"{path.name}: cannot be read ({problem}); run its notebook again") from problem
     if not table.schema.equals(RUNS):

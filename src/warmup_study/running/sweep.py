@@ -1,6 +1,7 @@
 """Runs experiments: what is stored is reused, what is missing is trained, on this machine or on a Dask cluster.
 
-Every chunk is stored as soon as it is finished, so whatever is finished survives an interrupted sweep.
+Every chunk is stored as soon as it is finished, so whatever is finished survives an interrupted sweep. Starting points
+that chunks need are trained and stored before them, once for all.
 """
 
 import os
@@ -18,9 +19,11 @@ from tqdm.auto import tqdm
 
 from warmup_study.errors import StudyError
 from warmup_study.running import dask_cluster, local
-from warmup_study.running.store import Cache
+from warmup_study.running.starts import missing_blocks
+from warmup_study.running.store import Cache, Work
 from warmup_study.training import stackable
 from warmup_study.training.experiment import Chunk, Experiment
+from warmup_study.training.pretraining import PretrainingBlock
 from warmup_study.training.table import to_frame
 
 SELDOM = 20.0  # seconds between two lines that tell how far a batch run has come
@@ -53,7 +56,8 @@ def timed_sweep(
     chunks = [chunk for experiment in experiments for chunk in experiment.chunks()]
     missing = [chunk for chunk in chunks if cache.get(chunk) is None]
     processes = available_cores() if processes is None else processes
-    seconds = _train(missing, cache, processes, scheduler) if missing else 0.0
+    work: list[Work] = [*missing_blocks(missing, cache), *missing]
+    seconds = _train(work, cache, processes, scheduler) if work else 0.0
     tables = [_stored(cache, chunk) for chunk in chunks]
     return Swept(to_frame(pa.concat_tables(tables)), seconds)
 
@@ -63,20 +67,25 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _train(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> float:
-    """Train and store the chunks, dearest first, and say in one line what was done; returns the seconds it took.
+def _train(work: Sequence[Work], cache: Cache, processes: int, scheduler: str) -> float:
+    """Train and store chunks, and before them starting points, dearest first; returns the seconds it took.
 
-    A task whose runs cannot be stacked is named before, with what that costs.
+    Says in one line what was done. A task whose runs cannot be stacked is named before, with what that costs.
     """
-    for task in dict.fromkeys(chunk.task for chunk in chunks):
+    for task in dict.fromkeys(piece.task for piece in work):
         _remark_once(task)
     started = time.perf_counter()
-    ordered = sorted(chunks, key=lambda chunk: -len(chunk.runs) * chunk.updates)
+    ordered = sorted(work, key=lambda piece: -piece.cost)
     _follow(_finished(ordered, cache, processes, scheduler), len(ordered))
-    runs = sum(len(chunk.runs) for chunk in ordered)
     seconds = time.perf_counter() - started
-    print(f"trained {runs:,} runs in {seconds:.0f} s")
+    print(f"trained {_amount(ordered)} in {seconds:.0f} s")
     return seconds
+
+
+def _amount(work: Sequence[Work]) -> str:
+    runs = sum(len(piece.runs) for piece in work if isinstance(piece, Chunk))
+    points = sum(len(piece.seeds) for piece in work if isinstance(piece, PretrainingBlock))
+    return f"{runs:,} runs" + (f" and {points:,} starting points" if points else "")
 
 
 def _follow(finished: Iterator[None], total: int) -> None:
@@ -98,11 +107,11 @@ def _remark_once(task: str) -> None:
         print(remark)
 
 
-def _finished(chunks: Sequence[Chunk], cache: Cache, processes: int, scheduler: str) -> Iterator[None]:
-    """Yields once for each chunk as it is stored."""
+def _finished(work: Sequence[Work], cache: Cache, processes: int, scheduler: str) -> Iterator[None]:
+    """Yields once for each piece of work as it is stored."""
     if scheduler:
-        return dask_cluster.finished(chunks, cache, scheduler)
-    return local.finished(chunks, cache, min(processes, len(chunks)))
+        return dask_cluster.finished(work, cache, scheduler)
+    return local.finished(work, cache, min(processes, len(work)))
 
 
 def watched() -> bool:

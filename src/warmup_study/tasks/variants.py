@@ -1,22 +1,20 @@
-"""Tasks made from others: ``task+marks`` has a spurious feature, ``task+new`` a trained model and new classes.
+"""Tasks made from others, and their names: ``task+marks`` has a spurious feature on every input.
 
-Both have one fixed split, that of seed 0 where every seed of the task has its own.
+Its split is the same for all seeds, that of seed 0 where every seed of the task has its own.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from warmup_study.errors import StudyError
 from warmup_study.tasks.activation_variants import leaky, smooth
+from warmup_study.tasks.new_data import backwards, classes, new_classes, noisier, old_classes
 from warmup_study.tasks.task import Split, Splits, Task
 
 STRENGTH = 0.5  # of a mark, in standard deviations of the inputs: plain to a network, hardly to the eye
-TAUGHT, TAUGHT_LR = 500, 3e-3  # updates of Adam on the old classes, at a rate at which it needs no warmup
 _LAYOUT = 0  # seed of what belongs to the task and not to a run
 
 
@@ -27,7 +25,7 @@ def marked(task: Task) -> Task:
     splits have marks drawn by lot. So who meets the first half first learns to trust a mark that later says nothing.
     Raises ``StudyError`` for a task without classes.
     """
-    count = len(_classes(task))
+    count = len(classes(task))
     patterns = _patterns(task.splits.train, count)
     true = _with_marks(task.splits.train, task.splits.train.targets, patterns)
     train, validation, test = (
@@ -61,63 +59,13 @@ def _joined(first: Split, second: Split) -> Split:
     return Split(torch.cat([first.inputs, second.inputs]), torch.cat([first.targets, second.targets]), marks)
 
 
-def new_classes(task: Task) -> Task:
-    """The task's upper half of classes, for a model that was trained on the lower half and on nothing else.
-
-    The test split keeps all classes, so that what becomes of the old ones is seen, too. Raises ``StudyError`` for a
-    task without classes.
-    """
-    classes = _classes(task)
-    old = classes[: len(classes) // 2]
-    taught = _only(task.splits.train, old, keep=True)
-
-    @lru_cache(maxsize=256)
-    def state(seed: int) -> dict[str, Tensor]:
-        return _taught(task, taught, seed).state_dict()
-
-    def model() -> nn.Module:
-        fresh = task.model()
-        fresh.load_state_dict(state(torch.initial_seed()))
-        return fresh
-
-    train, validation = (_only(split, old, keep=False) for split in task.splits[:2])
-    return replace(
-        task,
-        name=f"{task.name}+new",
-        title=f"{task.title}, trained on the first {len(old)} classes, meets the others",
-        model=model,
-        splits=Splits(train, validation, task.splits.test),
-        pool=None,
-    )
-
-
-def _taught(task: Task, examples: Split, seed: int) -> nn.Module:
-    """A model from that seed's initial weights, trained on the examples."""
-    chance = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        model = task.model()
-        rule = torch.optim.Adam(model.parameters(), TAUGHT_LR)
-        for _ in range(TAUGHT):
-            picked = torch.randint(len(examples), (task.batch,), generator=chance)
-            rule.zero_grad()
-            loss = task.loss(model(examples.inputs[picked]), examples.targets[picked])
-            loss.backward()  # type: ignore[no-untyped-call]
-            rule.step()
-    return model
-
-
-def _classes(task: Task) -> Tensor:
-    targets = task.splits.train.targets
-    if targets.ndim != 1 or targets.is_floating_point():
-        raise StudyError(f"task: {task.name} has no classes; it cannot be marked or meet new ones")
-    return torch.as_tensor(np.unique(targets.numpy()))
-
-
-def _only(split: Split, classes: Tensor, *, keep: bool) -> Split:
-    chosen = torch.isin(split.targets, classes) == keep
-    return Split(split.inputs[chosen], split.targets[chosen])
-
-
-TWISTS: dict[str, Callable[[Task], Task]] = {"marks": marked, "new": new_classes, "leaky": leaky, "smooth": smooth}
+TWISTS: dict[str, Callable[[Task], Task]] = {
+    "marks": marked,
+    "old": old_classes,
+    "new": new_classes,
+    "noisy": noisier,
+    "reversed": backwards,
+    "leaky": leaky,
+    "smooth": smooth,
+}
 """What may follow a task's name and a plus sign."""

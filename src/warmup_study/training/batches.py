@@ -62,22 +62,26 @@ class Stream(BaseModel):
 ORDINARY = Stream()
 
 
-def batch_order(seed: int, examples: int, batch: int, updates: int) -> Integers:
-    """Indices of the examples in each batch, [updates, batch]: one shuffled epoch after another."""
-    return _epochs(seed, examples, updates * batch)[: updates * batch].reshape(updates, batch)
+def batch_order(seed: int, examples: int, batch: int, updates: int, passed: int = 0) -> Integers:
+    """Indices of the examples in each batch, [updates, batch]: shuffled epochs, without the first ``passed``."""
+    last = passed + updates * batch
+    return _epochs(seed, examples, last)[passed:last].reshape(updates, batch)
 
 
-def order_of(stream: Stream, seed: int, task: Task, batch: int, updates: int) -> Integers:
+def order_of(stream: Stream, seed: int, task: Task, batch: int, updates: int, passed: int = 0) -> Integers:
     """Indices into the task's training split of the examples in each batch of one run, [updates, batch].
 
+    Epochs go on after so many examples that have ``passed``; what departs from them counts from the first batch given.
     Raises ``StudyError`` where the stream asks for more examples than the task has.
     """
     source = seed if stream.order is None else stream.order
     pool = usual(task, stream)
-    order = pool[batch_order(source, len(pool), batch, updates)]
+    order = pool[batch_order(source, len(pool), batch, updates, passed)]
     if stream.redrawn:
         first, last = stream.redrawn
-        order[first - 1 : last] = _redrawn(pool, source, order.size, (last - first + 1) * batch).reshape(-1, batch)
+        order[first - 1 : last] = _redrawn(pool, source, passed + order.size, (last - first + 1) * batch).reshape(
+            -1, batch
+        )
     share = round(stream.skew * batch)
     if share:
         cluster = np.flatnonzero(inside(task, stream, seed, task.splits.train))

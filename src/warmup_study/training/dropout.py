@@ -23,9 +23,9 @@ _MULTIPLIER = 0x45D9F3B  # of a hash of 32 bits, small enough for products of si
 _BATCHED = {"dropout1d": 3, "dropout2d": 3, "dropout3d": 5}  # dimensions from which the first counts examples
 
 
-def keys(seeds: Sequence[int], updates: int) -> NDArray[np.int64]:
-    """Keys [T, R] of the masks of R runs at every update."""
-    steps = np.arange(1, updates + 1, dtype=np.int64)[:, None]
+def keys(seeds: Sequence[int], updates: int, done: Sequence[int] | None = None) -> NDArray[np.int64]:
+    """Keys [T, R] of the masks of R runs at every update, each after so many ``done`` before (default: none)."""
+    steps = np.arange(1, updates + 1, dtype=np.int64)[:, None] + np.asarray(done or 0, dtype=np.int64)
     return _mixed(_mixed(np.asarray(seeds, dtype=np.int64))[None] ^ _mixed(steps))
 
 

@@ -6,6 +6,7 @@ fixes its initial weights, the order of its batches and its dropout, whatever it
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,17 +14,19 @@ from torch import Tensor
 
 from warmup_study import tasks
 from warmup_study.tasks import Task
-from warmup_study.training import auxiliary, batches, dropout, full_batch, optimizers, schedules, stackable
+from warmup_study.training import auxiliary, batches, dropout, full_batch, old_data, optimizers, schedules, stackable
 from warmup_study.training.arithmetic import steady
 from warmup_study.training.batches import Stream
-from warmup_study.training.examples import Examples, located, of_members
-from warmup_study.training.experiment import RunSpec, TrainingConfig, paired_runs
+from warmup_study.training.examples import Examples, Placed, joined, located, of_members
+from warmup_study.training.experiment import Arm, RunSpec, TrainingConfig, paired_runs
 from warmup_study.training.full_batch import FullBatch
 from warmup_study.training.group_losses import GroupLosses
 from warmup_study.training.members import Members
 from warmup_study.training.network_state import Stacks, initial_state
 from warmup_study.training.probes import PROBES, UpdateContext
 from warmup_study.training.stacked import StackedMembers, quietly
+from warmup_study.training.starting_points import Points, begin, points_of
+from warmup_study.training.starts import Pretraining
 from warmup_study.training.torch_loop import SeparateMembers
 from warmup_study.training.traces import Traces
 
@@ -38,39 +41,69 @@ def train(
     compiled: bool = False,
     dtype: torch.dtype = torch.float32,
     stacked: bool | None = None,
+    points: Points | None = None,
 ) -> Traces:
     """Train all ``runs``, whose optimisers must share one kernel, and return what was seen, in their order.
 
     They are trained as one stack or one by one: as ``stacked`` says, else as the network allows. Compiled stacks are
-    filled up with copies of the last run, which stand behind the others in the traces. Nothing is clipped or raised
-    when a run diverges: its losses become non-finite and stay so.
+    filled up with copies of the last run, which stand behind the others in the traces. Runs with a start begin at one
+    of the ``points``. Nothing is clipped or raised when a run diverges: its losses become non-finite and stay so.
     """
     together = stackable.refusal(config.task) is None if stacked is None else stacked
     shown = _padded(runs) if compiled and together else runs
     with steady(), quietly(), torch.no_grad():
-        return _Ensemble(config, shown, dtype).trained(len(runs), compiled=compiled, stacked=together)
+        ensemble = _Ensemble(config, shown, dtype, points or {})
+        return ensemble.trained(len(runs), compiled=compiled, stacked=together)
+
+
+def pretrain(
+    before: Pretraining,
+    seeds: Sequence[int],
+    *,
+    device: str = "cpu",
+    compiled: bool = False,
+    dtype: torch.dtype = torch.float32,
+    stacked: bool | None = None,
+) -> Points:
+    """Starting points from these seeds, trained as by :func:`train`."""
+    arm = Arm(label="start", optimizer=before.optimizer, schedule=before.schedule)
+    config = TrainingConfig(
+        task=before.task, updates=before.updates, batch=before.batch, evaluate_every=before.updates, device=device
+    )
+    runs = [RunSpec(arm, before.lr, seed) for seed in seeds]
+    together = stackable.refusal(config.task) is None if stacked is None else stacked
+    with steady(), quietly(), torch.no_grad():
+        ensemble = _Ensemble(config, runs, dtype, {})
+        ensemble.trained(0, compiled=compiled, stacked=together)
+        return points_of(ensemble.members, before, seeds)
 
 
 class _Ensemble:
     """What one call of :func:`train` lays out ahead, and its loop over the updates."""
 
-    def __init__(self, config: TrainingConfig, runs: Sequence[RunSpec], dtype: torch.dtype) -> None:
+    def __init__(self, config: TrainingConfig, runs: Sequence[RunSpec], dtype: torch.dtype, points: Points) -> None:
         task = tasks.load(config.task)
-        self.config, self.runs, self.dtype = config, runs, dtype
+        self.config, self.runs, self.dtype, self.points = config, runs, dtype, points
         self.traces = Traces(config, len(runs), tuple(task.measures))
-        seeds = [run.split_seed for run in runs]
-        self.examples, self.validation, self.test = of_members(task, seeds, config.device, dtype)
+        self.examples, self.validation, self.test = self._examples_of(config.task)
+        self.old = {name: self._examples_of(name) for name in old_data.old_tasks(runs)}
         self.drawn = [(run.arm.stream, run.seed, run.split_seed) for run in runs]
+        self.done = [run.arm.start.updates_done(config.task) if run.arm.start else 0 for run in runs]
         self._lay_out_coefficients()
         self._lay_out_batches(task)
-        keys = dropout.keys([run.seed for run in runs], config.updates)
+        keys = dropout.keys([run.seed for run in runs], config.updates, self.done)
         self.keys = torch.as_tensor(keys, device=config.device)
+
+    def _examples_of(self, task_name: str) -> Placed:
+        """What each run has of a task, by the seed of its own splits."""
+        seeds = [run.split_seed for run in self.runs]
+        return of_members(tasks.load(task_name), seeds, self.config.device, self.dtype)
 
     def _lay_out_coefficients(self) -> None:
         """Lay out the coefficients [T, C, R] of all updates."""
         arms, updates = [run.arm for run in self.runs], self.config.updates
         rates = schedules.learning_rates([arm.schedule for arm in arms], [run.lr for run in self.runs], updates)
-        table = {"lr": rates, **optimizers.coefficients([arm.optimizer for arm in arms], rates)}
+        table = {"lr": rates, **optimizers.coefficients([arm.rule for arm in arms], rates)}
         if any(arm.auxiliary.acts for arm in arms):
             table["auxiliary"] = auxiliary.weights([arm.auxiliary for arm in arms], updates)
         self.names = tuple(table)
@@ -78,19 +111,29 @@ class _Ensemble:
 
     def _lay_out_batches(self, task: Task) -> None:
         """Lay out the batches [T, S, B] of S different streams, seeds and splits, and which of them each run sees."""
-        distinct = {drawn: place for place, drawn in enumerate(dict.fromkeys(self.drawn))}
-        orders = [self._order(task, *drawn) for drawn in distinct]
+        passed = [
+            run.arm.start.before.batch * done if run.arm.start else 0
+            for run, done in zip(self.runs, self.done, strict=True)
+        ]
+        sources = [(*drawn, examples) for drawn, examples in zip(self.drawn, passed, strict=True)]
+        places = {source: place for place, source in enumerate(dict.fromkeys(sources))}
+        orders = [self._order(task, *source) for source in places]
         self.orders = torch.stack(orders, dim=1).to(self.config.device)
-        self.which = torch.as_tensor([distinct[drawn] for drawn in self.drawn], device=self.config.device)
+        self.which = torch.as_tensor([places[source] for source in sources], device=self.config.device)
 
-    def _order(self, task: Task, stream: Stream, seed: int, split_seed: int) -> Tensor:
+    def _order(self, task: Task, stream: Stream, seed: int, split_seed: int, passed: int) -> Tensor:
         """Places of the examples of each batch [T, B] among those that are updated on."""
         own = task.of_seed(split_seed)
-        order = batches.order_of(stream, seed, own, self.config.batch, self.config.updates)
+        order = batches.order_of(stream, seed, own, self.config.batch, self.config.updates, passed)
         return located(task, order, split_seed)
 
     def _members(self, *, compiled: bool, stacked: bool) -> Members:
-        config, rules = self.config, [run.arm.optimizer for run in self.runs]
+        members = self._fresh_members(compiled=compiled, stacked=stacked)
+        begin(members, self.config.task, self.runs, self.points)
+        return members
+
+    def _fresh_members(self, *, compiled: bool, stacked: bool) -> Members:
+        config, rules = self.config, [run.arm.rule for run in self.runs]
         seeds, device = [run.init_seed for run in self.runs], config.device
         if not stacked:
             return SeparateMembers(config.task, seeds, rules, self.names, device=device, dtype=self.dtype)
@@ -104,7 +147,10 @@ class _Ensemble:
         task, paired = tasks.load(self.config.task), paired_runs(self.runs)
         examples, piece = self.examples.thinned(full_batch.MOST), task.evaluation_batch
         self.full_batch = FullBatch(self.members, examples, self.config.batch, piece)
-        self.group_losses = GroupLosses(task, self.drawn, paired, self.test, self.members)
+        names = old_data.watched(self.config.task, self.runs)
+        shown = [old_data.watched_by(run, names) for run in self.runs]
+        test = joined([self.test, *(self.old[name].test for name in names[1:])], len(self.runs))
+        self.group_losses = GroupLosses(task, self.drawn, paired, shown, test, self.members)
 
     def trained(self, scored: int, *, compiled: bool, stacked: bool) -> Traces:
         """Train, and return what was seen; the first ``scored`` runs are worth scoring."""
@@ -144,6 +190,7 @@ class _Ensemble:
         self.traces.validation_loss[row], self.traces.validation_error[row] = losses, errors
         for curve, values in zip(self.traces.curves.values(), measures, strict=True):
             curve[row] = values
+        self.traces.old_loss_curve[row], _ = self._on_old_data("validation")
         return losses.isfinite()
 
     def _measured(self, examples: Examples) -> list[Tensor]:
@@ -155,10 +202,16 @@ class _Ensemble:
     def _finish(self, scored: int) -> None:
         """Note what the final weights are worth on the test split."""
         self.traces.test_loss, self.traces.test_error, *_ = self._measured(self.test)
+        self.traces.old_test_loss, self.traces.old_test_error = self._on_old_data("test")
         self._score(scored)
         if self.config.outputs_kept:
             outputs = self.members.outputs(self.test.taken(slice(self.config.outputs_kept)))
             self.traces.outputs = outputs.flatten(1).T
+
+    def _on_old_data(self, name: Literal["validation", "test"]) -> tuple[Tensor, Tensor]:
+        """Loss and error [R] on that split of what each run's network was trained on before."""
+        examples = {task: getattr(parts, name) for task, parts in self.old.items()}
+        return old_data.measured(self.runs, examples, self._measured, self.config.device)
 
     def _score(self, runs: int) -> None:
         """Note what the task's scores say of the first runs' outputs on the test split."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -63,12 +64,35 @@ class Examples:
             yield self.taken(slice(start, start + size))
 
 
-def of_members(task: Task, seeds: Sequence[int], device: str, dtype: torch.dtype) -> tuple[Examples, ...]:
+class Placed(NamedTuple):
+    """The three parts of a task's data as the members look at them."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def of_members(task: Task, seeds: Sequence[int], device: str, dtype: torch.dtype) -> Placed:
     """Training, validation and test examples of members whose splits are those of these seeds, on the device."""
     if task.pool is None:
-        return tuple(Examples(_moved(split, device, dtype)) for split in task.splits)
+        return Placed(*(Examples(_moved(split, device, dtype)) for split in task.splits))
     examples, own = _moved(task.pool.examples, device, dtype), [task.pool.places(seed) for seed in seeds]
-    return tuple(Examples(examples, torch.stack(places).to(device)) for places in zip(*own, strict=True))
+    return Placed(*(Examples(examples, torch.stack(places).to(device)) for places in zip(*own, strict=True)))
+
+
+def joined(parts: Sequence[Examples], members: int) -> Examples:
+    """The examples of all parts, one part behind the other, for so many members."""
+    if len(parts) == 1:
+        return parts[0]
+    split = Split(torch.cat([part.split.inputs for part in parts]), torch.cat([part.split.targets for part in parts]))
+    if all(part.places is None for part in parts):
+        return Examples(split)
+    places, before = [], 0
+    for part in parts:
+        own = torch.arange(len(part), device=split.targets.device).expand(members, -1)
+        places.append(before + (own if part.places is None else part.places))
+        before += len(part.split)
+    return Examples(split, torch.cat(places, dim=1))
 
 
 def located(task: Task, order: Integers, seed: int) -> Tensor:

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from warmup_study import tasks
 from warmup_study.training.auxiliary import NO_AUXILIARY, Auxiliary
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.code_hash import training_code
-from warmup_study.training.optimizers import KERNELS, Optimizer
+from warmup_study.training.optimizers import KERNELS, SETTINGS, Optimizer
 from warmup_study.training.probes import KERNEL_OF, ProbeName
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.stackable import refusal
+from warmup_study.training.starts import Frozen, PositiveFloat, Start
 
 SCHEMA_VERSION = 1
 
-PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Values = TypeVar("Values", bound=tuple[object, ...])
 
@@ -35,11 +35,7 @@ def _given_once(values: Values) -> Values:
 Distinct = Annotated[Values, AfterValidator(_given_once)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TrainingConfig(_Frozen):
+class TrainingConfig(Frozen):
     """What all runs of one stack share.
 
     Losses are evaluated at update 0, every ``evaluate_every`` updates and at the end; ``probes`` look at the updates
@@ -68,12 +64,13 @@ class TrainingConfig(_Frozen):
         return (*range(0, self.updates, self.evaluate_every), self.updates)
 
 
-class Arm(_Frozen):
+class Arm(Frozen):
     """One condition under comparison.
 
     ``lr_scale`` multiplies the grid's learning rates (matched effective rates). ``init`` is the seed of the initial
     weights where it is not the run's own, so that seeds differ in the order of the examples alone. ``auxiliary`` is the
-    part that a second loss of the task takes.
+    part that a second loss of the task takes. ``start`` is the training that comes before, where there is one; its
+    state can be kept by the same rule alone.
     """
 
     label: str
@@ -83,6 +80,24 @@ class Arm(_Frozen):
     stream: Stream = ORDINARY
     init: Seed | None = None
     auxiliary: Auxiliary = NO_AUXILIARY
+    start: Start | None = None
+
+    @model_validator(mode="after")
+    def _state_of_the_same_rule(self) -> Self:
+        kept = self.start is not None and self.start.state == "kept"
+        if kept and self.start and self.start.before.optimizer.name != self.optimizer.name:
+            before = self.start.before.optimizer.name
+            raise ValueError(
+                f"start: got the state of {before} kept by {self.optimizer.name}; takes the same optimiser"
+            )
+        return self
+
+    @property
+    def rule(self) -> Optimizer:
+        """The optimiser as it goes on: its counters after those of a state that is kept."""
+        kept = self.start.updates_kept if self.start else 0
+        counts = "updates_before" in SETTINGS[self.optimizer.name]
+        return self.optimizer.model_copy(update={"updates_before": kept}) if kept and counts else self.optimizer
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,8 @@ class RunSpec:
     """One run: a condition, a learning rate of the grid and a seed.
 
     The seed decides the initial weights, unless the arm's ``init`` does, the order of the examples, unless its stream
-    does, and the splits, where every seed has its own, unless the arm holds one of these fixed.
+    does, and the splits, where every seed has its own, unless the arm holds one of these fixed. A run with a start has
+    the splits of its starting point, so that no example to be judged by was learnt from before.
     """
 
     arm: Arm
@@ -110,7 +126,7 @@ class RunSpec:
     @property
     def split_seed(self) -> int:
         """The seed of the splits: what an arm's runs share, weights or order, they share with the same examples."""
-        if self.arm.init is None and self.arm.stream.order is not None:
+        if self.arm.init is None and self.arm.start is None and self.arm.stream.order is not None:
             return self.arm.stream.order
         return self.init_seed
 
@@ -124,6 +140,13 @@ def paired_runs(runs: Sequence[RunSpec]) -> list[int]:
 def _apart_from_stream(run: RunSpec, stream: Stream) -> tuple[Arm, float, int]:
     """What decides the run, had it that stream."""
     return run.arm.model_copy(update={"label": "", "lr_scale": 1.0, "stream": stream}), run.lr, run.seed
+
+
+def content_id(content: dict[str, object]) -> str:
+    """A digest of what JSON can hold, in twenty hexadecimal digits."""
+    versioned = {"schema": SCHEMA_VERSION, **content}
+    canonical = json.dumps(versioned, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:20]
 
 
 class Chunk(TrainingConfig):
@@ -142,9 +165,14 @@ class Chunk(TrainingConfig):
     @cached_property
     def id(self) -> str:
         """Twenty hexadecimal digits."""
-        content = {"schema": SCHEMA_VERSION, "code": training_code(self.task), "chunk": self.model_dump(mode="json")}
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:20]
+        before = {arm.start.before.task for arm in self.arms if arm.start}
+        starts = {"starts": {task: training_code(task) for task in before}} if before else {}
+        return content_id({"code": training_code(self.task), "chunk": self.model_dump(mode="json"), **starts})
+
+    @property
+    def cost(self) -> int:
+        """Updates of all runs together."""
+        return len(self.runs) * self.updates
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:
@@ -171,6 +199,9 @@ class Experiment(TrainingConfig):
         if len({arm.optimizer.kernel for arm in self.arms}) > 1:
             raise ValueError("arms: the optimisers of one experiment must share a kernel")
         self._refuse_blind_probes()
+        self._refuse_known_examples()
+        if len({arm.start.backbone if arm.start else "free" for arm in self.arms}) > 1:
+            raise ValueError("arms: the backbones of one experiment must all be free or all be frozen")
         if len({arm.label for arm in self.arms}) < len(self.arms):
             raise ValueError("arms: every label must be given once")
         if set(self.selection_seeds) & set(self.confirmation_seeds):
@@ -188,6 +219,16 @@ class Experiment(TrainingConfig):
             if rule.kernel != needed:
                 takes = ", ".join(name for name, kernel in KERNELS.items() if kernel == needed)
                 raise ValueError(f"probes: {probe} got {rule.name}; takes one of {takes}")
+
+    def _refuse_known_examples(self) -> None:
+        """Refuse a start on the same data in other splits: its network has learnt from test examples."""
+        for name in {arm.start.before.task for arm in self.arms if arm.start}:
+            same_data = name.split("+")[0] == self.task.split("+")[0]
+            if same_data and (tasks.load(name).pool is None) != (tasks.load(self.task).pool is None):
+                raise ValueError(
+                    f"start: got {name} before {self.task}, of which one alone has splits of every seed's own, so that "
+                    "test examples would be known; takes two tasks of one kind"
+                )
 
     def chunks(self) -> tuple[Chunk, ...]:
         """The experiment's work, cut by learning rate and then by seeds.

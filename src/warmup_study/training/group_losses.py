@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from warmup_study.tasks import Task
+from warmup_study.tasks import Split, Task
 from warmup_study.training import batches
 from warmup_study.training.batches import Stream
 from warmup_study.training.examples import Examples
@@ -25,21 +25,23 @@ class GroupLosses:
     """What a stack of R runs is asked for beyond its losses; all of it is worked out only if a probe asks.
 
     ``drawn`` holds the stream, the seed and the seed of the splits of each run, ``paired`` the position of the run that
-    it is paired with; ``test`` is each run's test split, on the device that trains.
+    it is paired with; ``shown`` are the test examples of each run that are told apart, and ``test`` the same on the
+    device that trains.
     """
 
     task: Task
     drawn: Sequence[Drawn]
     paired: Sequence[int]
+    shown: Sequence[Split]
     test: Examples
     members: Members
 
     @cached_property
     def inside(self) -> Tensor:
         """Which test examples lie in the cluster of each run's stream, as 0 and 1: [R, N]."""
-        seen = [(self.task.of_seed(own), stream, seed) for stream, seed, own in self.drawn]
-        masks = np.stack([batches.inside(task, stream, seed, task.splits.test) for task, stream, seed in seen])
-        return torch.as_tensor(masks, dtype=torch.get_default_dtype(), device=self.test.split.targets.device)
+        seen = zip(self.drawn, self.shown, strict=True)
+        masks = [batches.inside(self.task.of_seed(own), stream, seed, split) for (stream, seed, own), split in seen]
+        return torch.as_tensor(np.stack(masks), dtype=torch.get_default_dtype(), device=self.test.split.targets.device)
 
     @cached_property
     def pairs(self) -> Tensor:

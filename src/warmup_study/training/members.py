@@ -1,6 +1,6 @@
 """What an ensemble asks of its members: R networks of one architecture, trained in step with one another."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -30,6 +30,19 @@ class Members(Protocol):
     @property
     def state(self) -> dict[str, Stacks]:
         """The optimiser's state: stacks by kind (``velocity``; ``first`` and ``second``)."""
+
+    @property
+    def tensors(self) -> Stacks:
+        """All that the networks hold as it is now: parameters, trained or frozen, and buffers."""
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Train these parameters no longer; before the first update."""
+
+    def load(self, place: int, tensors: Stacks, state: dict[str, Stacks]) -> None:
+        """Give one member copies of these tensors, and its optimiser this state; what is not named stays.
+
+        Before the first update. State of parameters that are frozen is left out.
+        """
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
         """Update every member on its batch ``picked`` [R, B] of these examples.

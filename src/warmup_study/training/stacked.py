@@ -1,7 +1,7 @@
 """Members as one stack: every tensor of the network is [R, ...], and ``torch.func`` runs all members in one pass."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -46,6 +46,24 @@ class StackedMembers:
         self._module = template(task_name, training=False)  # made here: nothing may be drawn at random under vmap
         self.state = optimizers.initial_state(kernel, self.params, optimizers.linear_weights(self._module))
         self._step: Callable[..., Tensor] = _step(task_name, kernel, tuple(names))
+
+    @property
+    def tensors(self) -> Stacks:
+        """All that the networks hold; :meth:`Members.tensors`."""
+        return self.params | self.frozen | self.buffers
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Train these parameters no longer; :meth:`Members.freeze`."""
+        for name in names:
+            self.frozen[name] = self.params.pop(name)
+            for stacks in self.state.values():
+                stacks.pop(name, None)  # Muon keeps no state of every kind for each
+
+    def load(self, place: int, tensors: Stacks, state: dict[str, Stacks]) -> None:
+        """Give one member these tensors and this state; :meth:`Members.load`."""
+        for own, given in ((self.tensors, tensors), *((self.state[kind], state[kind]) for kind in state)):
+            for name in own.keys() & given.keys():
+                own[name][place].copy_(given[name])
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
         """Update all members in place; :meth:`Members.update`."""

@@ -14,6 +14,13 @@ from warmup_study.training.probes import PROBES
 _NUMBERS, _COUNTS = pa.list_(pa.float32()), pa.list_(pa.int32())
 _SCALARS = {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
+_START = {
+    **dict.fromkeys(("task", "optimizer", "warmup", "decay"), pa.string()),
+    **dict.fromkeys(("length", "updates", "batch"), pa.int64()),
+    "lr": pa.float64(),
+    **dict.fromkeys(("state", "head", "backbone", "batches"), pa.string()),
+}
+
 
 def _stored_as(annotation: Any) -> pa.DataType:
     """The column type of a setting, which may be None."""
@@ -39,6 +46,7 @@ RUNS = pa.schema(
         *[pa.field(name, pa.int64()) for name in ("span", "redrawn_from", "redrawn_to", "order", "examples", "init")],
         pa.field("auxiliary_weight", pa.float64()),
         pa.field("auxiliary_updates", pa.int64()),
+        *[pa.field(f"start_{name}", kind) for name, kind in _START.items()],
         *[pa.field(name, pa.float64()) for name in ("grid_lr", "lr")],
         *[pa.field(name, pa.int64()) for name in ("seed", "updates", "batch")],
         pa.field("status", pa.string()),
@@ -52,6 +60,8 @@ RUNS = pa.schema(
         pa.field("probed_at", _COUNTS),
         *[pa.field(name, _NUMBERS) for name in PROBES],
         pa.field("outputs", _NUMBERS),
+        pa.field("old_loss_curve", _NUMBERS),
+        *[pa.field(name, pa.float64()) for name in ("old_test_loss", "old_test_error")],
         *[pa.field(name, _NUMBERS) for name in get_args(CurveName)],
         *[pa.field(name, pa.float64()) for name in get_args(ScoreName)],
         pa.field("chunk", pa.string()),
@@ -59,9 +69,15 @@ RUNS = pa.schema(
 )
 """Columns of the table of runs: one row per run. Settings a rule does not have, and steps not reached, are null.
 
+What stands under ``start_`` is of the training before, ``old_`` results are on its task's data; both are null without.
 ``lr`` is the peak learning rate that a run trained at, ``grid_lr`` that of the grid, before the arm's ``lr_scale``;
 ``chunk`` is the id of the chunk that the run was trained in.
 """
+
+_LATER = {
+    *("updates_before", "match_rms", "adam_lr_ratio"),
+    *(name for name in RUNS.names if name.startswith(("start_", "old_"))),
+}
 
 
 def table_of(rows: list[dict[str, object]]) -> pa.Table:
@@ -73,6 +89,14 @@ def table_of(rows: list[dict[str, object]]) -> pa.Table:
     if unknown:
         raise StudyError(f"table of runs: got {', '.join(unknown)}; takes {', '.join(RUNS.names)}")
     return pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """A table of runs as it is now: columns that the study did not have when it was stored are null."""
+    for column in RUNS:
+        if column.name in _LATER and column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(len(table), column.type))
+    return table.select(RUNS.names) if set(table.column_names) == set(RUNS.names) else table
 
 
 def from_frame(runs: pd.DataFrame) -> pa.Table:

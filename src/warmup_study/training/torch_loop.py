@@ -4,7 +4,7 @@ This trains whatever torch trains, and is what the stack is held against. Rules 
 study's own update on a stack of one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -54,6 +54,20 @@ class SeparateMembers:
         """The optimisers' state; :meth:`Members.state`."""
         states = [member.rule.state for member in self.members]
         return {kind: _stacked([state[kind] for state in states]) for kind in states[0]}
+
+    @property
+    def tensors(self) -> Stacks:
+        """All that the networks hold; :meth:`Members.tensors`."""
+        return _stacked([member.tensors for member in self.members])
+
+    def freeze(self, names: Collection[str]) -> None:
+        """Train these parameters no longer; :meth:`Members.freeze`."""
+        for member in self.members:
+            member.freeze(names)
+
+    def load(self, place: int, tensors: Stacks, state: dict[str, Stacks]) -> None:
+        """Give one member these tensors and this state; :meth:`Members.load`."""
+        self.members[place].load(tensors, state)
 
     def update(self, examples: Split, picked: Tensor, row: Tensor, key: Tensor) -> Tensor:
         """Update one member after the other; :meth:`Members.update`."""
@@ -149,9 +163,21 @@ class _Member:
     """One network, and the rule that trains it."""
 
     def __init__(self, network: nn.Module, optimizer: Optimizer) -> None:
-        self.network = network
+        self.network, self.optimizer = network, optimizer
         self.leaves = {name: param for name, param in network.named_parameters() if param.requires_grad}
         self.rule = torch_rule(optimizer, self.leaves, linear_weights(network))
+
+    def freeze(self, names: Collection[str]) -> None:
+        for name in names:
+            self.leaves.pop(name).requires_grad_(False)
+        self.rule = torch_rule(self.optimizer, self.leaves, linear_weights(self.network))
+
+    def load(self, tensors: Stacks, state: dict[str, Stacks]) -> None:
+        own = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
+        for name, value in tensors.items():
+            own[name].copy_(value)
+        if state:
+            self.rule.load(state)
 
     @property
     def params(self) -> Stacks:

@@ -18,13 +18,14 @@ _KEPT = {
     "second": ("exp_avg_sq", "square_avg", "sum"),
 }
 """What torch calls the state of the study's kernels."""
+_SQUARES_ALONE = {"rmsprop": "square_avg", "adagrad": "sum"}  # rules without a first moment
 _BY_NAME: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "radam": torch.optim.RAdam,
 }
 _NOT_TORCHS = {"momentum_lr_inside", "lion", "signsgd", "muon"}  # its Muon rounds to bfloat16, and takes no vectors
-_TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay"}
+_TORCHS_OWN = {"name", "momentum", "beta1", "beta2", "eps", "weight_decay", "updates_before"}
 
 
 class Rule(Protocol):
@@ -37,6 +38,9 @@ class Rule(Protocol):
     def step(self, row: Mapping[str, Tensor]) -> None:
         """Carry out one update."""
 
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        """Go on from copies of this state."""
+
 
 def torch_rule(optimizer: Optimizer, leaves: Leaves, matrices: Collection[str] = ()) -> Rule:
     """The rule for these parameters, of which Muon takes those named in ``matrices`` as such."""
@@ -48,6 +52,28 @@ class _TorchRule:
     def __init__(self, made: torch.optim.Optimizer, optimizer: Optimizer, leaves: Leaves) -> None:
         self.made, self.leaves = made, leaves
         self.kinds = tuple(optimizers.initial_state(optimizer.kernel, {}))
+        self.optimizer = optimizer
+        if optimizer.updates_before:
+            self.load(
+                optimizers.initial_state(optimizer.kernel, {name: leaf.detach() for name, leaf in leaves.items()})
+            )
+
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        step = torch.tensor(float(self.optimizer.updates_before))
+        for name, leaf in self.leaves.items():
+            kept = {
+                own: torch.as_tensor(state[kind][name]).to(leaf, copy=True) for kind, own in self._own_names.items()
+            }
+            self.made.state[leaf] = {"step": step.clone()} | kept
+
+    @property
+    def _own_names(self) -> dict[str, str]:
+        """What torch calls the state that it keeps itself, by kind."""
+        if self.optimizer.kernel == "momentum":
+            return {"velocity": "momentum_buffer"} if self.optimizer.momentum else {}
+        if self.optimizer.name in _SQUARES_ALONE:
+            return {"second": _SQUARES_ALONE[self.optimizer.name]}
+        return {"first": "exp_avg", "second": "exp_avg_sq"}
 
     def step(self, row: Mapping[str, Tensor]) -> None:
         self.made.param_groups[0]["lr"] = float(row["lr"])
@@ -80,6 +106,11 @@ class _StudyRule:
         optimizers.apply(
             self.kernel, self.params, grads, self.stacks, {name: value[None] for name, value in row.items()}
         )
+
+    def load(self, state: Mapping[str, Stacks]) -> None:
+        for kind, stacks in self.stacks.items():
+            for name, stack in stacks.items():
+                stack[0].copy_(state[kind][name])
 
     @property
     def state(self) -> dict[str, Stacks]:

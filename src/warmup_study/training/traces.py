@@ -21,6 +21,8 @@ class Traces:
     [Q, R] of ``config.probed`` under each name in ``config.probes``; ``test_loss`` and ``test_error`` [R] belong to the
     final weights, and so do the flattened ``outputs`` [O, R] on the test examples that are kept. What a task
     measures on top stands in ``curves`` ([E, R] on the validation split) and ``scores`` ([R] on the test split).
+    ``old_loss_curve`` [E, R], on its validation split, and ``old_test_loss`` and ``old_test_error`` [R] belong to the
+    task that a run's network was trained on before.
     """
 
     def __init__(self, config: TrainingConfig, runs: int, curves: Sequence[CurveName] = ()) -> None:
@@ -28,6 +30,8 @@ class Traces:
         self.train_loss, self.realised_lr = empty((config.updates, runs)), empty((config.updates, runs))
         self.validation_loss, self.validation_error = (empty((len(config.evaluated), runs)) for _ in range(2))
         self.test_loss, self.test_error = empty((runs,)), empty((runs,))
+        self.old_loss_curve = empty((len(config.evaluated), runs))
+        self.old_test_loss, self.old_test_error = empty((runs,)), empty((runs,))
         self.outputs = empty((0, runs))
         self.curves = {name: empty((len(config.evaluated), runs)) for name in curves}
         self.scores = {name: empty((runs,)) for name in get_args(ScoreName)}

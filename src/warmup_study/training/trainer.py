@@ -1,5 +1,6 @@
 """Trains one chunk of an experiment and lays its runs out as rows of the table of runs."""
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -7,23 +8,29 @@ import pyarrow as pa
 
 from warmup_study import tasks
 from warmup_study.tasks.task import CurveName, ScoreName
-from warmup_study.training import batches, schedules
+from warmup_study.training import batches, pretraining, schedules
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.ensemble import train
 from warmup_study.training.experiment import Arm, Chunk, RunSpec
 from warmup_study.training.table import table_of
 
 _FINAL = ("test_loss", "test_error")
+_OLD = ("old_test_loss", "old_test_error")
 
 
-def train_chunk(chunk: Chunk) -> pa.Table:
-    """The runs of the chunk, trained as one ensemble, in the order of ``chunk.runs``."""
-    traces = train(chunk, chunk.runs, compiled=chunk.compiled)
+def train_chunk(chunk: Chunk, stored: Mapping[str, pa.Table] | None = None) -> pa.Table:
+    """The runs of the chunk, trained as one ensemble, in the order of ``chunk.runs``.
+
+    They begin at the starting points ``stored``, tables by the id of their block; missing ones are trained first.
+    """
+    points = pretraining.points_for(chunk, stored or {})
+    traces = train(chunk, chunk.runs, compiled=chunk.compiled, points=points)
     seen, diverged_at = traces.by_run(len(chunk.runs)), traces.diverged_at
     return table_of(
         [
             _definition(chunk, run)
             | _result(chunk, seen[place])
+            | _on_old_data(run, seen[place])
             | _status(int(diverged_at[place]))
             | {"lr_audit": _audit(chunk, run, seen[place]["realised_lr"])}
             for place, run in enumerate(chunk.runs)
@@ -47,6 +54,7 @@ def _definition(chunk: Chunk, run: RunSpec) -> dict[str, Any]:
         "level": arm.schedule.level if arm.schedule.warmup == "constant" else None,
         **_stream(chunk, arm.stream),
         "init": arm.init,
+        **_start(arm),
         **_auxiliary(arm),
         "grid_lr": run.grid_lr,
         "lr": run.lr,
@@ -64,6 +72,22 @@ def _stream(chunk: Chunk, stream: Stream) -> dict[str, Any]:
     first, last = stream.redrawn or (None, None)
     settings = stream.model_dump(exclude={"redrawn"}) | {"redrawn_from": first, "redrawn_to": last}
     return settings | {"examples": len(batches.usual(tasks.load(chunk.task), stream))}
+
+
+def _start(arm: Arm) -> dict[str, Any]:
+    """Settings of the training that came before, where there was one."""
+    if arm.start is None:
+        return {}
+    before, schedule = arm.start.before, arm.start.before.schedule
+    settings = {
+        **before.model_dump(exclude={"optimizer", "schedule"}),
+        "optimizer": before.optimizer.name,
+        "warmup": schedule.warmup,
+        "decay": schedule.decay,
+        "length": schedule.warmup_length,
+        **arm.start.model_dump(exclude={"before"}),
+    }
+    return {f"start_{name}": value for name, value in settings.items()}
 
 
 def _auxiliary(arm: Arm) -> dict[str, Any]:
@@ -89,6 +113,13 @@ def _result(chunk: Chunk, seen: dict[str, Any]) -> dict[str, Any]:
         **{name: seen[name] for name in get_args(CurveName) if name in seen},
         **{name: float(seen[name]) for name in get_args(ScoreName) if np.isfinite(seen[name])},
     }
+
+
+def _on_old_data(run: RunSpec, seen: dict[str, Any]) -> dict[str, Any]:
+    """Losses on what the run's network was trained on before, where it still has the head that answered that."""
+    if run.arm.start is None or run.arm.start.head == "new":
+        return {}
+    return {"old_loss_curve": seen["old_loss_curve"], **{name: float(seen[name]) for name in _OLD}}
 
 
 def _status(diverged_at: int) -> dict[str, Any]:

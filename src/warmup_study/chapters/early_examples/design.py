@@ -13,6 +13,7 @@ from warmup_study.training.batches import ORDINARY, Cluster, Stream
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Warmup
+from warmup_study.training.starts import Pretraining, Start
 
 PARTS = {
     "orders": "many orders of the same examples, and many initial weights under one order",
@@ -28,6 +29,7 @@ TUNED = (1e-3, 3.2e-2)  # bracket of the tuned parts
 SPAN = 0.5  # epochs that the skewed start takes; a ramp over one epoch outlasts it
 PASS, PASS_BATCH = 0.75, 8  # share of the examples that the single pass uses; what it leaves over is for redrawing
 NEW_AT = (*range(1, 11), 12, 14, 17, 20, 25, 30, 40, 50, 70, 100, 140, 200)  # updates whose losses are told apart
+TAUGHT, TAUGHT_LR = 500, 3e-3  # updates of Adam on the old classes, at a rate at which it needs no warmup
 STRETCH = 20  # one update in so many is at the low learning rate when new classes come: answer 3's 500 of 10,000
 ORDERED_EPOCHS = 6
 KEPT = 3  # test examples whose final outputs are kept
@@ -196,16 +198,20 @@ class _Design(design.Design):
 
     def new_classes(self) -> Experiment:
         total = self.sizes.new_updates
-        stream = Stream(cluster="taught")
+        settings: dict[str, Any] = {"stream": Stream(cluster="taught"), "start": Start(before=self.old_classes())}
         return self.experiment(
             "new",
-            [self.twin(warmup, "new classes", max(1, total // STRETCH), stream=stream) for warmup in WARMUPS],
+            [self.twin(warmup, "new classes", max(1, total // STRETCH), **settings) for warmup in WARMUPS],
             self.lrs("adaptive", TUNED),
             task=f"{self.task}+new",
             updates=total,
             probed=tuple(update for update in NEW_AT if update <= total),
             probes=("inside_loss", "outside_loss"),
         )
+
+    def old_classes(self) -> Pretraining:
+        rule, batch = Optimizer(name="adam"), tasks.load(self.task).batch
+        return Pretraining(task=f"{self.task}+old", updates=TAUGHT, optimizer=rule, lr=TAUGHT_LR, batch=batch)
 
     def stream(self, cluster: Cluster, skew: float) -> Stream:
         """Skewed for half an epoch."""
