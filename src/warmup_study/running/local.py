@@ -20,6 +20,11 @@ from warmup_study.training.experiment import Chunk
 from warmup_study.training.trainer import train_chunk
 
 
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def finished(chunks: Sequence[Chunk], cache: Cache, processes: int) -> Iterator[None]:
     """Train and store the chunks in so many processes (0: in this one); yields once for each as it is stored.
 

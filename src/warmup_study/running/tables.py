@@ -1,0 +1,172 @@
+"""The tables of runs in a results folder, which together hold each run once.
+
+The runs of a part that several chapters share lie in tables of its own, one a task, so that a finished task can be
+kept; a chapter's file holds its other runs and names all its chunks in order. Whoever reads a chapter gets all of it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from warmup_study.errors import StudyError
+from warmup_study.files import file_name, locked
+from warmup_study.paths import CHAPTERS
+from warmup_study.running import store
+from warmup_study.running.store import Cache
+from warmup_study.training.code_hash import training_code
+from warmup_study.training.experiment import Chunk
+from warmup_study.training.table import RUNS, from_frame, to_frame
+
+SHARED: Mapping[str, str] = {"core": "core_grid"}
+"""Parts that several chapters train, and what the files of their runs are called: ``core_grid-digits-mlp.parquet``."""
+
+_DEFINED = ("part", "task", "arm", "grid_lr", "seed", "updates", "batch")
+_ADDED = "steps_to_target"  # not by training: a chapter adds it
+
+
+class Segment(NamedTuple):
+    """Rows of a table that were trained in one chunk."""
+
+    chunk: str
+    start: int
+    length: int
+
+
+def path(folder: Path, notebook: str) -> Path:
+    """Where a chapter's own runs lie; the file exists once the chapter has run."""
+    return folder / f"{notebook}.parquet"
+
+
+def stored(folder: Path) -> list[str]:
+    """The chapters that have run, in reading order."""
+    return [name for name in CHAPTERS if path(folder, name).exists()]
+
+
+def read(folder: Path, notebook: str) -> pd.DataFrame:
+    """All runs of a chapter, in the order of its experiments, those that it shares among them.
+
+    Raises ``StudyError`` where a file is missing, damaged or no table of runs, or runs that it names are missing.
+    """
+    own = store.read_table(path(folder, notebook))
+    known = store.notes(own.schema)
+    if "chunks" not in known:
+        return to_frame(own)
+    tables = [own, *(store.read_table(folder / f"{name}.parquet") for name in known["shared"])]
+    found = {segment.chunk: table.slice(*segment[1:]) for table in tables for segment in segments(table["chunk"])}
+    if lacking := set(known["chunks"]) - set(found):
+        files = ", ".join(f"{name}.parquet" for name in (notebook, *known["shared"]))
+        raise StudyError(f"{notebook}: {len(lacking)} of its chunks are in none of {files}; run its notebook again")
+    return to_frame(pa.concat_tables([found[chunk] for chunk in known["chunks"]]))
+
+
+def write(folder: Path, notebook: str, runs: pd.DataFrame, cache: Cache) -> None:
+    """Store all runs of a chapter: first those that it shares, then its own.
+
+    Finished work that the chapter's file held and holds no longer, because other parameters were asked for, goes into
+    the cache.
+    """
+    table = from_frame(runs)
+    mine = pc.invert(pc.is_in(table["part"], pa.array(SHARED)))
+    own, shared = table.filter(mine), table.filter(pc.invert(mine))
+    named = share(folder, shared)
+    chunks = [segment.chunk for segment in segments(table["chunk"])]
+    _keep_what_leaves(path(folder, notebook), chunks, cache)
+    notes = {"code": _codes(table)} | ({"shared": named, "chunks": chunks} if named else {})
+    store.write_runs(path(folder, notebook), own, notes=notes)
+
+
+def share(folder: Path, table: pa.Table) -> list[str]:
+    """Add runs of shared parts to the tables of their tasks; returns the names of those files, without their ending.
+
+    Chunks that a file holds stay, unless another version of the training code made them.
+    """
+    named = []
+    for part, task in sorted({*zip(table["part"].to_pylist(), table["task"].to_pylist(), strict=True)}):
+        named.append(f"{SHARED[part]}-{file_name(task)}")
+        rows = table.filter(pc.and_(pc.equal(table["part"], part), pc.equal(table["task"], task)))
+        with locked(folder):
+            _merge(folder / f"{named[-1]}.parquet", rows)
+    return named
+
+
+def segments(chunks: pa.ChunkedArray) -> Iterator[Segment]:
+    """The stretches of rows of one chunk each, from a table's column of chunk ids; rows without an id are left out."""
+    start = 0
+    for chunk, rows in groupby(chunks.to_pylist()):
+        length = sum(1 for _ in rows)
+        if chunk is not None:
+            yield Segment(chunk, start, length)
+        start += length
+
+
+def as_trained(rows: pa.Table) -> pa.Table:
+    """Rows of a table as training left them."""
+    place = RUNS.get_field_index(_ADDED)
+    return rows.set_column(place, RUNS.field(_ADDED), pa.nulls(len(rows), RUNS.field(_ADDED).type))
+
+
+def are_of(chunk: Chunk, rows: pa.Table) -> bool:
+    """Whether the rows are the chunk's runs, all of them, in its order; their ids may be another version's."""
+    found = list(zip(*(rows[name].to_pylist() for name in _DEFINED), strict=True))
+    defined = [
+        (chunk.part, chunk.task, run.arm.label, run.grid_lr, run.seed, chunk.updates, chunk.batch) for run in chunk.runs
+    ]
+    return found == defined
+
+
+def made_by(table: pa.Table) -> dict[str, str]:
+    """By task, what stands for the version of the training code that made a file's runs."""
+    return dict(store.notes(table.schema).get("code", {}))
+
+
+def code_of(task: str) -> str:
+    """What stands for the training code as it is now."""
+    return training_code(task)[:20]
+
+
+def _codes(table: pa.Table) -> dict[str, str]:
+    return {task: code_of(task) for task in sorted(set(table["task"].to_pylist()))}
+
+
+def _merge(place: Path, rows: pa.Table) -> None:
+    """Write the rows, and those of other chunks that the file holds and this code made, in an order of their own."""
+    held = _current(place)
+    found = {segment.chunk: rows.slice(*segment[1:]) for segment in segments(rows["chunk"])}
+    if held is not None:
+        kept = {segment.chunk: held.slice(*segment[1:]) for segment in segments(held["chunk"])}
+        if set(found) <= set(kept):
+            return
+        found = kept | found
+    ordered = [found[chunk] for chunk in sorted(found, key=lambda chunk: _order(chunk, found[chunk]))]
+    table = pa.concat_tables(ordered)
+    store.write_runs(place, table, notes={"code": _codes(table)})
+
+
+def _order(chunk: str, rows: pa.Table) -> tuple[str, float, int, str]:
+    """The same in whatever order chunks were added."""
+    arm, lr, seed = (rows[name][0].as_py() for name in ("arm", "grid_lr", "seed"))
+    return arm, lr, seed, chunk
+
+
+def _current(place: Path) -> pa.Table | None:
+    """The rows of the file that the training code, as it is now, has made; None where there are none."""
+    try:
+        table = store.read_table(place)
+    except StudyError:  # missing, of an older study, or damaged: there is nothing to keep
+        return None
+    current = [task for task, code in made_by(table).items() if code == code_of(task)]
+    return table.filter(pc.is_in(table["task"], pa.array(current, pa.string())))
+
+
+def _keep_what_leaves(place: Path, staying: Iterable[str], cache: Cache) -> None:
+    held, stay = _current(place), set(staying)
+    if held is None:
+        return
+    for segment in segments(held["chunk"]):
+        if segment.chunk not in stay:
+            cache.keep(segment.chunk, as_trained(held.slice(*segment[1:])))
