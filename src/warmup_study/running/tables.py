@@ -143,7 +143,7 @@ def _merge(place: Path, rows: pa.Table) -> None:
             return
         found = kept | found
     ordered = [found[chunk] for chunk in sorted(found, key=lambda chunk: _order(chunk, found[chunk]))]
-    table = pa.concat_tables(ordered)
+    table = pa.concat_tables(ordered).cast(RUNS).combine_chunks()  # or bytes would tell which chunks came from a file
     store.write_runs(place, table, notes={"code": _codes(table)})
 
 
