@@ -20,6 +20,7 @@ from warmup_study.running import sweep as sweep_module
 from warmup_study.running.published import Published
 from warmup_study.running.store import Cache
 from warmup_study.running.sweep import sweep
+from warmup_study.statistics.endpoints import steps_to_share
 from warmup_study.training import experiment
 from warmup_study.training.experiment import Chunk, Experiment
 
@@ -134,7 +135,8 @@ def test_runs_that_chapters_share_are_stored_once(published: Path, tmp_path: Pat
     assert [len(table) for table in rows] == [5, 0, 20, 30]
     first, second = (tables.read(published, name) for name in names[:2])
     cache = Cache(tmp_path / "cache")
-    pd.testing.assert_frame_equal(first, runs_of(*CORE, OWN, folder=cache.folder))
+    swept = runs_of(*CORE, OWN, folder=cache.folder)
+    pd.testing.assert_frame_equal(first, swept.assign(steps_to_target=steps_to_share(swept, tables.TARGET)))
     assert set(second["grid_lr"]) == {0.01, 0.1} and len(second) == 20
     reverse = tmp_path / "reverse"
     tables.write(reverse, names[1], second, cache)
@@ -143,7 +145,7 @@ def test_runs_that_chapters_share_are_stored_once(published: Path, tmp_path: Pat
     (published / "core_grid-digits-deep.parquet").unlink()
     with pytest.raises(StudyError, match=r"^core_grid-digits-deep.parquet: cannot be read"):
         tables.read(published, names[0])
-    tables.share(published, store.read_table(reverse / f"{names[2]}.parquet").slice(0, 10))
+    tables.share(published, store.read_runs(reverse / f"{names[2]}.parquet")[:10])
     with pytest.raises(StudyError, match=r"^1_sgd_vs_adam: 1 of its chunks are in none of 1_sgd_vs_adam.parquet, core"):
         tables.read(published, names[0])
 

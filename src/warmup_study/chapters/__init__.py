@@ -23,10 +23,7 @@ from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.presentation.display import say
 from warmup_study.running import provenance, sanity_checks, sweep, tables
 from warmup_study.running.store import Cache
-from warmup_study.statistics import endpoints
 from warmup_study.training.experiment import Experiment
-
-TARGET = 0.25  # share of the loss at initialisation that counts as trained, for steps_to_target
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,7 @@ class Chapter:
             scheduler=self.parameters.scheduler,
             before=lambda: sanity_checks.check(cache, device),
         )
-        runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
-        tables.write(self.folders.results, self.name, runs, Cache(cache))
+        runs = tables.write(self.folders.results, self.name, runs, Cache(cache))
         wall, seeds = time.perf_counter() - self.started, map(int, runs["seed"].unique())
         provenance.record(self.folders, self.name, seeds, wall_seconds=wall, training_seconds=seconds)
         return runs

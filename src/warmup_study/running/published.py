@@ -77,7 +77,7 @@ class Published:
 def _index(file: _File) -> list[Segment]:
     """The chunks of a file. One that cannot be read holds none."""
     try:
-        return list(tables.segments(store.read_columns(file.path, ["chunk"])["chunk"]))
+        return list(tables.segments(store.read_columns(file.path, ["chunk"])["chunk"].to_pylist()))
     except StudyError as problem:
         print(f"{problem}; until then it does without")
         return []

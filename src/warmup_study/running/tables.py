@@ -18,6 +18,7 @@ from warmup_study.files import file_name, locked
 from warmup_study.paths import CHAPTERS
 from warmup_study.running import store
 from warmup_study.running.store import Cache
+from warmup_study.statistics.endpoints import steps_to_share
 from warmup_study.training.code_hash import training_code
 from warmup_study.training.experiment import Chunk
 from warmup_study.training.table import RUNS, from_frame, to_frame
@@ -25,8 +26,9 @@ from warmup_study.training.table import RUNS, from_frame, to_frame
 SHARED: Mapping[str, str] = {"core": "core_grid"}
 """Parts that several chapters train, and what the files of their runs are called: ``core_grid-digits-mlp.parquet``."""
 
+TARGET = 0.25  # share of the loss at initialisation that counts as trained, for steps_to_target
 _DEFINED = ("part", "task", "arm", "grid_lr", "seed", "updates", "batch")
-_ADDED = "steps_to_target"  # not by training: a chapter adds it
+_ADDED = "steps_to_target"  # here, not by training
 
 
 class Segment(NamedTuple):
@@ -57,47 +59,50 @@ def read(folder: Path, notebook: str) -> pd.DataFrame:
     if "chunks" not in known:
         return to_frame(own)
     tables = [own, *(store.read_table(folder / f"{name}.parquet") for name in known["shared"])]
-    found = {segment.chunk: table.slice(*segment[1:]) for table in tables for segment in segments(table["chunk"])}
+    found = {
+        segment.chunk: table.slice(*segment[1:]) for table in tables for segment in segments(table["chunk"].to_pylist())
+    }
     if lacking := set(known["chunks"]) - set(found):
         files = ", ".join(f"{name}.parquet" for name in (notebook, *known["shared"]))
         raise StudyError(f"{notebook}: {len(lacking)} of its chunks are in none of {files}; run its notebook again")
     return to_frame(pa.concat_tables([found[chunk] for chunk in known["chunks"]]))
 
 
-def write(folder: Path, notebook: str, runs: pd.DataFrame, cache: Cache) -> None:
-    """Store all runs of a chapter: first those that it shares, then its own.
+def write(folder: Path, notebook: str, runs: pd.DataFrame, cache: Cache) -> pd.DataFrame:
+    """Store all runs of a chapter as they were swept, and return them with ``steps_to_target``.
 
     Finished work that the chapter's file held and holds no longer, because other parameters were asked for, goes into
     the cache.
     """
-    table = from_frame(runs)
-    mine = pc.invert(pc.is_in(table["part"], pa.array(SHARED)))
-    own, shared = table.filter(mine), table.filter(pc.invert(mine))
-    named = share(folder, shared)
-    chunks = [segment.chunk for segment in segments(table["chunk"])]
+    runs = _completed(runs)
+    mine = ~runs["part"].isin(SHARED)
+    named = share(folder, runs[~mine])
+    chunks = [segment.chunk for segment in segments(runs["chunk"])]
     _keep_what_leaves(path(folder, notebook), chunks, cache)
-    notes = {"code": _codes(table)} | ({"shared": named, "chunks": chunks} if named else {})
-    store.write_runs(path(folder, notebook), own, notes=notes)
+    codes = {task: code_of(task) for task in sorted(set(runs["task"]))}
+    notes = {"code": codes} | ({"shared": named, "chunks": chunks} if named else {})
+    store.write_runs(path(folder, notebook), from_frame(runs[mine]), notes=notes)
+    return runs
 
 
-def share(folder: Path, table: pa.Table) -> list[str]:
-    """Add runs of shared parts to the tables of their tasks; returns the names of those files, without their ending.
+def share(folder: Path, runs: pd.DataFrame) -> list[str]:
+    """Add runs of shared parts, as they were swept, to the tables of their tasks; returns those files' names.
 
-    Chunks that a file holds stay, unless another version of the training code made them.
+    The names are without their ending. Chunks that a file holds stay, unless another version of the training code made
+    them.
     """
     named = []
-    for part, task in sorted({*zip(table["part"].to_pylist(), table["task"].to_pylist(), strict=True)}):
-        named.append(f"{SHARED[part]}-{file_name(task)}")
-        rows = table.filter(pc.and_(pc.equal(table["part"], part), pc.equal(table["task"], task)))
+    for (part, task), rows in _completed(runs).groupby(["part", "task"]):
+        named.append(f"{SHARED[str(part)]}-{file_name(str(task))}")
         with locked(folder):
-            _merge(folder / f"{named[-1]}.parquet", rows)
+            _merge(folder / f"{named[-1]}.parquet", from_frame(rows), {str(task): code_of(str(task))})
     return named
 
 
-def segments(chunks: pa.ChunkedArray) -> Iterator[Segment]:
+def segments(chunks: Iterable[str | None]) -> Iterator[Segment]:
     """The stretches of rows of one chunk each, from a table's column of chunk ids; rows without an id are left out."""
     start = 0
-    for chunk, rows in groupby(chunks.to_pylist()):
+    for chunk, rows in groupby(chunks):
         length = sum(1 for _ in rows)
         if chunk is not None:
             yield Segment(chunk, start, length)
@@ -129,22 +134,24 @@ def code_of(task: str) -> str:
     return training_code(task)[:20]
 
 
-def _codes(table: pa.Table) -> dict[str, str]:
-    return {task: code_of(task) for task in sorted(set(table["task"].to_pylist()))}
+def _completed(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs.assign(**{_ADDED: steps_to_share(runs, TARGET)})
 
 
-def _merge(place: Path, rows: pa.Table) -> None:
+def _by_chunk(table: pa.Table) -> dict[str, pa.Table]:
+    return {segment.chunk: table.slice(*segment[1:]) for segment in segments(table["chunk"].to_pylist())}
+
+
+def _merge(place: Path, rows: pa.Table, codes: Mapping[str, str]) -> None:
     """Write the rows, and those of other chunks that the file holds and this code made, in an order of their own."""
     held = _current(place)
-    found = {segment.chunk: rows.slice(*segment[1:]) for segment in segments(rows["chunk"])}
-    if held is not None:
-        kept = {segment.chunk: held.slice(*segment[1:]) for segment in segments(held["chunk"])}
-        if set(found) <= set(kept):
-            return
-        found = kept | found
+    found, kept = _by_chunk(rows), _by_chunk(held) if held is not None else {}
+    if set(found) <= set(kept):
+        return
+    found = kept | found
     ordered = [found[chunk] for chunk in sorted(found, key=lambda chunk: _order(chunk, found[chunk]))]
     table = pa.concat_tables(ordered).cast(RUNS).combine_chunks()  # or bytes would tell which chunks came from a file
-    store.write_runs(place, table, notes={"code": _codes(table)})
+    store.write_runs(place, table, notes={"code": codes})
 
 
 def _order(chunk: str, rows: pa.Table) -> tuple[str, float, int, str]:
@@ -165,8 +172,6 @@ def _current(place: Path) -> pa.Table | None:
 
 def _keep_what_leaves(place: Path, staying: Iterable[str], cache: Cache) -> None:
     held, stay = _current(place), set(staying)
-    if held is None:
-        return
-    for segment in segments(held["chunk"]):
-        if segment.chunk not in stay:
-            cache.keep(segment.chunk, as_trained(held.slice(*segment[1:])))
+    for chunk, rows in _by_chunk(held).items() if held is not None else ():
+        if chunk not in stay:
+            cache.keep(chunk, as_trained(rows))
