@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import open_chapter
+from warmup_study.chapters import TARGET, open_chapter
 from warmup_study.chapters.anchor_warmup import analysis as anchor_warmup
 from warmup_study.chapters.attention_and_decay import analysis as attention_and_decay
 from warmup_study.chapters.early_examples.analysis import skew
@@ -19,7 +19,6 @@ from warmup_study.chapters.momentum import analysis as momentum
 from warmup_study.chapters.sgd_vs_adam import analysis as sgd_vs_adam
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis as zero_vs_ramped_warmup
 from warmup_study.running import sweep
-from warmup_study.running.tables import TARGET
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect
 

@@ -23,6 +23,7 @@ from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.presentation.display import say
 from warmup_study.running import provenance, sanity_checks, sweep, tables
 from warmup_study.running.store import Cache
+from warmup_study.running.tables import TARGET as TARGET  # for the notebooks
 from warmup_study.training.experiment import Experiment
 
 
