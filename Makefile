@@ -14,7 +14,7 @@ help: ## list these commands
 report: $(READY) ## the main job: run the study in minutes (preset quick), build the page, print where it is
 	@$(RUN) dodo.py quick
 
-full: $(READY) ## run the study as published (up to an hour; WARMUP_STUDY_SCHEDULER=tcp://... for a cluster)
+full: $(READY) ## the study as published: what its tables hold is not trained again (the rest: WARMUP_STUDY_SCHEDULER=tcp://...)
 	@$(RUN) dodo.py full
 
 smoke: $(READY) ## run the study at toy size, to see that it runs

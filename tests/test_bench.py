@@ -16,7 +16,7 @@ from warmup_study.bench import __main__ as bench
 from warmup_study.bench import jax_loop, matmul_bound, scaling, torch_loops
 from warmup_study.bench.figures import speed
 from warmup_study.bench.workloads import BATCH, LR, WORKLOADS, Workload
-from warmup_study.running.sweep import available_cores
+from warmup_study.running.local import available_cores
 from warmup_study.training.network_state import initial_state
 
 RUNS, UPDATES = 3, 6

@@ -19,9 +19,9 @@ from small_experiments import ARMS, arm, hear_interrupts, small
 
 from warmup_study.errors import StudyError
 from warmup_study.running import sweep as sweep_module
-from warmup_study.running.local import train_and_store
+from warmup_study.running.local import available_cores, train_and_store
 from warmup_study.running.store import Cache
-from warmup_study.running.sweep import available_cores, sweep
+from warmup_study.running.sweep import sweep
 from warmup_study.training.experiment import Chunk, Experiment
 from warmup_study.training.table import RUNS
 

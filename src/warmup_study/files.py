@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(place)
+
+
+def file_name(text: str) -> str:
+    """The text without what a file's name must not hold."""
+    return re.sub(r"[^\w.+-]+", "-", text)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from warmup_study import chapters
 from warmup_study.errors import StudyError
-from warmup_study.paths import CHAPTERS, Folders
-from warmup_study.running import local, store
+from warmup_study.paths import Folders
+from warmup_study.running import local, tables
+from warmup_study.running.local import available_cores
 from warmup_study.running.starts import missing_blocks
 from warmup_study.running.store import Cache, Work
-from warmup_study.running.sweep import available_cores
 from warmup_study.training.experiment import Chunk
 from warmup_study.training.table import from_frame, to_frame
 
@@ -54,7 +54,7 @@ def reproduce(folders: Folders, share: float, seed: int, processes: int | None =
 
     Raises ``StudyError`` where a table of runs is damaged or of another design than this code's.
     """
-    present = [name for name in CHAPTERS if (folders.results / f"{name}.parquet").exists()]
+    present = tables.stored(folders.results)
     if not present:
         raise StudyError(f"reproduce: no chapter of preset {folders.preset} has run in {folders.results}")
     for name in present:
@@ -72,15 +72,22 @@ def _compare(name: str, folders: Folders, share: float, seed: int, processes: in
 
 
 def _chosen(name: str, folders: Folders, share: float, seed: int) -> list[tuple[Chunk, pa.Table]]:
-    """Chunks drawn by chance, each with its rows of the stored table."""
-    table = from_frame(store.read_runs(folders.results / f"{name}.parquet"))
+    """Chunks drawn by chance, each with its rows of the stored table.
+
+    They are found by place, not by id: an id stands for the code that trained, and what another version trained must
+    come out the same, too.
+    """
+    table = from_frame(tables.read(folders.results, name))
     opened = chapters.open_chapter(name, {"preset": folders.preset})
     chunks = [chunk for experiment in opened.experiments for chunk in experiment.chunks()]
     starts = np.cumsum([0, *(len(chunk.runs) for chunk in chunks)])
     if starts[-1] != len(table):
         raise StudyError(f"{name}.parquet: has {len(table)} runs, the preset's design {starts[-1]}: it is another's")
     picked = np.random.default_rng(seed).permutation(len(chunks))[: max(1, round(share * len(chunks)))]
-    return [(chunks[k], table.slice(starts[k], len(chunks[k].runs))) for k in sorted(picked)]
+    pairs = [(chunks[k], table.slice(starts[k], len(chunks[k].runs))) for k in sorted(picked)]
+    if not all(tables.are_of(*pair) for pair in pairs):
+        raise StudyError(f"{name}.parquet: its runs are not those of the preset's design: it is another's")
+    return pairs
 
 
 def _trained(chunks: list[Chunk], processes: int) -> pa.Table:

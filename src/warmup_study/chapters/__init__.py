@@ -21,12 +21,10 @@ from warmup_study.parameters import CommonParameters, validate
 from warmup_study.paths import BATCH, CHAPTERS, Folders
 from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.presentation.display import say
-from warmup_study.running import provenance, sanity_checks, store, sweep
-from warmup_study.statistics import endpoints
+from warmup_study.running import provenance, sanity_checks, sweep, tables
+from warmup_study.running.store import Cache
+from warmup_study.running.tables import TARGET as TARGET  # for the notebooks
 from warmup_study.training.experiment import Experiment
-from warmup_study.training.table import from_frame
-
-TARGET = 0.25  # share of the loss at initialisation that counts as trained, for steps_to_target
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,18 @@ class Chapter:
         return design_table(self.experiments, design_of(self.name).PARTS)
 
     def run(self) -> pd.DataFrame:
-        """The table of runs, trained now where the cache lacks them, and written to the results folder.
+        """The table of runs, trained now where neither the cache nor the published tables hold them, and written.
 
-        The controls come first: raises ``StudyError`` where one of them fails.
+        Controls come before any training: raises ``StudyError`` where one of them fails.
         """
-        sanity_checks.check(self.folders.cache, device_of(self.parameters))
-        runs, seconds = sweep.timed_sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
-        runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)
-        store.write_runs(self.folders.results / f"{self.name}.parquet", from_frame(runs))
+        cache, device = self.folders.cache, device_of(self.parameters)
+        runs, seconds = sweep.timed_sweep(
+            self.experiments,
+            cache,
+            scheduler=self.parameters.scheduler,
+            before=lambda: sanity_checks.check(cache, device),
+        )
+        runs = tables.write(self.folders.results, self.name, runs, Cache(cache))
         wall, seeds = time.perf_counter() - self.started, map(int, runs["seed"].unique())
         provenance.record(self.folders, self.name, seeds, wall_seconds=wall, training_seconds=seconds)
         return runs

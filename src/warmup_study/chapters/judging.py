@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,8 +13,8 @@ from warmup_study.claims.table import table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
-from warmup_study.paths import CHAPTERS, Folders
-from warmup_study.running import store
+from warmup_study.paths import Folders
+from warmup_study.running import tables as tables_of_runs
 from warmup_study.statistics.endpoints import CONFIRMATION
 
 
@@ -42,16 +41,10 @@ def enter_report(folders: Folders) -> list[Verdict]:
 def tables(folders: Folders) -> dict[str, pd.DataFrame]:
     """Every chapter's table of runs, in reading order; one of an older study counts as not run."""
     found = {}
-    for name, path in _stored(folders).items():
+    for name in tables_of_runs.stored(folders.results):
         with contextlib.suppress(StudyError):
-            found[name] = store.read_runs(path)
+            found[name] = tables_of_runs.read(folders.results, name)
     return found
-
-
-def _stored(folders: Folders) -> dict[str, Path]:
-    """Where the chapters' tables of runs lie that exist, in reading order."""
-    paths = {name: folders.results / f"{name}.parquet" for name in CHAPTERS}
-    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def enter(folders: Folders, notebook: str, rows: Sequence[Verdict]) -> list[Verdict]:
@@ -70,7 +63,7 @@ def _of_sister_chapters(folders: Folders, notebook: str) -> list[Verdict]:
         for other in claim.notebooks if notebook in claim.notebooks else ():
             with contextlib.suppress(StudyError):  # a table of an older study counts as not run
                 if other != notebook:
-                    rows += judge(other, store.read_runs(folders.results / f"{other}.parquet"), claim.id)
+                    rows += judge(other, tables_of_runs.read(folders.results, other), claim.id)
     return rows
 
 
@@ -79,9 +72,9 @@ def recompute(folders: Folders) -> list[Verdict]:
 
     Raises ``StudyError`` where no chapter has run, or a table of runs is damaged.
     """
-    stored = _stored(folders)
+    stored = tables_of_runs.stored(folders.results)
     if not stored:
         raise StudyError(f"no results of preset {folders.preset}: run a chapter first")
     with locked(folders.results):
-        rows = [row for name, path in stored.items() for row in judge(name, store.read_runs(path))]
+        rows = [row for name in stored for row in judge(name, tables_of_runs.read(folders.results, name))]
         return ledger.write(folders, [*ledger.joined(rows), *analysis.judge(tables(folders))])

@@ -1,6 +1,5 @@
 """The notebook `your_network` run on one task, and its answer as a page of its own."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from warmup_study.errors import StudyError
-from warmup_study.files import write_atomically
+from warmup_study.files import file_name, write_atomically
 from warmup_study.paths import Folders, project_root
 from warmup_study.report.build import embed_font, page_style
 from warmup_study.report.exporter import PageExporter
@@ -27,7 +26,7 @@ def advise(folders: Folders, parameters: dict[str, Any]) -> Path:
 
     What its cells print appears as they run. Raises ``StudyError`` in one line where the notebook fails.
     """
-    executed = folders.executed / f"{NOTEBOOK}-{_file_name(parameters['task'])}.ipynb"
+    executed = folders.executed / f"{NOTEBOOK}-{file_name(parameters['task'])}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
     try:
         notebook = papermill.execute_notebook(
@@ -52,7 +51,7 @@ def build_page(folders: Folders, notebook: NotebookNode, task: str) -> Path:
     soup = tidy(html)
     embed_font(soup)
     check_page(soup)
-    place = folders.report.with_name(f"{NOTEBOOK}-{_file_name(task)}.html")
+    place = folders.report.with_name(f"{NOTEBOOK}-{file_name(task)}.html")
     write_atomically(place, str(soup))
     return place
 
@@ -66,8 +65,3 @@ def _page(folders: Folders, task: str) -> dict[str, Any]:
         "figures": read_sidecars(folders),
         "data": f"../data/results/{folders.preset}",
     }
-
-
-def _file_name(task: str) -> str:
-    """The task's name, without what a file's name must not hold."""
-    return re.sub(r"[^\w.+-]+", "-", task)

@@ -22,6 +22,11 @@ from warmup_study.training.pretraining import PretrainingBlock, pretrained
 from warmup_study.training.trainer import train_chunk
 
 
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def finished(chunks: Sequence[Work], cache: Cache, processes: int) -> Iterator[None]:
     """Train and store the chunks in so many processes (0: in this one); yields once for each as it is stored.
 

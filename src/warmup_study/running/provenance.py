@@ -24,21 +24,46 @@ def record(
 ) -> None:
     """Merge this run of `notebook` into provenance.json.
 
-    Commit, versions and machine at the top are the last run's; each notebook's entry names its own commit. The seconds
-    are those until the results were stored, and of training among them. A run that found everything trained keeps the
-    seconds of the one before. Raises StudyError where the file can't be written, or is there and can't be read.
+    Commit, versions and machine at the top are the last run's that trained; each notebook's entry names its own commit.
+    The seconds are those until the results were stored, and of training among them. A run that found everything trained
+    leaves what is known of its origin as it is, in this folder, else in the published one. Raises StudyError where the
+    file can't be written, or is there and can't be read.
     """
     path = folders.results / "provenance.json"
-    origin = _origin()
-    taken = {"wall_seconds": round(wall_seconds, 1), "training_seconds": round(training_seconds, 1)}
-    entry = {"seeds": sorted(set(seeds)), "commit": origin["commit"], "dirty": origin["dirty"]}
+    mine = sorted(set(seeds))
     with locked(folders.results):
-        known = _read(path).get("notebooks", {})
-        before = known.get(notebook, {})
-        if not training_seconds and before.get("seeds") == entry["seeds"]:
-            taken = {name: before[name] for name in taken if name in before}
-        content = {**origin, "preset": folders.preset, "notebooks": {**known, notebook: entry | taken}}
-        write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+        known = _read(path)
+        if not training_seconds and (kept := _kept(known, notebook, mine)):
+            write_atomically(path, _text(kept))
+            return
+        origin = _origin()
+        entry = {
+            "seeds": mine,
+            "commit": origin["commit"],
+            "dirty": origin["dirty"],
+            "wall_seconds": round(wall_seconds, 1),
+            "training_seconds": round(training_seconds, 1),
+        }
+        notebooks = {**known.get("notebooks", {}), notebook: entry}
+        write_atomically(path, _text({**origin, "preset": folders.preset, "notebooks": notebooks}))
+
+
+def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, Any]:
+    """The record as it is, if it tells where the runs on these seeds come from, else with what was published of them.
+
+    Empty where neither knows.
+    """
+    if known.get("notebooks", {}).get(notebook, {}).get("seeds") == seeds:
+        return known
+    published = _read(Folders(project_root(), "full").results / "provenance.json")
+    entry = published.get("notebooks", {}).get(notebook, {})
+    if entry.get("seeds") != seeds:
+        return {}
+    return {**published, **known, "notebooks": {**known.get("notebooks", {}), notebook: entry}}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from warmup_study.running.store import Cache, Work
-from warmup_study.training.experiment import Chunk
+from warmup_study.training.experiment import Arm, Chunk
 from warmup_study.training.pretraining import PretrainingBlock, blocks_of
 
 
@@ -14,6 +14,24 @@ def missing_blocks(chunks: Iterable[Chunk], cache: Cache) -> list[PretrainingBlo
     """The blocks of starting points that these chunks need and the cache lacks, each once."""
     needed = dict.fromkeys(block for chunk in chunks for block in blocks_of(chunk))
     return [block for block in needed if cache.get(block) is None]
+
+
+def as_chunk(block: PretrainingBlock) -> Chunk:
+    """Runs that cost what the block costs."""
+    before = block.before
+    return Chunk(
+        part="start",
+        task=before.task,
+        arms=(Arm(label="start", optimizer=before.optimizer, schedule=before.schedule),),
+        lr=before.lr,
+        selection_seeds=(),
+        confirmation_seeds=block.seeds,
+        updates=before.updates,
+        evaluate_every=before.updates,
+        batch=before.batch,
+        device=block.device,
+        compiled=block.compiled,
+    )
 
 
 def in_waves(work: Sequence[Work]) -> tuple[list[Work], list[Work]]:

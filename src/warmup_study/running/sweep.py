@@ -7,7 +7,7 @@ that chunks need are trained and stored before them, once for all.
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +18,9 @@ from IPython import get_ipython
 from tqdm.auto import tqdm
 
 from warmup_study.errors import StudyError
-from warmup_study.running import dask_cluster, local
-from warmup_study.running.starts import missing_blocks
+from warmup_study.running import dask_cluster, forecast, local
+from warmup_study.running.published import Published
+from warmup_study.running.starts import as_chunk, missing_blocks
 from warmup_study.running.store import Cache, Work
 from warmup_study.training import stackable
 from warmup_study.training.experiment import Chunk, Experiment
@@ -27,6 +28,8 @@ from warmup_study.training.pretraining import PretrainingBlock
 from warmup_study.training.table import to_frame
 
 SELDOM = 20.0  # seconds between two lines that tell how far a batch run has come
+WORTH_TIMING = 20_000  # updates of runs; fewer are too short to be worth a timing
+WORTH_TELLING = 120.0  # seconds of training that are told beforehand
 
 
 class Swept(NamedTuple):
@@ -44,27 +47,72 @@ def sweep(
 
 
 def timed_sweep(
-    experiments: Sequence[Experiment], folder: Path, processes: int | None = None, scheduler: str = ""
+    experiments: Sequence[Experiment],
+    folder: Path,
+    processes: int | None = None,
+    scheduler: str = "",
+    before: Callable[[], None] | None = None,
 ) -> Swept:
-    """Every run of the experiments, trained now where ``folder`` does not hold it yet.
+    """Every run of the experiments, trained now where neither ``folder`` nor the published tables hold it yet.
 
     ``processes`` train side by side (default: one per core available; 0: none but this one), or the workers of the Dask
-    ``scheduler`` at that address; the result depends on neither. Raises ``StudyError`` in one line where a chunk cannot
-    be trained or stored, or a worker or the scheduler dies; all chunks finished by then stay stored.
+    ``scheduler`` at that address; the result depends on neither. ``before`` is called before anything is trained, and
+    only then. Raises ``StudyError`` in one line where a chunk cannot be trained or stored, or a worker or the scheduler
+    dies; all chunks finished by then stay stored.
     """
-    cache = Cache(folder)
+    cache, published = Cache(folder), Published.of_project()
     chunks = [chunk for experiment in experiments for chunk in experiment.chunks()]
-    missing = [chunk for chunk in chunks if cache.get(chunk) is None]
-    processes = available_cores() if processes is None else processes
-    work: list[Work] = [*missing_blocks(missing, cache), *missing]
-    seconds = _train(work, cache, processes, scheduler) if work else 0.0
-    tables = [_stored(cache, chunk) for chunk in chunks]
-    return Swept(to_frame(pa.concat_tables(tables)), seconds)
+    found = {chunk.id: _stored(chunk, cache, published) for chunk in chunks}
+    missing = list({chunk.id: chunk for chunk in chunks if found[chunk.id] is None}.values())
+    seconds = 0.0
+    if missing:
+        processes = local.available_cores() if processes is None else processes
+        blocks = missing_blocks(missing, cache)
+        _announce(chunks, missing, blocks, published, folder, 0 if scheduler else max(1, processes))
+        if before:
+            before()
+        seconds = _train([*blocks, *missing], cache, processes, scheduler)
+        found |= {chunk.id: _trained(chunk, cache) for chunk in missing}
+    return Swept(to_frame(pa.concat_tables([found[chunk.id] for chunk in chunks])), seconds)
 
 
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _stored(chunk: Chunk, cache: Cache, published: Published) -> pa.Table | None:
+    table = cache.get(chunk)
+    return published.get(chunk) if table is None else table
+
+
+def _announce(
+    chunks: Sequence[Chunk],
+    missing: Sequence[Chunk],
+    blocks: Sequence[PretrainingBlock],
+    published: Published,
+    folder: Path,
+    processes: int,
+) -> None:
+    """Say why published runs do not serve, and how long training will take where that is long.
+
+    ``missing`` chunks take the starting points of the ``blocks``, which come on top. ``processes``: how many train side
+    by side; 0 where that is a cluster's to say.
+    """
+    if remark := published.remark(missing):
+        print(remark)
+    ahead = [*missing, *map(as_chunk, blocks)]
+    if sum(chunk.cost for chunk in ahead) < WORTH_TIMING:
+        return
+    seconds = forecast.seconds(ahead, folder) / max(1, processes)
+    if seconds > WORTH_TELLING:
+        runs, lacking = (sum(len(chunk.runs) for chunk in some) for some in (chunks, missing))
+        where = "on 1 core" if processes == 1 else f"on {processes} cores" if processes else "for a single core"
+        print(
+            f"about {_hours(seconds)} of training {where}, by a brief timing that may be off by half: "
+            f"{runs:,} runs of which {runs - lacking:,} are stored",
+            flush=True,
+        )
+
+
+def _hours(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _train(work: Sequence[Work], cache: Cache, processes: int, scheduler: str) -> float:
@@ -121,7 +169,7 @@ def watched() -> bool:
     return sys.stderr.isatty() or by_vs_code or bool({"JPY_SESSION_NAME", "VSCODE_PID"} & set(os.environ))
 
 
-def _stored(cache: Cache, chunk: Chunk) -> pa.Table:
+def _trained(chunk: Chunk, cache: Cache) -> pa.Table:
     table = cache.get(chunk)
     if table is None:
         raise StudyError("a trained chunk cannot be read back: the code or the disk changed meanwhile; start again")

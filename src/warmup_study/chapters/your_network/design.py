@@ -1,7 +1,6 @@
 """Design: find the learning rates, then {no warmup, ramps of three lengths, lr = 0} over a grid around the best."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +16,14 @@ from warmup_study.chapters.design import device_of
 from warmup_study.errors import StudyError
 from warmup_study.parameters import CommonParameters, Rates, Whole, validate
 from warmup_study.presentation.canvas import StudyFigure
+from warmup_study.running.forecast import Cost, cost
 from warmup_study.running.pilot import Pilot, find_learning_rates
 from warmup_study.running.store import write_runs
-from warmup_study.running.sweep import available_cores, sweep
+from warmup_study.running.sweep import sweep
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.table import from_frame
-from warmup_study.training.trainer import train_chunk
 
 NOTEBOOK = "your_network"
 TorchName = Literal[
@@ -38,7 +37,6 @@ FIRST_SEED = 8_000  # no chapter's seeds
 LOWEST = 3  # halvings below the best learning rate
 HIGHEST = (3, 6)  # doublings above it: at least, and at most where high learning rates train
 BUDGET = 110.0  # seconds that the runs may take before the number of seeds shrinks
-GLIMPSES = 5, 25  # updates of two short trainings whose difference tells what an update costs
 
 
 class Parameters(CommonParameters):
@@ -136,17 +134,10 @@ class YourNetwork:
         return tuple(float(f"{self.pilot.best * 2.0**step:.6g}") for step in range(-LOWEST, highest + 1))
 
     @cached_property
-    def seconds_per_run(self) -> float:
-        """What one run costs on one core, at most: compiled code, where it pays, is faster than what is timed here."""
-        plain = self._experiment(SEEDS["quick"][0]).model_copy(update={"arms": self._arms[:1]})
-        took = []
-        for updates in (GLIMPSES[0], *GLIMPSES):  # the first time is for what is loaded once
-            brief = plain.model_copy(update={"updates": updates, "evaluate_every": updates})
-            began = time.perf_counter()
-            chunk = brief.chunks()[0]
-            train_chunk(chunk)
-            took.append((time.perf_counter() - began) / len(chunk.runs))
-        return max(0.0, took[2] - took[1]) / (GLIMPSES[1] - GLIMPSES[0]) * self.updates
+    def cost(self) -> Cost:
+        """What a run costs, timed when the notebook was first opened on this network: the design follows from it."""
+        few = self._experiment(SEEDS["quick"][0]).chunks()[0]
+        return cost(few, self.parameters.folders.cache)
 
     @cached_property
     def seeds(self) -> int:
@@ -159,7 +150,8 @@ class YourNetwork:
 
     def forecast(self, seeds: int = 0) -> float:
         """Seconds that the runs take on this machine, about, on so many seeds (0: as planned)."""
-        return self._count(seeds or self.seeds) * self.seconds_per_run / available_cores()
+        chunks = self._experiment(seeds or self.seeds).chunks()
+        return sum(map(self.cost.of, chunks)) / self.cost.cores
 
     def _count(self, seeds: int) -> int:
         return len(self._arms) * len(self.lrs) * seeds
@@ -206,14 +198,14 @@ class YourNetwork:
             "updates": f"{self.updates}, cosine decay, batches of {self.batch}",
             "seeds": str(self.seeds),
             "runs": f"{self._count(self.seeds):,}",
-            "time": f"about {self.forecast():.0f} s at most, where nothing is stored yet",
+            "time": f"about {self.forecast():.0f} s where nothing is stored yet",
         }
         return pd.DataFrame({"": shown}).style.hide(axis="columns")
 
     def run(self) -> pd.DataFrame:
         """The table of runs, trained now where the cache lacks them, and written to the results folder."""
         folders = self.parameters.folders
-        print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s at most")
+        print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s where nothing is stored yet")
         runs = sweep([self.experiment], folders.cache, scheduler=self.parameters.scheduler)
         write_runs(folders.results / f"{NOTEBOOK}.parquet", from_frame(runs))
         return runs
