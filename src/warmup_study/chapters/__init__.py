@@ -67,7 +67,7 @@ class Chapter:
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
         columns = ["id", "source", "rule", "margin", "unit"]
-        mine = [row for row in claims_table() if self.name in row.notebooks]
+        mine = [row for row in claims_table() if row.notebook == self.name]
         table = pd.DataFrame([[getattr(row, name) for name in columns] for row in mine], columns=columns)
         return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
 

@@ -18,7 +18,7 @@ COLUMNS = ["if you have", "then", "by", f"{percent(LEVEL)} interval", "n", "evid
 
 def table(folders: Folders) -> pd.DataFrame:
     """One row for each situation; where the claim behind it has not been run, the row says so."""
-    overall = {row.id: row for row in ledger.read(folders) if row.task == "all"}
+    overall = {row.id: row for row in ledger.read(folders) if row.over_all}
     return pd.DataFrame([_row(entry, overall.get(entry["claim"])) for entry in _entries()], columns=COLUMNS)
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from warmup_study.claims.evidence import ALL, no_evidence, verdict
+from warmup_study.claims.evidence import no_evidence, verdict
 from warmup_study.claims.table import claim, margin
-from warmup_study.claims.verdict import Verdict
+from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.statistics.bootstrap import Effect, student_effect
 from warmup_study.statistics.decisions import decide
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, tuned_gain
