@@ -52,6 +52,8 @@ class Chapter:
 
         The controls come first: raises ``StudyError`` where one of them fails.
         """
+        drawn = {run.seed for experiment in self.experiments for chunk in experiment.chunks() for run in chunk.runs}
+        provenance.register(self.folders, self.name, drawn)
         sanity_checks.check(self.folders.cache, device_of(self.parameters))
         runs, seconds = sweep.timed_sweep(self.experiments, self.folders.cache, scheduler=self.parameters.scheduler)
         runs["steps_to_target"] = endpoints.steps_to_share(runs, TARGET)

@@ -9,7 +9,8 @@ import pandas as pd
 from warmup_study.chapters.packages import analysis_of
 from warmup_study.chapters.report import analysis
 from warmup_study.claims import ledger
-from warmup_study.claims.evidence import verdicts, where
+from warmup_study.claims.evidence import where
+from warmup_study.claims.robustness import judged
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
@@ -27,9 +28,9 @@ def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
     chapter = analysis_of(notebook)
     seeds = int(where(runs, role=CONFIRMATION)["seed"].nunique())
     by_hand = {name: rows for name, rows in getattr(chapter, "BY_HAND", {}).items() if claim in ("", name)}
-    measured = {name: effects(runs) for name, effects in chapter.CLAIMS.items() if claim in ("", name)}
-    judged = [verdicts(name, effects, seeds) for name, effects in measured.items()]
-    return [row for rows in (*(decide(runs) for decide in by_hand.values()), *judged) for row in rows]
+    measured = {name: measure for name, measure in chapter.CLAIMS.items() if claim in ("", name)}
+    found = [judged(name, measure, runs, seeds) for name, measure in measured.items()]
+    return [row for rows in (*(decide(runs) for decide in by_hand.values()), *found) for row in rows]
 
 
 def enter_report(folders: Folders) -> list[Verdict]:

@@ -115,7 +115,11 @@ def verdicts(
     `seeds` is the number that a row without a case shows. The words over all tasks are not yet corrected for the
     number of claims.
     """
-    told = claim(name)
+    return rows_of(claim(name), effects_by_task, seeds, regime)
+
+
+def rows_of(told: Claim, effects_by_task: ByTask[str], seeds: int, regime: Callable[[str], str]) -> list[Verdict]:
+    """`verdicts` of a claim that may stand otherwise than in the table."""
     offered = {task: found for task, found in effects_by_task.items() if isinstance(found, Mapping)}
     left_out = {task: str(found or NO_CASE) for task, found in effects_by_task.items() if task not in offered}
     regimes = {task: regime(task) for task in effects_by_task}

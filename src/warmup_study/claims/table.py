@@ -85,6 +85,10 @@ class Claim(Record):
         """The rule in words."""
         return in_words(self.conditions, lambda name: self.margin_and_unit(name)[1])
 
+    def scaled(self, factor: float) -> "Claim":
+        """The claim under margins that are so many times as large."""
+        return self.model_copy(update={"conditions": self.conditions.scaled(factor)})
+
     def margin_and_unit(self, effect: str) -> tuple[float, str]:
         """What an effect is held against (the bound that the rule sets, else its endpoint's margin), and its unit."""
         entry = next((unit for pattern, unit in self.units.items() if fnmatchcase(effect, pattern)), None)

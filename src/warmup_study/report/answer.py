@@ -29,14 +29,9 @@ def reading(results: Results) -> str:
     words = Counter(verdict.verdict for claim in results.tested for verdict in results.of_claim(claim.id)[:1])
     counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
     lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
-    split = [claim.title for claim in results.tested if len(_words_by_task(results, claim.id)) > 1]
-    lines.append(f"Tasks give different words on: {'; '.join(split)}." if split else "The tasks agree on all of them.")
+    split = [claim.title for claim in results.tested if results.of_claim(claim.id)[0].verdict == "depends"]
+    lines.append(f"Regimes give different words on: {'; '.join(split)}." if split else "No regimes disagree on any.")
     return " ".join(lines)
-
-
-def _words_by_task(results: Results, claim: str) -> set[str]:
-    """The different words that the tasks give on a claim."""
-    return {verdict.verdict for verdict in results.of_claim(claim) if verdict.task != "all"}
 
 
 def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict | None:

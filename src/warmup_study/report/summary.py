@@ -63,7 +63,7 @@ def task_table(results: Results) -> HTML:
 
 
 def _by_task(results: Results, row: Claim) -> Sequence[Verdict]:
-    return [verdict for verdict in results.of_claim(row.id) if verdict.task != "all"]
+    return [verdict for verdict in results.of_claim(row.id) if not verdict.over_all]
 
 
 def practice_table(results: Results) -> str:

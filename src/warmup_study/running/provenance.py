@@ -14,9 +14,39 @@ import torch
 from warmup_study.errors import StudyError
 from warmup_study.files import locked, write_atomically
 from warmup_study.paths import Folders, project_root
+from warmup_study.running.registration import digests
 
+_FILE = "provenance.json"
 _PACKAGES = ("warmup-study", "torch", "numpy", "scipy", "statsmodels", "pandas", "scikit-learn", "matplotlib")
 _SOURCES = ("src", "notebooks", "pyproject.toml", "requirements.lock")  # results are written, so always "dirty"
+
+
+def register(folders: Folders, notebook: str, seeds: Iterable[int]) -> None:
+    """Write the digests of a chapter's rules and analysis into provenance.json, before it trains on these seeds.
+
+    A registration for the same seeds stays as it is: what trains later, or again, is held against the first. Raises
+    StudyError where the file can't be written, or is there and can't be read.
+    """
+    path, drawn = folders.results / _FILE, sorted(set(seeds))
+    with locked(folders.results):
+        content = _read(path)
+        notebooks = content.get("notebooks", {})
+        if notebooks.get(notebook, {}).get("registered", {}).get("seeds") == drawn:
+            return
+        origin: dict[str, Any] = {name: _origin()[name] for name in ("commit", "dirty")}
+        entry = {"registered": origin | {"seeds": drawn, **digests(notebook)}}
+        content |= {"notebooks": {**notebooks, notebook: notebooks.get(notebook, {}) | entry}}
+        _write(path, content)
+
+
+def changed_since(folders: Folders) -> dict[str, tuple[str, ...]]:
+    """By registered notebook: which of its rules and its analysis are no longer those that it was trained under."""
+    notebooks = _read(folders.results / _FILE).get("notebooks", {})
+    registered = {name: entry["registered"] for name, entry in notebooks.items() if "registered" in entry}
+    return {
+        name: tuple(what for what, digest in digests(name).items() if digest != known.get(what))
+        for name, known in registered.items()
+    }
 
 
 def record(
@@ -28,17 +58,21 @@ def record(
     are those until the results were stored, and of training among them. A run that found everything trained keeps the
     seconds of the one before. Raises StudyError where the file can't be written, or is there and can't be read.
     """
-    path = folders.results / "provenance.json"
+    path = folders.results / _FILE
     origin = _origin()
-    taken = {"wall_seconds": round(wall_seconds, 1), "training_seconds": round(training_seconds, 1)}
+    taken: dict[str, Any] = {"wall_seconds": round(wall_seconds, 1), "training_seconds": round(training_seconds, 1)}
     entry = {"seeds": sorted(set(seeds)), "commit": origin["commit"], "dirty": origin["dirty"]}
     with locked(folders.results):
         known = _read(path).get("notebooks", {})
         before = known.get(notebook, {})
         if not training_seconds and before.get("seeds") == entry["seeds"]:
             taken = {name: before[name] for name in taken if name in before}
-        content = {**origin, "preset": folders.preset, "notebooks": {**known, notebook: entry | taken}}
-        write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+        taken |= {"registered": before["registered"]} if "registered" in before else {}
+        _write(path, {**origin, "preset": folders.preset, "notebooks": {**known, notebook: entry | taken}})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:
