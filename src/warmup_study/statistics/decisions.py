@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Literal
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
+from scipy import stats
 
 from warmup_study.statistics.bootstrap import ALPHA, Effect, Floats
 
@@ -32,22 +32,21 @@ def place(low: float, high: float, margin: float) -> Decision:
 
 def holm(p_values: Iterable[float]) -> Floats:
     """Adjusted p-values by Holm (1979): family-wise, in the order given."""
-    return _adjusted(p_values, "holm")
+    values = np.asarray(list(p_values), dtype=float)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1)))
+    return adjusted
 
 
 def benjamini_hochberg(p_values: Iterable[float]) -> Floats:
     """Adjusted p-values by Benjamini & Hochberg (1995): rate of false discoveries, in the order given."""
-    return _adjusted(p_values, "fdr_bh")
+    return np.asarray(stats.false_discovery_control(list(p_values), method="bh"))
 
 
 def benjamini_yekutieli(p_values: Iterable[float]) -> Floats:
     """Adjusted p-values by Benjamini & Yekutieli (2001): the same under any dependence, in the order given."""
-    return _adjusted(p_values, "fdr_by")
-
-
-def _adjusted(p_values: Iterable[float], method: str) -> Floats:
-    values = np.asarray(list(p_values), dtype=float)
-    return np.asarray(multipletests(values, method=method)[1]) if values.size else values
+    return np.asarray(stats.false_discovery_control(list(p_values), method="by"))
 
 
 def fixed_sequence(p_values: Iterable[float]) -> Floats:
