@@ -16,7 +16,7 @@ import numpy as np
 
 from warmup_study.statistics.bootstrap import RESAMPLES, Effect, Floats, difference, seed_effect
 from warmup_study.statistics.curves import LrCurves as LrCurves
-from warmup_study.statistics.curves import Seeds, drawn
+from warmup_study.statistics.curves import Seeds, drawn, medians
 from warmup_study.statistics.endpoints import TRAINED, log
 
 BELOW = 1 / 3  # times the best learning rate without warmup: where the cost is taken
@@ -143,7 +143,7 @@ def edge_of_training(curves: LrCurves, seeds: Seeds) -> Floats:
 
     Interpolated in log learning rate; the grid's first where no learning rate trains, its last where that one does.
     """
-    shares = np.median((curves.test / curves.initial[:, None])[seeds], axis=1)
+    shares = medians(curves.test / curves.initial[:, None], seeds)
     trained = shares < TRAINED
     last = trained.shape[1] - 1 - trained[:, ::-1].argmax(axis=1)
     left = np.minimum(last, trained.shape[1] - 2)
