@@ -94,9 +94,9 @@ def test_resampled_averages_are_those_of_what_was_drawn() -> None:
     for seeds in (8, 9):
         curves = simulated(seeds, 4.6, noise=0.5)
         drawn = chance.integers(0, seeds, (50, seeds))
-        for average, of_numpy in (("mean", np.mean), ("median", np.median)):
-            own = replace(curves, average=average).averaged(curves.test, drawn)
-            assert own == pytest.approx(of_numpy(curves.test[drawn], axis=1))
+        assert curves.averaged(curves.test, drawn) == pytest.approx(curves.test[drawn].mean(axis=1))
+        own = replace(curves, average="median").averaged(curves.test, drawn)
+        assert own == pytest.approx(np.median(curves.test[drawn], axis=1))
 
 
 def test_the_soft_minimum_agrees_with_the_pick_and_shares_count_the_seeds_that_train() -> None:
@@ -112,7 +112,7 @@ def test_the_soft_minimum_agrees_with_the_pick_and_shares_count_the_seeds_that_t
 
 
 def test_a_cell_counts_where_its_better_arm_trains() -> None:
-    lost = LrCurves(LRS, *(np.full((4, 8), 2.0) for _ in range(2)), np.full(4, 2.3))
+    lost = LrCurves(LRS, np.full((4, 8), 2.0), np.full((4, 8), 2.0), np.full(4, 2.3))
     assert lr_curves.trains(lost, simulated(4, 4.6)) and not lr_curves.trains(lost, lost)
 
 

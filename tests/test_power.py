@@ -9,9 +9,10 @@ from bs4 import BeautifulSoup
 from report_fixtures import verdict
 
 from warmup_study import report
+from warmup_study.claims.openness import POWER
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
-from warmup_study.report.power import POWER, detectable
+from warmup_study.report.power import detectable
 from warmup_study.statistics.bootstrap import paired_effect
 
 SEEDS, STUDIES = 30, 400

@@ -7,12 +7,14 @@ from typing import NamedTuple, TypeVar
 from warmup_study.claims.evidence import ByTask, regime_of, rows_of
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Verdict
+from warmup_study.statistics.bootstrap import fewer_resamples
 from warmup_study.statistics.curves import Average, measured_as
 from warmup_study.statistics.decisions import Word
 
 AVERAGES: tuple[Average, ...] = ("mean", "median")
 CAPPED = (True, False)
 MARGINS = (0.5, 1.0, 2.0)
+RESAMPLES = 1999
 
 Runs = TypeVar("Runs")
 Measuring = Callable[[Runs], ByTask[str]]  # from a chapter's table of runs, or several tables
@@ -54,7 +56,7 @@ def _words(
 ) -> Iterator[Word]:
     """The claim's word as it stands, then under every variant."""
     for average, capped in product(AVERAGES, CAPPED):
-        with measured_as(average, capped) as used:
+        with measured_as(average, capped) as used, fewer_resamples(RESAMPLES):
             effects = measure(runs)
         for factor in sorted(MARGINS, key=lambda factor: factor != 1):
             yield rows_of(told.scaled(factor), effects, seeds, regime)[-1].alone
