@@ -6,7 +6,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from warmup_study.claims.table import claim, margin
+from warmup_study.claims.table import margin
+from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report.results import Results
@@ -62,12 +63,16 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     phrases = _phrases()["phrase"][verdict.id]
     tasks = results.tasks(verdict.id) or ["all tasks"]
     numbers = evidence(verdict, phrases.get("evidence", {}))
-    return f"{phrases[_reading(verdict)]} ({numbers}; {', '.join(tasks)})."
+    phrase = phrases.get(_reading(verdict), phrases["mixed"])  # where regimes disagree, unless it says more
+    return f"{phrase} ({numbers}; {', '.join(tasks)})."
 
 
 def _untested(question: dict[str, Any]) -> str:
     """An honest gap, and where it will be filled."""
-    chapters = sorted({chapter_name(claim(name).notebook) for name in question["claims"]})
+    known = {row.id: row.notebook for row in claims_table()}
+    chapters = sorted({chapter_name(known[name]) for name in question["claims"] if name in known})
+    if not chapters:
+        return f"{question['untested']}."
     return f"{question['untested']} (run {' and '.join(chapters)})."
 
 
