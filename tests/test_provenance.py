@@ -109,9 +109,7 @@ def test_rules_and_analysis_are_those_of_the_chapter(tmp_path: Path) -> None:
     rules = package / "claims" / "claims.toml"
     rules.write_text(rules.read_text(encoding="utf-8").replace('id = "dead-units"', 'id = "dead-unit"'), "utf-8")
     analysis = package / "chapters" / "momentum" / "analysis.py"
-    analysis.write_text(analysis.read_text("utf-8") + "
-MORE = 1
-", "utf-8")
+    analysis.write_text(analysis.read_text("utf-8") + "\nMORE = 1\n", "utf-8")
     after = {name: digests(name, package) for name in before}
     changed = {name: [what for what in after[name] if after[name][what] != before[name][what]] for name in before}
     assert changed == {"3_momentum": ["analysis"], "6_mechanism": ["rules"]}

@@ -88,10 +88,15 @@ def untrainable(optimizer: str = "") -> str:
 
 
 def regime_of(task: str) -> str:
-    """The regime of a task; empty for one that has none or that cannot be loaded here."""
+    """The regime of a task; empty for one that has none, and for a name that is no task's.
+
+    Raises StudyError where a built-in task cannot be loaded here, since a guess could change a verdict.
+    """
     try:
         return str(getattr(tasks.load(task), "regime", ""))
     except StudyError:
+        if task.partition("+")[0] in tasks.names():
+            raise
         return ""
 
 
