@@ -54,7 +54,7 @@ def verdict(name: str, word: str, task: str = "all", **changed: Any) -> dict[str
         "task": task,
         "p_supported": 0.001,
         "p_contradicted": 0.9,
-        "p_holm": 0.002,
+        "p_adjusted": 0.002,
         "parts": [],
     }
     return row | changed
@@ -80,10 +80,10 @@ def verdicts() -> list[dict[str, Any]]:
         part("SGD's gain in LR sensitivity", -0.004, "inside"),
         part("Adam's gain in LR sensitivity", 0.148, "above"),
     ]
-    exact = {"estimate": 0.0, "ci_low": None, "ci_high": None, "margin": 0.0, "p_holm": None}
+    exact = {"estimate": 0.0, "ci_low": None, "ci_high": None, "margin": 0.0, "p_adjusted": None}
     rows = [verdict("definition", "supported", task, **exact) for task in ("all", "digits", "mnist1d")]
     rows += [verdict("adaptive-only", "supported", task, parts=parts) for task in ("all", "digits", "mnist1d")]
-    wide = {"estimate": 2.6, "ci_low": 0.8, "ci_high": 4.4, "p_holm": 0.31}
+    wide = {"estimate": 2.6, "ci_low": 0.8, "ci_high": 4.4, "p_adjusted": 0.31}
     rows += [verdict("first-update", "inconclusive", task, **wide) for task in ("all", "digits", "mnist1d")]
     low = {"estimate": -0.31, "ci_low": -0.52, "ci_high": -0.12}
     rows += [verdict("jump", "contradicted", task, **low) for task in ("all", "digits")]

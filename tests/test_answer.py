@@ -8,6 +8,7 @@ import pytest
 from report_fixtures import part, verdict
 
 from warmup_study import report
+from warmup_study.claims.table import table as claims_table
 from warmup_study.paths import Folders
 from warmup_study.report.answer import _phrases
 
@@ -54,7 +55,7 @@ def test_nil_takes_all_that_the_sentence_shows(tmp_path: Path, adam: str, nil: b
 
 
 @pytest.mark.parametrize("word", ["supported", "contradicted", "mixed", "inconclusive"])
-@pytest.mark.parametrize("name", _phrases()["phrase"])
+@pytest.mark.parametrize("name", sorted({row.id for row in claims_table()} & set(_phrases()["phrase"])))
 def test_every_phrase_exists(tmp_path: Path, name: str, word: str) -> None:
     lines = sentences(tmp_path, verdict(name, word, n=7, parts=[part("other", 0.1, "above")]))
     assert len(lines) == 3

@@ -40,14 +40,15 @@ def tables(gains: Mapping[str, float], **more: float) -> dict[str, pd.DataFrame]
     [
         (dict.fromkeys(TASKS, 0.2), 24, "supported"),
         (dict.fromkeys(TASKS, -0.2), 24, "contradicted"),
-        (dict(zip(TASKS, (0.3, 0.0, -0.3), strict=True)), 24, "inconclusive"),
-        (dict.fromkeys(TASKS, 0.2), 6, "inconclusive"),  # four seeds report
+        (dict(zip(TASKS, (0.3, 0.0, -0.3), strict=True)), 24, "contradicted"),  # on average nothing worth having
+        (dict.fromkeys(TASKS, 0.2), 4, "inconclusive"),
     ],
 )
 def test_verdict(gains: dict[str, float], seeds: int, word: str) -> None:
-    (row,) = analysis.judge(tables(gains, seeds=seeds))
+    *tasks, row = analysis.judge(tables(gains, seeds=seeds))
+    assert [found.task for found in tasks] == list(sorted(TASKS))
     assert (row.verdict, row.task, row.notebook, row.figure) == (word, "all", "report", "report-pooled")
-    assert {part.name for part in row.parts} == {f"{t}, {o}" for t in TASKS for o in OPTIMIZERS} | {"pooled gain"}
+    assert {part.name for part in row.parts} >= {"gain at the best learning rate", "gain above it"}
     assert row.estimate == pytest.approx(np.mean(list(gains.values())), abs=0.03)
 
 
@@ -66,10 +67,10 @@ def test_arms_that_cannot_be_tuned_or_stand_for_no_optimiser_are_left_out() -> N
     assert {name for _, name in analysis.cells({"1": renamed})} == {"sgd", "rmsprop", "adam"}
 
 
-def test_too_few_cells_decide_nothing() -> None:
-    one = runs(0.2, TASKS[0])
-    (row,) = analysis.judge({"1": one[one["optimizer"].isin(["sgd", "adam"])]})
-    assert (row.verdict, row.estimate, row.n) == ("inconclusive", None, 16)
+def test_a_task_that_no_optimiser_trains_does_not_count() -> None:
+    lost = runs(0.2, TASKS[1])
+    found = analysis.judge({"1": runs(0.2, TASKS[0]), "2": lost.assign(test_loss=2.2, validation_loss=2.2)})
+    assert found[-1].left_out == {TASKS[1]: "untrainable"} and found[-1].verdict == "supported"
     assert analysis.judge({}) == []
 
 
@@ -129,6 +130,6 @@ def test_the_report_enters_its_row_and_recomputing_gives_the_same(tmp_path: Path
     folders = Folders(tmp_path, "quick")
     assert judging.enter_report(folders) == [] and not (folders.results / "verdicts.json").exists()
     store.write_runs(folders.results / "1_sgd_vs_adam.parquet", from_frame(runs(0.2, TASKS[0])))
-    (row,) = judging.enter_report(folders)
-    assert row.id == "better-results" and ledger.read(folders) == [row]
-    assert judging.enter_report(folders) == [row]
+    rows = judging.enter_report(folders)
+    assert {row.id for row in rows} == {"better-results"} and ledger.read(folders) == rows
+    assert judging.enter_report(folders) == rows

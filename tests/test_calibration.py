@@ -1,4 +1,4 @@
-"""Do the error bars mean what they say? Coverage on skewed data, and false verdicts between equal arms.
+"""Do the error bars mean what they say? Coverage on skewed data, false verdicts between equal arms, effects found.
 
 The bounds allow for the luck of a finite number of trials; the trials themselves are seeded, so nothing here flickers.
 """
@@ -7,23 +7,18 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
+from warmup_study.claims.table import margin
+from warmup_study.statistics import lr_curves
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
+from warmup_study.statistics.curves import LrCurves
 from warmup_study.statistics.decisions import judge
-from warmup_study.statistics.endpoints import sensitivity_gain, trainable_gain, tuned_gain, variance_gain
+from warmup_study.statistics.endpoints import variance_gain
 
-TRIALS = 400
 RESAMPLES = 399
-LRS = 2.0 ** np.arange(-7, 2)
 INITIAL = np.log(10)
-GAINS: dict[str, Callable[..., Effect]] = {
-    "tuned": tuned_gain,
-    "sensitivity": sensitivity_gain,
-    "trainable": trainable_gain,
-}
 
 
 def skewed_pair(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -98,60 +93,109 @@ def test_pooled_differences_and_variance_ratios_cover() -> None:
     assert 0.91 <= coverage(two_variances, 0, 500) <= 0.98
 
 
-def arm(rng: np.random.Generator, shared: np.ndarray, selection: int, cliff: float, gain: float = 0.0) -> pd.DataFrame:
-    """Runs of one arm on a grid: a valley in log LR, skewed noise, and seeds that diverge above an LR of their own.
+DOUBLINGS = np.arange(11) * np.log2(10) / 4  # four learning rates to a decade
+BEST, WALL = DOUBLINGS[4], DOUBLINGS[7] + 0.4
 
-    The best LR is at step 5 of 0..8, the middle of the cliff at step `cliff`.
+
+def curves(
+    rng: np.random.Generator, seeds: np.ndarray, spread: float, gain: float = 0.0, further: float = 0.0
+) -> LrCurves:
+    """An arm: a bowl in log learning rate that ends at a wall, which stands elsewhere for every seed.
+
+    ``seeds`` [n] is what both arms of a seed share; ``spread`` the standard deviation of the log ratio of two arms at
+    equal learning rates. ``gain`` lowers the log loss, ``further`` moves the wall by so many doublings.
     """
-    seeds, steps = shared.size, np.arange(LRS.size)
-    valley = 0.3 + 0.1 * (steps - 5.0) ** 2 / 4
-    test = valley * np.exp(shared[:, None] + 0.1 * rng.standard_normal((seeds, steps.size)) - gain)
-    edge = cliff + 0.7 * rng.standard_normal((seeds, 1)) + 0.3 * rng.standard_normal((seeds, steps.size))
-    seed, step = np.indices(test.shape)
-    return pd.DataFrame(
-        {
-            **{"seed": seed.ravel(), "lr": LRS[step.ravel()], "initial_loss": INITIAL, "test_loss": test.ravel()},
-            "validation_loss": (test * np.exp(0.05 * rng.standard_normal(test.shape))).ravel(),
-            "role": np.where(seed.ravel() < selection, "selection", "confirmation"),
-            "status": np.where((steps > edge).ravel(), "diverged", "ok"),
-        }
-    )
+    noise = spread / np.sqrt(2) * rng.standard_normal((seeds.size, DOUBLINGS.size))
+    bowl = 0.3 * np.exp(0.05 * (DOUBLINGS - BEST) ** 2 + seeds[:, None] + noise - gain)
+    wall = WALL + further + (seeds + spread * rng.standard_normal(seeds.size))[:, None]
+    test = np.minimum(bowl, INITIAL) + (INITIAL - np.minimum(bowl, INITIAL)) / (1 + np.exp(-6 * (DOUBLINGS - wall)))
+    seen = test * np.exp(0.3 * spread * rng.standard_normal(test.shape))  # on the validation split
+    return LrCurves(0.001 * 2**DOUBLINGS, np.minimum(seen, INITIAL), test, np.full(seeds.size, INITIAL))
+
+
+Measure = Callable[..., Effect]
+ENDPOINTS: dict[str, tuple[Measure, str, str]] = {
+    "tuned loss": (lr_curves.tuned_loss, "tuned_loss", "gain"),
+    "soft minimum": (lr_curves.soft_tuned_loss, "tuned_loss", "gain"),
+    "overshoot": (lr_curves.overshoot, "overshoot", "gain"),
+    "cost": (lr_curves.cost, "overshoot", "gain"),
+    "usable learning rates": (lr_curves.usable_lr, "usable_lr", "further"),
+    "largest trainable": (lr_curves.largest_trainable_lr, "largest_trainable_lr", "further"),
+}
+"""By endpoint: how it is measured, the name of its margin, and what is planted to move it."""
+PUBLISHED = 60  # seeds
+
+
+def pair(rng: np.random.Generator, n: int, spread: float, **planted: float) -> tuple[LrCurves, LrCurves]:
+    """Training without warmup and with, on the same seeds."""
+    seeds = 0.1 * rng.standard_exponential(n)
+    return curves(rng, seeds, spread), curves(rng, seeds, spread, **planted)
 
 
 @functools.cache
-def effects(selection: int, confirmation: int) -> dict[str, list[Effect]]:
-    """The three gains between equal arms on the same seeds, on many grids, half with the best LR next to the cliff."""
-    rng = np.random.default_rng([selection, confirmation])
-    found: dict[str, list[Effect]] = {name: [] for name in GAINS}
-    for trial in range(TRIALS):
-        shared = 0.3 * rng.standard_exponential(selection + confirmation)
-        pair = [arm(rng, shared, selection, cliff=6 + trial % 2) for _ in range(2)]
-        for name, measure in GAINS.items():
-            found[name].append(measure(*pair, resamples=RESAMPLES))
-    return found
+def strength(endpoint: str, effect: float) -> float:
+    """What must be planted to move an endpoint by so much, without noise."""
+    measure, _, planted = ENDPOINTS[endpoint]
+    none = curves(np.random.default_rng(0), np.zeros(1), 0.0)
+
+    def off(size: float) -> float:
+        arm = curves(np.random.default_rng(0), np.zeros(1), 0.0, **{planted: size})
+        return measure(none, arm, resamples=39).estimate - effect
+
+    return float(optimize.brentq(off, -1, 3))
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.02])
-@pytest.mark.parametrize("sizes", [(3, 5), (5, 20)], ids=["quick", "full"])
-@pytest.mark.parametrize("name", GAINS)
-def test_equal_arms_seldom_get_a_directional_verdict(name: str, sizes: tuple[int, int], margin: float) -> None:
-    """False verdicts at the 5 % that is claimed, whichever endpoint, also without any margin."""
-    words = [judge(effect.p_above(margin), effect.p_below(-margin), effect.n) for effect in effects(*sizes)[name]]
-    false = sum(word != "inconclusive" for word in words)
-    print(f"{name} {sizes} margin {margin}: {false} of {TRIALS} false verdicts")
-    assert false <= stats.binom.ppf(0.99, TRIALS, 0.05)
+def found(endpoint: str, n: int, spread: float, margins: float, trials: int) -> list[Effect]:
+    """An endpoint in many studies in which the truth is so many times its margin."""
+    measure, least, planted = ENDPOINTS[endpoint]
+    size = strength(endpoint, margins * margin(least).value) if margins else 0.0
+    rng = np.random.default_rng([n, int(1000 * spread), trials])
+    return [measure(*pair(rng, n, spread, **{planted: size}), resamples=RESAMPLES) for _ in range(trials)]
 
 
-def test_a_real_gain_is_found() -> None:
-    """A fifth off the loss, on 20 seeds, away from the cliff (at it, the doubt about the rate hides such a gain)."""
-    rng, found = np.random.default_rng(8), []
-    for _ in range(60):
-        shared = 0.3 * rng.standard_exponential(25)
-        pair = arm(rng, shared, 5, cliff=8), arm(rng, shared, 5, cliff=8, gain=0.25)
-        found.append(tuned_gain(*pair, resamples=RESAMPLES).p_above(0.02) <= 0.025)
-    assert np.mean(found) >= 0.8
+def false_verdicts(endpoint: str, n: int, spread: float, trials: int) -> float:
+    """How often equal arms get a directional verdict without any margin."""
+    words = [judge(effect.p_above(0), effect.p_below(0), n) for effect in found(endpoint, n, spread, 0, trials)]
+    return float(np.mean([word != "inconclusive" for word in words]))
 
 
-def test_estimates_lie_in_their_intervals() -> None:
-    for group in effects(3, 5).values():
-        assert all(effect.low <= effect.estimate <= effect.high for effect in group)
+def power(endpoint: str, n: int, spread: float, trials: int) -> tuple[float, float]:
+    """How often a rule "above d" is supported where the truth is d beyond it, and contradicted where it is d below."""
+    least = margin(ENDPOINTS[endpoint][1]).value
+    above, below = (found(endpoint, n, spread, truth, trials) for truth in (2, 0))
+    supported = [judge(effect.p_above(least), effect.p_below(least), n) == "supported" for effect in above]
+    contradicted = [judge(effect.p_above(least), effect.p_below(least), n) == "contradicted" for effect in below]
+    return float(np.mean(supported)), float(np.mean(contradicted))
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_equal_arms_seldom_get_a_directional_verdict(endpoint: str) -> None:
+    share = false_verdicts(endpoint, PUBLISHED, 0.1, 150)
+    assert share <= stats.binom.ppf(0.99, 150, 0.05) / 150
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_effect_of_interest_is_found_at_the_published_number_of_seeds(endpoint: str) -> None:
+    assert min(power(endpoint, PUBLISHED, 0.1, 60)) >= 0.9
+
+
+SPREADS = (0.05, 0.1, 0.2, 0.3)
+NEEDED = {
+    "tuned loss": (16, 56, 200, 400),
+    "soft minimum": (12, 40, 150, 330),
+    "overshoot": (8, 16, 50, 110),
+    "cost": (8, 20, 65, 140),
+    "usable learning rates": (8, 8, 12, 20),
+    "largest trainable": (8, 8, 12, 20),
+}
+"""Seeds with which an effect of the margin's size is found in nine studies of ten, by the spread of a pair."""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_seeds_that_each_endpoint_needs(endpoint: str, spread: float) -> None:
+    n = NEEDED[endpoint][SPREADS.index(spread)]
+    found_, false = power(endpoint, n, spread, 400), false_verdicts(endpoint, n, spread, 1000)
+    print(f"{endpoint}, spread {spread}, n = {n}: found {found_[0]:.2f} and {found_[1]:.2f}, false {false:.3f}")
+    assert min(found_) >= 0.9 and false <= stats.binom.ppf(0.99, 1000, 0.05) / 1000

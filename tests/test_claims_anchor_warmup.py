@@ -58,9 +58,8 @@ def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float =
     ("planted", "word"),
     [
         ({"loss": 0.8}, "supported"),
-        ({"spread": 0.2, "loss": 1.1}, "supported"),  # steadier, if worse
         ({"loss": 1.3, "spread": 3.0}, "contradicted"),
-        ({"loss": 1.3, "spread": 1 / 1.3}, "inconclusive"),  # worse, and as steady
+        ({"loss": 1.0}, "contradicted"),  # no more than 2 % to be had
         ({"noise": 0.1}, "inconclusive"),
         ({"loss": 0.8, "seeds": 4}, "inconclusive"),
     ],
@@ -68,7 +67,7 @@ def table(loss: float = 1.0, spread: float = 1.0, seeds: int = 8, noise: float =
 def test_anchor_warmup(planted: dict[str, Any], word: str) -> None:
     task, over_all = judging.judge("7_anchor_warmup", table(**planted))
     assert (task.task, over_all.task) == ("detection", "all")
-    assert task.verdict == over_all.verdict == word
+    assert (task.verdict, over_all.verdict) == ("", word)
     assert over_all.estimate == pytest.approx(np.log(planted.get("loss", 1.0)), abs=0.1)
 
 

@@ -94,100 +94,29 @@ def paper() -> Iterator[dict[str, Any]]:
 
 def verdict_on(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
     runs = pd.DataFrame([row for part in parts for row in part])
-    verdicts = {row.task: row for row in judging.judge(CHAPTER, runs, name)}
+    verdicts = {row.task: row for row in judging.judge(CHAPTER, runs, name) if not row.regime}
     task = "digits-he8" if name == "decay-after" else "digits"
     assert set(verdicts) == {task, "all"}
-    assert verdicts[task].model_dump(exclude={"task"}) == verdicts["all"].model_dump(exclude={"task"})
-    return verdicts[task]
+    assert verdicts[task].parts == verdicts["all"].parts
+    return verdicts["all"]
 
 
 ATTENDED = {"transformer": GOOD, "transformer-pre": GOOD}
 
 
 @pytest.mark.parametrize(
-    ("ramped", "options", "word"),
-    [
-        (ATTENDED, {}, "supported"),
-        (ATTENDED | {"mixer": FAIR, "mixer-pre": FAIR}, {}, "supported"),
-        ({"mixer": GOOD, "mixer-pre": GOOD}, {}, "contradicted"),
-        ({"transformer": GOOD, "mixer-pre": GOOD}, {}, "mixed"),
-        ({"transformer": GOOD}, {"noise": 0.1}, "inconclusive"),  # pre-LN: no difference
-        (ATTENDED, {"seeds": 4}, "inconclusive"),
-    ],
-)
-def test_attention(ramped: dict[str, tuple[float, ...]], options: dict[str, Any], word: str) -> None:
-    verdict = verdict_on("attention", grid(ramped, **options))
-    assert verdict.verdict == word and verdict.unit == "initial losses"
-
-
-def test_the_difference_is_of_gains_in_initial_losses() -> None:
-    verdict = verdict_on("attention", grid(ATTENDED | {"mixer": FAIR}))
-    parts = {part.name: part.estimate or 0.0 for part in verdict.parts}
-    assert parts["added gain with attention (post-LN)"] == pytest.approx((1.4 - 0.4) / 3 / START, abs=0.02)
-    assert parts["added gain with attention (pre-LN)"] == pytest.approx((2.3 - 0.4) / 3 / START, abs=0.02)
-    assert verdict.estimate == pytest.approx(
-        (parts["added gain with attention (post-LN)"] + parts["added gain with attention (pre-LN)"]) / 2
-    )
-    assert (
-        parts["gain (mixer-pre)"] == pytest.approx(0, abs=0.01)
-        and "added gain with attention (pre-LN, short ramp)" in parts
-    )
-
-
-@pytest.mark.parametrize(
-    ("ramped", "options", "word"),
-    [
-        ({"transformer": GOOD, "he8": GOOD}, {}, "supported"),
-        ({net: GOOD for net in NETS}, {}, "contradicted"),
-        ({"transformer": GOOD, "he8-norm": GOOD}, {}, "mixed"),
-        ({}, {}, "inconclusive"),  # nothing gains: the norms are not what makes warmup needless
-        ({"transformer": GOOD, "he8": GOOD}, {"seeds": 4}, "inconclusive"),
-    ],
-)
-def test_normalisation(ramped: dict[str, tuple[float, ...]], options: dict[str, Any], word: str) -> None:
-    assert verdict_on("normalisation", grid(ramped, **options)).verdict == word
-
-
-@pytest.mark.parametrize(
     ("gains", "options", "word"),
     [
-        ({"constant": 0.2, "cosine": 0.1, "inverse_sqrt": 0.3}, {}, "supported"),
+        ({"constant": 0.2, "cosine": 0.2, "inverse_sqrt": 0.3}, {}, "supported"),
         ({"constant": 0.2, "cosine": -0.2, "inverse_sqrt": 0.3}, {}, "contradicted"),
-        ({"constant": -0.2, "cosine": -0.2, "inverse_sqrt": -0.3}, {}, "contradicted"),
-        ({"constant": 0.2, "cosine": 0.0, "inverse_sqrt": 0.3}, {"noise": 0.03}, "inconclusive"),
+        ({"constant": 0.2, "cosine": 0.15, "inverse_sqrt": 0.3}, {"noise": 0.03}, "inconclusive"),
         ({"constant": 0.2, "cosine": 0.1, "inverse_sqrt": 0.3}, {"seeds": 4}, "inconclusive"),
     ],
 )
 def test_decay_after(gains: dict[str, float], options: dict[str, Any], word: str) -> None:
     verdict = verdict_on("decay-after", decay(gains, **options))
     assert verdict.verdict == word
-    assert verdict.parts[0].estimate == pytest.approx(gains["constant"], abs=0.05)
-
-
-def test_a_data_set_without_all_nets_has_no_row() -> None:
-    runs = pd.DataFrame([*grid(ATTENDED), *grid(ATTENDED, data="text")])
-    runs = runs[~runs["task"].isin(["text-he8", "text-he8-norm"])]
-    found = [(row.id, row.task) for row in judging.judge(CHAPTER, runs)]
-    assert found == [
-        ("attention", "digits"),
-        ("attention", "text"),
-        ("attention", "all"),
-        ("normalisation", "digits"),
-        ("normalisation", "all"),
-        ("decay-after", "all"),
-    ]
-    (unknown,) = (row for row in judging.judge(CHAPTER, runs) if row.id == "decay-after")
-    assert unknown.verdict == "inconclusive" and unknown.estimate is None
-
-
-def test_sgd_has_no_say() -> None:
-    assert verdict_on("attention", grid(ATTENDED)) == verdict_on("attention", grid(ATTENDED), sgd_grid())
-    verdict = verdict_on(
-        "decay-after",
-        decay({name: 0.2 for name in design.DECAYS}),
-        decay({name: -0.2 for name in design.DECAYS}, optimizer="sgd"),
-    )
-    assert verdict.verdict == "supported"
+    assert verdict.parts[0].estimate == pytest.approx(gains["cosine"] - gains["constant"], abs=0.05)
 
 
 def test_the_papers_schedule_and_early_attention_are_measured() -> None:

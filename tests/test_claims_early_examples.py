@@ -10,7 +10,7 @@ import pytest
 
 from warmup_study.chapters import judging
 from warmup_study.chapters.early_examples import analysis, design, figures
-from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
+from warmup_study.chapters.early_examples.analysis import first_batch, ramp_lengths, skew
 from warmup_study.claims import ledger
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
@@ -191,25 +191,9 @@ def new(protects: float, seeds: Iterable[int] = SEEDS, floor: float = 0.1) -> li
 def verdict_on(name: str, rows: Iterable[dict[str, Any]]) -> Verdict:
     found = judging.judge(CHAPTER, table(rows), name)
     assert [row.task for row in found] == ["t", "all"]
-    assert found[0].model_dump(exclude={"task"}) == found[1].model_dump(exclude={"task"})
+    assert found[0].parts == found[1].parts and found[0].verdict == ""
     assert found[0].notebook == CHAPTER and found[0].figure.startswith(f"{CHAPTER}-")
-    return found[0]
-
-
-@pytest.mark.parametrize(
-    ("planted", "word"),
-    [
-        ({"slope": -2.0}, "supported"),
-        ({"slope": 2.0}, "contradicted"),
-        ({"slope": 0.0, "noise": 0.3}, "inconclusive"),
-        ({"slope": -2.0, "seeds": range(4)}, "inconclusive"),
-    ],
-)
-def test_early_examples(planted: dict[str, Any], word: str) -> None:
-    verdict = verdict_on("early-examples", blocks(**planted))
-    assert verdict.verdict == word
-    if planted["slope"]:
-        assert verdict.estimate == pytest.approx(planted["slope"], abs=0.3)
+    return found[1]
 
 
 def test_influence_is_half_the_mean_squared_difference_of_twins() -> None:
@@ -220,20 +204,14 @@ def test_influence_is_half_the_mean_squared_difference_of_twins() -> None:
     assert found.to_dict("list") == {0.125: [1.0], 0.875: [6.25]}
 
 
-def test_a_diverged_twin_takes_its_seed_out() -> None:
-    rows = blocks(-2.0)
-    rows[1]["outputs"] = [np.nan] * LOGITS
-    assert verdict_on("early-examples", rows).n == len(SEEDS) - 1
-
-
 @pytest.mark.parametrize(
     ("loss", "logits", "word"),
-    [(16, 16, "supported"), (1 / 16, 1 / 16, "contradicted"), (16, 1 / 16, "mixed"), (1, 16, "inconclusive")],
+    [(1, 16, "supported"), (16, 1 / 16, "contradicted"), (16, 1.1, "inconclusive")],
 )
 def test_early_variance(loss: float, logits: float, word: str) -> None:
     verdict = verdict_on("early-variance", orders(loss, logits))
     assert verdict.verdict == word and verdict.n == 40
-    assert verdict.estimate == pytest.approx(np.log(loss), abs=0.7)
+    assert np.log(verdict.estimate or 0) == pytest.approx(np.log(logits), abs=0.7)
 
 
 def test_variance_of_drawn_seeds_is_numpys() -> None:
@@ -247,7 +225,7 @@ def test_a_rate_at_which_a_run_fails_to_train_is_left_out() -> None:
     failed = [row | {"lr": 0.1, "test_loss": 2.0} for row in orders(16, 16)]
     assert verdict_on("early-variance", orders(16, 16) + failed).verdict == "supported"
     only_failed = judging.judge(CHAPTER, table(failed), "early-variance")
-    assert {(row.verdict, row.estimate) for row in only_failed} == {("inconclusive", None)}
+    assert [(row.verdict, row.estimate) for row in only_failed] == [("", None), ("inconclusive", None)]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +233,8 @@ def test_a_rate_at_which_a_run_fails_to_train_is_left_out() -> None:
     [
         ({"gap": 0.3}, "supported"),
         ({"gap": -0.3}, "contradicted"),
-        ({"gap": 0.0}, "inconclusive"),
+        ({"gap": 0.0}, "contradicted"),  # surely smaller than any of interest
+        ({"gap": 0.05}, "inconclusive"),
         ({"gap": 0.3, "seeds": range(4)}, "inconclusive"),
     ],
 )
@@ -273,7 +252,7 @@ def test_primacy(planted: dict[str, Any], word: str) -> None:
     [
         ({"epochs": 1.0}, "supported"),
         ({"epochs": -1.0}, "contradicted"),
-        ({"epochs": 0.0}, "inconclusive"),
+        ({"epochs": 0.0}, "contradicted"),
         ({"epochs": 1.0, "seeds": range(4)}, "inconclusive"),
     ],
 )
@@ -282,9 +261,7 @@ def test_extra_epochs(planted: dict[str, Any], word: str) -> None:
     assert verdict.verdict == word and verdict.estimate == pytest.approx(planted["epochs"])
 
 
-def test_a_target_that_no_ordinary_run_reaches_is_no_case() -> None:
-    verdict = verdict_on("extra-epochs", skewed_runs(gap=0, epochs=0, reach=False))
-    assert verdict.verdict == "inconclusive"
+def test_a_run_that_never_reaches_its_target_counts_with_its_length() -> None:
     timed = skew.with_epochs_to_target(table(skewed_runs(gap=0, epochs=9)))
     late = timed[(timed["warmup"] == "none") & (timed["skew"] > 0)]
     assert not late["reached"].any() and set(late["epochs"]) == {UPDATES * BATCH / EXAMPLES}
@@ -317,77 +294,9 @@ def test_head_starts_are_read_at_update_one_and_at_the_ramps_end() -> None:
     assert found[["moved_first", "moved", "gap_first", "gap"]].to_numpy().tolist() == [[1.0, 3.0, 1.0, 3.0]]
 
 
-@pytest.mark.parametrize(
-    ("grows", "one_epoch", "word"),
-    [(2, 0.0, "supported"), (-3, 0.4, "contradicted"), (-2, 0.0, "mixed"), (0, 0.0, "inconclusive")],
-)
-def test_epoch_length(grows: float, one_epoch: float, word: str) -> None:
-    verdict = verdict_on("epoch-length", lengths(grows, one_epoch))
-    assert verdict.verdict == word
-    assert verdict.estimate == pytest.approx(one_epoch, abs=0.02)
-    assert verdict.parts[1].estimate == pytest.approx(grows)
-
-
 def test_no_warmup_counts_as_half_the_shortest_ramp() -> None:
     grid = ramp_lengths.LengthGrid(table(lengths(0, 0.0)))
     assert grid.epochs.tolist() == [0, 0.5, 1, 2, 4] and grid.doublings.tolist() == [-2, -1, 0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("planted", "word"),
-    [
-        ({"protects": 0.5}, "supported"),
-        ({"protects": -0.5}, "contradicted"),
-        ({"protects": 0.0}, "inconclusive"),
-        ({"protects": 0.5, "seeds": range(4)}, "inconclusive"),
-    ],
-)
-def test_new_classes(planted: dict[str, Any], word: str) -> None:
-    verdict = verdict_on("constant-then-jump", new(**planted))
-    assert verdict.verdict == word
-    assert verdict.estimate == pytest.approx(-planted["protects"], abs=0.05)
-
-
-def test_old_loss_is_read_between_two_probes_and_only_where_all_runs_get_there() -> None:
-    found = new_classes.old_losses(table(new(0.0)))
-    assert found["none"].to_numpy() == pytest.approx(5 - new_classes.NEW_LOSS, abs=0.1)
-    assert new_classes.old_losses(table(new(0.0, floor=1.5))).empty
-    nowhere = judging.judge(CHAPTER, table(new(0.5, floor=1.5)), "constant-then-jump")
-    assert {(row.verdict, row.estimate) for row in nowhere} == {("inconclusive", None)}
-
-
-def part(word: str, notebook: str, task: str = "t") -> Verdict:
-    """A row of the claim that two chapters share, clearly decided."""
-    answers = {"supported": (1e-4, 1.0), "contradicted": (1.0, 1e-4), "inconclusive": (0.5, 0.5)}
-    known = judging.judge(CHAPTER, table(new(0.5)), "constant-then-jump")[0]
-    supported, contradicted = answers.get(word, (None, None))
-    return known.model_copy(
-        update={"notebook": notebook, "task": task, "p_supported": supported, "p_contradicted": contradicted}
-    )
-
-
-@pytest.mark.parametrize(
-    ("first_word", "second_word", "word"),
-    [
-        ("supported", "supported", "supported"),
-        ("contradicted", "contradicted", "contradicted"),
-        ("supported", "contradicted", "mixed"),
-        ("contradicted", "supported", "mixed"),
-        ("supported", "inconclusive", "inconclusive"),
-    ],
-)
-def test_parts_in_two_chapters_make_one_row(first_word: str, second_word: str, word: str) -> None:
-    rows = [part(first_word, "2_zero_vs_ramped_warmup"), part(second_word, CHAPTER)]
-    for order in (rows, rows[::-1]):
-        (joined,) = ledger.joined(order)
-        assert (joined.verdict, joined.notebook) == (word, "2_zero_vs_ramped_warmup")
-        assert joined.parts == (*rows[0].parts, *rows[1].parts)
-
-
-def test_a_part_without_evidence_has_no_say() -> None:
-    known, empty = part("supported", CHAPTER), part("none", "2_zero_vs_ramped_warmup")
-    assert ledger.joined([empty, known]) == ledger.joined([known, empty]) == [known]
-    assert len(ledger.joined([known, part("supported", CHAPTER, task="other")])) == 2
 
 
 def everything() -> pd.DataFrame:
@@ -395,15 +304,14 @@ def everything() -> pd.DataFrame:
     return table(rows)
 
 
-def test_a_chapter_enters_its_rows_and_joins_those_of_its_sister(tmp_path: Path) -> None:
+def test_a_chapter_enters_its_rows(tmp_path: Path) -> None:
     folders = Folders(tmp_path, "quick")
     folders.results.mkdir(parents=True)
     runs = everything()
     alone = judging.enter(folders, CHAPTER, judging.judge(CHAPTER, runs))
-    assert {row.notebook for row in alone} == {CHAPTER} and len(alone) == 14
-    (folders.results / "2_zero_vs_ramped_warmup.parquet").write_bytes(b"an older study's")
+    assert {row.notebook for row in alone} == {CHAPTER} and len(alone) == 8
     assert judging.enter(folders, CHAPTER, judging.judge(CHAPTER, runs)) == alone
-    assert len(ledger.read(folders)) == 14
+    assert len(ledger.read(folders)) == 8
 
 
 def test_figures_are_drawn_from_the_same_tables() -> None:
@@ -419,4 +327,4 @@ def test_figures_are_drawn_from_the_same_tables() -> None:
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     pointed_at = {row.figure.removeprefix(f"{CHAPTER}-") for row in judging.judge(CHAPTER, runs)}
-    assert pointed_at == {figure.maker.rpartition(".")[2] for figure in made}
+    assert pointed_at <= {figure.maker.rpartition(".")[2] for figure in made}

@@ -105,42 +105,16 @@ def table(
 def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
     verdicts = judging.judge("3_momentum", runs, name)
     assert [row.task for row in verdicts] == ["t", "all"]
-    assert verdicts[0].model_dump(exclude={"task"}) == verdicts[1].model_dump(exclude={"task"})
-    return verdicts[0]
-
-
-@pytest.mark.parametrize(
-    ("losses", "word"),
-    [
-        ({"sgd": BAD, "momentum": GOOD}, "supported"),
-        ({"sgd": GOOD, "momentum": BAD}, "contradicted"),
-        ({"sgd": GOOD, "momentum": GOOD}, "contradicted"),
-        ({"sgd": BAD, "momentum": GOOD, "seeds": 4}, "inconclusive"),
-        ({"sgd": BAD, "momentum": (0.5, 0.3, 2.15), "noise": 0.3}, "inconclusive"),
-    ],
-)
-def test_momentum_adaptive(losses: dict[str, Any], word: str) -> None:
-    verdict = verdict_on("momentum-adaptive", table(**losses))
-    assert verdict.verdict == word
-
-
-def test_momentum_adaptive_is_the_mean_over_batch_sizes() -> None:
-    verdict = verdict_on("momentum-adaptive", table())
-    by_name = {part.name: part.estimate or 0.0 for part in verdict.parts}
-    gains = [
-        by_name[f"SGD + momentum's gain (batch {size})"] - by_name[f"SGD's gain (batch {size})"] for size in (16, 64)
-    ]
-    assert verdict.estimate == pytest.approx(np.mean(gains))
-    assert verdict.estimate == pytest.approx((2.3 - 0.4) / 3 / 2.3, abs=0.02)
+    assert verdicts[0].parts == verdicts[1].parts and verdicts[0].verdict == ""
+    return verdicts[1]
 
 
 @pytest.mark.parametrize(
     ("planted", "word"),
     [
-        ({}, "mixed"),  # what is expected: one form gathers, the other does not
+        ({}, "depends"),  # what is expected: one form gathers, the other does not
         ({"rest": {"momentum": True, "momentum_lr_inside": True}}, "supported"),
         ({"rest": {"momentum": False, "momentum_lr_inside": False}}, "contradicted"),
-        ({"zero": (0.7, 0.5, 2.3)}, "inconclusive"),  # at rest, and yet another outcome
         ({"seeds": 4}, "inconclusive"),
     ],
 )

@@ -1,14 +1,16 @@
 """Endpoints on curves of loss against learning rate: against plain second implementations and simulated truth."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from warmup_study.statistics import lr_curves
-from warmup_study.statistics.bootstrap import Effect, Floats
-from warmup_study.statistics.lr_curves import LrCurves
+from warmup_study.statistics.bootstrap import Effect, Floats, difference, pooled
+from warmup_study.statistics.curves import LrCurves, measured_as
 
 LRS: Floats = np.asarray(0.01 * 2.0 ** np.arange(8), dtype=float)
 GAINS: dict[str, Callable[..., Effect]] = {
@@ -85,6 +87,62 @@ def test_exchanged_arms_and_the_same_arm(name: str) -> None:
         assert GAINS[name](none, arm, resamples=39).estimate == -GAINS[name](arm, none, resamples=39).estimate
     same = GAINS[name](none, none, resamples=39)
     assert same.estimate == same.low == same.high == 0
+
+
+def test_resampled_averages_are_those_of_what_was_drawn() -> None:
+    chance = np.random.default_rng(3)
+    for seeds in (8, 9):
+        curves = simulated(seeds, 4.6, noise=0.5)
+        drawn = chance.integers(0, seeds, (50, seeds))
+        assert curves.averaged(curves.test, drawn) == pytest.approx(curves.test[drawn].mean(axis=1))
+        own = replace(curves, average="median").averaged(curves.test, drawn)
+        assert own == pytest.approx(np.median(curves.test[drawn], axis=1))
+
+
+def test_the_soft_minimum_agrees_with_the_pick_and_shares_count_the_seeds_that_train() -> None:
+    none, arm = simulated(30, 4.6), simulated(30, 6.4, lower=0.9, chance=1)
+    picked, soft = (measure(none, arm, 399) for measure in (lr_curves.tuned_loss, lr_curves.soft_tuned_loss))
+    assert soft.estimate == pytest.approx(picked.estimate, abs=0.03)
+    without, with_warmup, gain = lr_curves.share_trained(none, arm, 4.0, 399)
+    at = none.best + 2
+    assert without.estimate == np.mean([loss < 1.15 for loss in none.test[:, at]])
+    assert with_warmup.estimate == np.mean([loss < 1.15 for loss in arm.test[:, at]])
+    assert gain.estimate == with_warmup.estimate - without.estimate and 0.5 < gain.low <= gain.estimate
+    assert none.shares_trained[at] == without.estimate
+
+
+def test_a_cell_counts_where_its_better_arm_trains() -> None:
+    lost = LrCurves(LRS, np.full((4, 8), 2.0), np.full((4, 8), 2.0), np.full(4, 2.3))
+    assert lr_curves.trains(lost, simulated(4, 4.6)) and not lr_curves.trains(lost, lost)
+
+
+def runs(losses: dict[tuple[int, float], float]) -> pd.DataFrame:
+    """One arm, from losses by seed and learning rate; NaN for a run that diverged."""
+    rows = [
+        {"seed": seed, "lr": lr, "test_loss": loss, "validation_loss": loss, "initial_loss": 2.0}
+        for (seed, lr), loss in losses.items()
+    ]
+    table = pd.DataFrame(rows)
+    return table.assign(status=np.where(table["test_loss"].notna(), "ok", "diverged"))
+
+
+def test_without_a_cap_losses_stay_as_they_are_and_diverged_runs_hold_their_initial_loss() -> None:
+    table = runs({(0, 0.1): 1.0, (0, 0.2): 9.0, (1, 0.1): 1.0, (1, 0.2): np.nan})
+    assert LrCurves.of(table).test.tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    with measured_as("median", capped=False) as measure:
+        curves = LrCurves.of(table)
+    assert curves.test.tolist() == [[1.0, 9.0], [1.0, 2.0]] and curves.average == "median" and measure.used
+    assert LrCurves.of(table).average == "mean"
+
+
+def test_differences_and_means_keep_what_the_same_seeds_share() -> None:
+    """One task's curves twice: their difference is known without doubt, and their mean no better than one of them."""
+    none, arm, fewer = simulated(20, 4.6), simulated(20, 5.4, chance=1), simulated(19, 4.6, chance=2)
+    first, again = (lr_curves.usable_lr(none, arm, 399) for _ in range(2))
+    shared = difference(first, again)
+    assert shared.low == shared.high == 0 and pooled([first, again]).high == pytest.approx(first.high)
+    other = difference(first, lr_curves.usable_lr(fewer, simulated(19, 5.4, chance=3), 399))
+    assert other.high - other.low > 1.2 * (first.high - first.low), "other seeds are resampled on their own"
 
 
 def test_between_the_grids_learning_rates_log_loss_is_linear() -> None:

@@ -9,9 +9,10 @@ from bs4 import BeautifulSoup
 from report_fixtures import verdict
 
 from warmup_study import report
-from warmup_study.claims.verdict import Verdict, with_holm
+from warmup_study.claims.openness import POWER
+from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
-from warmup_study.report.power import POWER, detectable
+from warmup_study.report.power import detectable
 from warmup_study.statistics.bootstrap import paired_effect
 
 SEEDS, STUDIES = 30, 400
@@ -38,9 +39,9 @@ def test_undecided_claims_are_listed_the_nearest_first(tmp_path: Path) -> None:
     folders = Folders.of(str(tmp_path), "quick")
     folders.results.mkdir(parents=True)
     rows = [
-        verdict("jump", "inconclusive", p_supported=0.4, p_contradicted=0.6, p_holm=1.0),
-        verdict("extra-epochs", "supported", p_supported=1e-4, p_contradicted=1.0, p_holm=2e-3),
-        verdict("dead-units", "inconclusive", p_supported=0.003, p_contradicted=1.0, p_holm=0.07),
+        verdict("jump", "inconclusive", p_supported=0.4, p_contradicted=0.6, p_adjusted=1.0),
+        verdict("extra-epochs", "supported", p_supported=1e-4, p_contradicted=1.0, p_adjusted=2e-3),
+        verdict("dead-units", "inconclusive", p_supported=0.003, p_contradicted=1.0, p_adjusted=0.07),
     ]
     (folders.results / "verdicts.json").write_text(json.dumps(rows), encoding="utf-8")
     table = BeautifulSoup(report.undecided_table(report.Results.read(folders)), "html.parser")
@@ -54,9 +55,3 @@ def test_undecided_claims_are_listed_the_nearest_first(tmp_path: Path) -> None:
     decided = [rows[1]]
     (folders.results / "verdicts.json").write_text(json.dumps(decided), encoding="utf-8")
     assert report.undecided_table(report.Results.read(folders)) == ""
-
-
-def test_alone_is_the_word_before_the_correction() -> None:
-    rows = [verdict(name, "inconclusive", p_supported=0.02, p_contradicted=1.0) for name in ("jump", "attention")]
-    adjusted = with_holm([Verdict.model_validate(row) for row in rows])
-    assert [(row.verdict, row.alone, row.p_alone) for row in adjusted] == [("inconclusive", "supported", 0.04)] * 2

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
 from warmup_study.running import provenance
+from warmup_study.running.registration import PACKAGE, digests
 
 
 @pytest.fixture
@@ -78,3 +80,36 @@ def test_a_broken_file_is_one_line(folders: Folders) -> None:
     (folders.results / "provenance.json").write_text("{")
     with pytest.raises(StudyError, match="remove it to start afresh"):
         record(folders, "report", [])
+
+
+def test_a_registration_stays_and_tells_what_changed_since(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    chapter = "3_momentum"
+    provenance.register(folders, chapter, [5, 6])
+    assert provenance.changed_since(folders) == {chapter: ()}
+    first = registered(folders, chapter)
+    monkeypatch.setattr(provenance, "digests", lambda name: digests(name) | {"rules": "others"})
+    provenance.register(folders, chapter, [6, 5])
+    record(folders, chapter, [5, 6])
+    assert registered(folders, chapter) == first and provenance.changed_since(folders) == {chapter: ("rules",)}
+    provenance.register(folders, chapter, [7])
+    assert registered(folders, chapter)["rules"] == "others" and provenance.changed_since(folders) == {chapter: ()}
+
+
+def registered(folders: Folders, notebook: str) -> Any:
+    notebooks: Any = content(folders)["notebooks"]
+    return notebooks[notebook]["registered"]
+
+
+def test_rules_and_analysis_are_those_of_the_chapter(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    for room in ("claims", "statistics", "chapters/momentum", "chapters/mechanism"):
+        shutil.copytree(PACKAGE / room, package / room)
+    before = {name: digests(name, package) for name in ("3_momentum", "6_mechanism")}
+    assert before == {name: digests(name) for name in before}
+    rules = package / "claims" / "claims.toml"
+    rules.write_text(rules.read_text(encoding="utf-8").replace('id = "dead-units"', 'id = "dead-unit"'), "utf-8")
+    analysis = package / "chapters" / "momentum" / "analysis.py"
+    analysis.write_text(analysis.read_text("utf-8") + "\nMORE = 1\n", "utf-8")
+    after = {name: digests(name, package) for name in before}
+    changed = {name: [what for what in after[name] if after[name][what] != before[name][what]] for name in before}
+    assert changed == {"3_momentum": ["analysis"], "6_mechanism": ["rules"]}

@@ -14,7 +14,7 @@ from warmup_study import chapters
 from warmup_study.claims import ledger
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders, project_root
-from warmup_study.running import tables
+from warmup_study.running import provenance, tables
 from warmup_study.tasks import text
 
 ROOT = project_root()
@@ -79,3 +79,13 @@ def run_cells(name: str, parameters: dict[str, Any]) -> None:
             exec(compile(cell.source, name, "exec"), namespace)
         if "parameters" in cell.metadata.get("tags", []):
             namespace |= parameters
+
+
+def test_rules_and_analysis_are_those_that_were_registered_before_training() -> None:
+    assert not any(provenance.changed_since(PUBLISHED).values())
+
+
+def test_the_first_rounds_verdicts_are_kept() -> None:
+    rows = ledger.first_round(PUBLISHED)
+    assert len({row.id for row in rows}) == 24 and sum(row.over_all for row in rows) == 24
+    assert [row.verdict for row in rows if row.over_all].count("inconclusive") == 16

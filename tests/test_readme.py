@@ -53,7 +53,7 @@ def test_the_stretches_are_what_the_published_results_make() -> None:
 def test_other_results_make_other_stretches(tmp_path: Path) -> None:
     text = filled(BARE, Results.read(finished_run(tmp_path, "full")))
     assert "\nold\n" not in text and filled(text, Results.read(Folders(tmp_path, "full"))) == text
-    size = "0.15 (0.061 to 0.24) initial losses | 20 | digits, mnist1d |"
+    size = "0.15 (0.061 to 0.24) decades | 20 | digits, mnist1d |"
     assert f"(report/index.html#claim-adaptive-only) | supported | {size}" in text
     assert "(report/index.html#claim-definition) | supported | 0 largest deviation" in text  # a fact has no interval
     words = [row.split("|")[2].strip() for row in text.splitlines() if "#claim-" in row]

@@ -7,11 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from warmup_study.claims.verdict import Part, Verdict, with_holm
+from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled, seed_effect
-from warmup_study.statistics.decisions import MIN_SEEDS, Word, both, decide, either, holm, judge, over_tasks, two_sided
+from warmup_study.statistics.decisions import (
+    MIN_SEEDS,
+    Word,
+    benjamini_hochberg,
+    benjamini_yekutieli,
+    both,
+    decide,
+    either,
+    fixed_sequence,
+    holm,
+    judge,
+    p_of_disagreement,
+    two_sided,
+)
 
 
 def normal(n: int, mean: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -137,9 +151,19 @@ def test_decide(low: float, high: float, expected: str) -> None:
     assert decide(effect(low, high), 0.1) == expected
 
 
-def test_holm_by_hand() -> None:
-    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([]).size == 0
+def test_corrections_by_hand() -> None:
+    p_values = [0.04, 0.01, 0.03]
+    assert holm(p_values) == pytest.approx([0.06, 0.03, 0.06])
+    many = np.random.default_rng(0).uniform(0, 0.2, 12)
+    for method, own in (("holm", holm), ("fdr_bh", benjamini_hochberg), ("fdr_by", benjamini_yekutieli)):
+        assert own(many) == pytest.approx(multipletests(many, method=method)[1])
+    assert fixed_sequence(p_values) == pytest.approx([0.04, 0.04, 0.04])
+    assert holm([]).size == benjamini_hochberg([]).size == fixed_sequence([]).size == 0
+
+
+def test_disagreement_is_as_sure_as_the_less_sure_of_two_words() -> None:
+    assert p_of_disagreement([0.01, 0.03, 0.2], ["supported", "contradicted", "contradicted"]) == 0.03
+    assert p_of_disagreement([0.01, 0.001], ["supported", "supported"]) == 1.0
 
 
 def test_both_either_and_two_sided() -> None:
@@ -168,13 +192,6 @@ def test_opposite_parts_are_mixed() -> None:
     assert judge(0.4, 0.3, 4, p_mixed=0.001) == "inconclusive"
 
 
-def test_over_tasks() -> None:
-    assert over_tasks(["supported", "inconclusive", "contradicted"], "supported") == "mixed"
-    assert over_tasks(["supported", "mixed", "mixed"], "supported") == "mixed"
-    assert over_tasks(["supported", "inconclusive"], "inconclusive") == "inconclusive"
-    assert over_tasks([], "supported") == "supported"
-
-
 def test_verdicts_are_strict_json() -> None:
     part = Part.of("gain", paired_effect([1.0]), 0.1, "nats")
     row = verdict(estimate=np.inf, ci_low=-np.inf, ci_high=np.nan, p_supported=np.float64(0.5), parts=(part,))
@@ -189,36 +206,7 @@ def test_part_carries_its_decision() -> None:
     assert (part.decision, part.n, part.ci_low, part.margin) == ("above", 7, 0.2, 0.1)
 
 
-def test_verdict_refuses_unknown_words_and_fields() -> None:
+def test_verdict_refuses_unknown_words_and_passes_over_what_an_earlier_round_had() -> None:
     with pytest.raises(ValueError, match="verdict"):
         verdict(verdict="perhaps")
-    with pytest.raises(ValueError, match="extra"):
-        verdict(other=1)
-
-
-def test_holm_over_the_claims_can_take_a_verdict_back() -> None:
-    rows = [
-        verdict("supported", id="strong", p_supported=0.0001, p_contradicted=1),
-        verdict("supported", id="weak", p_supported=0.02, p_contradicted=1),
-        verdict("supported", id="exact"),
-        verdict("inconclusive", id="none", p_supported=0.5, p_contradicted=0.6),
-    ]
-    found = with_holm(rows)
-    assert [row.verdict for row in found] == ["supported", "inconclusive", "supported", "inconclusive"]
-    assert [row.p_holm for row in found] == pytest.approx([0.0006, 0.08, None, 1.0])
-
-
-def test_holm_runs_within_each_task_and_disagreeing_tasks_are_mixed() -> None:
-    rows = [
-        verdict(p_supported=0.001, p_contradicted=1),
-        verdict(task="digits", p_supported=0.01, p_contradicted=1),
-        verdict(task="text", p_supported=1, p_contradicted=0.02),
-        verdict(task="text", id="b", p_supported=0.001, p_contradicted=1),
-    ]
-    assert [row.verdict for row in with_holm(rows)] == ["mixed", "supported", "contradicted", "supported"]
-    weaker = [rows[0], rows[1], verdict(task="text", p_supported=1, p_contradicted=0.03), rows[3]]
-    assert [row.verdict for row in with_holm(weaker)] == ["supported", "supported", "inconclusive", "supported"]
-
-
-def test_too_few_seeds_stay_inconclusive_after_holm() -> None:
-    assert with_holm([verdict(n=4, p_supported=0.0001, p_contradicted=1)])[0].verdict == "inconclusive"
+    assert verdict(p_holm=0.01) == verdict()

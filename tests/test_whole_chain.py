@@ -15,10 +15,11 @@ import pytest
 from scipy import stats
 from small_experiments import arm, small
 
+from warmup_study.claims.correction import corrected
 from warmup_study.claims.evidence import GAINS
 from warmup_study.claims.table import margin
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import Verdict, with_holm
+from warmup_study.claims.verdict import Verdict
 from warmup_study.running.sweep import sweep
 from warmup_study.statistics.bootstrap import Effect, paired_effect
 from warmup_study.statistics.decisions import judge
@@ -107,7 +108,7 @@ def verdicts(effects: dict[str, Effect], least: dict[str, float]) -> list[Verdic
         word = judge(**answers, seeds=effect.n)
         row = {"id": name, "endpoint": endpoint, "margin": least[endpoint], "task": "all", "verdict": word}
         rows.append(Verdict.model_validate({**text, **row, **numbers, **answers}))
-    return with_holm(rows)
+    return corrected(rows)
 
 
 def false_verdicts(pool: Pool, replications: int, margins: bool) -> int:

@@ -50,17 +50,23 @@ class Chapter:
 
         Controls come before any training: raises ``StudyError`` where one of them fails.
         """
-        cache, device = self.folders.cache, device_of(self.parameters)
+        cache = self.folders.cache
         runs, seconds = sweep.timed_sweep(
             self.experiments,
             cache,
             scheduler=self.parameters.scheduler,
-            before=lambda: sanity_checks.check(cache, device),
+            before=self._prepare,
         )
         runs = tables.write(self.folders.results, self.name, runs, Cache(cache))
         wall, seeds = time.perf_counter() - self.started, map(int, runs["seed"].unique())
         provenance.record(self.folders, self.name, seeds, wall_seconds=wall, training_seconds=seconds)
         return runs
+
+    def _prepare(self) -> None:
+        """Before any training: write down by which rules it will be judged, and see that the controls hold."""
+        drawn = {run.seed for experiment in self.experiments for chunk in experiment.chunks() for run in chunk.runs}
+        provenance.register(self.folders, self.name, drawn)
+        sanity_checks.check(self.folders.cache, device_of(self.parameters))
 
     def judge(self, runs: pd.DataFrame) -> list[Verdict]:
         """The chapter's verdicts, adjusted for all claims tested so far and entered in verdicts.json."""
@@ -69,7 +75,7 @@ class Chapter:
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
         columns = ["id", "source", "rule", "margin", "unit"]
-        mine = [row for row in claims_table() if self.name in row.notebooks]
+        mine = [row for row in claims_table() if row.notebook == self.name]
         table = pd.DataFrame([[getattr(row, name) for name in columns] for row in mine], columns=columns)
         return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
 

@@ -8,8 +8,8 @@ import pandas as pd
 from warmup_study.chapters.packages import analysis_of
 from warmup_study.chapters.report import analysis
 from warmup_study.claims import ledger
-from warmup_study.claims.evidence import verdicts, where
-from warmup_study.claims.table import table
+from warmup_study.claims.evidence import where
+from warmup_study.claims.robustness import judged
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
@@ -27,9 +27,9 @@ def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
     chapter = analysis_of(notebook)
     seeds = int(where(runs, role=CONFIRMATION)["seed"].nunique())
     by_hand = {name: rows for name, rows in getattr(chapter, "BY_HAND", {}).items() if claim in ("", name)}
-    measured = {name: effects(runs) for name, effects in chapter.CLAIMS.items() if claim in ("", name)}
-    judged = [verdicts(name, effects, seeds, notebook) for name, effects in measured.items()]
-    return [row for rows in (*(decide(runs) for decide in by_hand.values()), *judged) for row in rows]
+    measured = {name: measure for name, measure in chapter.CLAIMS.items() if claim in ("", name)}
+    found = [judged(name, measure, runs, seeds) for name, measure in measured.items()]
+    return [row for rows in (*(decide(runs) for decide in by_hand.values()), *found) for row in rows]
 
 
 def enter_report(folders: Folders) -> list[Verdict]:
@@ -48,23 +48,10 @@ def tables(folders: Folders) -> dict[str, pd.DataFrame]:
 
 
 def enter(folders: Folders, notebook: str, rows: Sequence[Verdict]) -> list[Verdict]:
-    """Replace the notebook's rows in verdicts.json, adjust all (Holm), write, and return the notebook's as adjusted."""
-    mine = {row.id for row in rows}
+    """Replace the notebook's rows in verdicts.json, correct all, write, and return the notebook's as corrected."""
     with locked(folders.results):
-        entered = ledger.joined([*_of_sister_chapters(folders, notebook), *rows])
-        others = [row for row in ledger.read(folders) if row.notebook != notebook and row.id not in mine]
-        return [row for row in ledger.write(folders, [*others, *entered]) if row.id in mine]
-
-
-def _of_sister_chapters(folders: Folders, notebook: str) -> list[Verdict]:
-    """Rows that other chapters contribute to the claims which this one shares with them, where they have run."""
-    rows = []
-    for claim in table():
-        for other in claim.notebooks if notebook in claim.notebooks else ():
-            with contextlib.suppress(StudyError):  # a table of an older study counts as not run
-                if other != notebook:
-                    rows += judge(other, tables_of_runs.read(folders.results, other), claim.id)
-    return rows
+        others = [row for row in ledger.read(folders) if row.notebook != notebook]
+        return [row for row in ledger.write(folders, [*others, *rows]) if row.notebook == notebook]
 
 
 def recompute(folders: Folders) -> list[Verdict]:
@@ -77,4 +64,4 @@ def recompute(folders: Folders) -> list[Verdict]:
         raise StudyError(f"no results of preset {folders.preset}: run a chapter first")
     with locked(folders.results):
         rows = [row for name in stored for row in judge(name, tables_of_runs.read(folders.results, name))]
-        return ledger.write(folders, [*ledger.joined(rows), *analysis.judge(tables(folders))])
+        return ledger.write(folders, [*rows, *analysis.judge(tables(folders))])

@@ -23,12 +23,12 @@ TESTS: dict[str, Callable[[Effect, float, float], float]] = {
     "below": lambda effect, bound, _: effect.p_below(bound),
     "inside": lambda effect, bound, around: effect.p_inside(bound, around),
     "outside": lambda effect, bound, around: either(effect.p_above(around + bound), effect.p_below(around - bound)),
-    "contains": lambda effect, value, _: 0.0 if effect.low <= value <= effect.high else 1.0,
     "equals": lambda effect, value, _: 0.0 if effect.estimate == value else 1.0,
 }
-"""P-value of each test; the last two hold or do not. ``inside`` and ``outside`` speak of ``around`` +- the bound."""
+"""P-value of each test; the last holds or does not. ``inside`` and ``outside`` speak of ``around`` +- the bound."""
 OPPOSITE = {"above": "below", "below": "above", "inside": "outside", "outside": "inside"}
 JOIN = {"all": both, "any": either}
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 class Record(BaseModel):
@@ -38,28 +38,28 @@ class Record(BaseModel):
 
 
 class Condition(Record):
-    """An effect, or each of several by name or pattern, held against a bound; or conditions joined.
+    """An effect, or each or some one of several by name or pattern, held against a bound; or conditions joined.
 
-    ``opposed``: one of the effects lies above ``around`` and another below.
+    ``fixed``: the bound is no margin, so that a judgement under other margins leaves it as it is.
     """
 
     all: tuple["Condition", ...] = ()
     any: tuple["Condition", ...] = ()
-    opposed: tuple[str, ...] = ()
     each: str | tuple[str, ...] = ()
+    some: str | tuple[str, ...] = ()
     effect: str | None = None
     above: float | None = None
     below: float | None = None
     inside: float | None = Field(default=None, gt=0)
     outside: float | None = Field(default=None, gt=0)
-    contains: float | None = None
     equals: float | None = None
     around: float = 0.0
+    fixed: bool = False
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        if sum(map(bool, (self.all, self.any, self.opposed, self.each, self.effect))) != 1:
-            raise ValueError("a condition takes one of effect, each, all, any and opposed")
+        if sum(map(bool, (self.all, self.any, self.each, self.some, self.effect))) != 1:
+            raise ValueError("a condition takes one of effect, each, some, all and any")
         if sum(getattr(self, test) is not None for test in TESTS) != bool(self.subjects):
             raise ValueError(f"the condition on {', '.join(self.subjects) or 'others'} takes one of {', '.join(TESTS)}")
         return self
@@ -67,7 +67,8 @@ class Condition(Record):
     @property
     def subjects(self) -> tuple[str, ...]:
         """Names or patterns of the effects that are held against the bound; none where conditions are joined."""
-        return (self.effect,) if self.effect else (self.each,) if isinstance(self.each, str) else self.each
+        names = self.effect or self.each or self.some
+        return (names,) if isinstance(names, str) else names
 
     @property
     def test(self) -> str:
@@ -81,8 +82,8 @@ class Condition(Record):
 
     def opposite(self) -> "Condition":
         """The condition that fails a claim whose part this is. Raises ValueError where it does not follow."""
-        if self.test not in OPPOSITE:
-            raise ValueError(f"a part with {self.test or 'all, any or opposed'} must say when it fails")
+        if self.test not in OPPOSITE or self.some:
+            raise ValueError(f"a part with {self.test or 'all or any'} must say when it fails")
         return self.model_copy(update={self.test: None, OPPOSITE[self.test]: self.bound})
 
     def leaves(self) -> list["Condition"]:
@@ -90,20 +91,21 @@ class Condition(Record):
         return [self] if self.subjects else [leaf for child in self.all + self.any for leaf in child.leaves()]
 
     def p_values(self, effects: Effects) -> list[float]:
-        """One for each effect, joined condition or opposed pair. Raises StudyError where an effect is not there."""
-        if self.opposed:
-            above, below = (Condition(each=self.opposed, **{side: self.around}) for side in ("above", "below"))
-            pairs = (above.p_values(effects), below.p_values(effects))
-            return [both(a, b) for i, a in enumerate(pairs[0]) for j, b in enumerate(pairs[1]) if i != j]
-        if self.any:  # opposed pairs count one by one
-            return [p for c in self.any for p in (c.p_values(effects) if c.opposed else [c.p(effects)])]
-        if self.all:
-            return [condition.p(effects) for condition in self.all]
+        """One for each effect or joined condition. Raises StudyError where an effect is not there."""
+        if self.all or self.any:
+            return [condition.p(effects) for condition in self.all or self.any]
         return [TESTS[self.test](effects[name], self.bound, self.around) for name in meant(self.subjects, effects)]
 
     def p(self, effects: Effects) -> float:
         """P-value for "it holds"."""
-        return JOIN["any" if self.any or self.opposed else "all"](*self.p_values(effects))
+        return JOIN["any" if self.any or self.some else "all"](*self.p_values(effects))
+
+    def scaled(self, factor: float) -> "Condition":
+        """The same with every bound that is a margin multiplied."""
+        if self.subjects:
+            return self if self.fixed else self.model_copy(update={self.test: factor * self.bound})
+        children = {name: tuple(child.scaled(factor) for child in getattr(self, name)) for name in ("all", "any")}
+        return self.model_copy(update=children)
 
     def worst(self, effects: Effects) -> Effect:
         """Of the effects meant, the one whose estimate speaks least for the condition."""
@@ -115,13 +117,13 @@ class Condition(Record):
 class Part(Record):
     """A part of a claim: when it holds, and when it fails (the opposite, where nothing else is said).
 
-    ``notebook``: the chapter that tests it, where it is not the claim's own. A part on ``each`` effect of several
-    stands for as many parts.
+    ``name``: what it speaks of, where a reader is told of parts apart. A part on ``each`` effect of several stands for
+    as many parts.
     """
 
     holds: Condition
     fails: Condition
-    notebook: str = Field(default="", min_length=0)
+    name: str = Field(default="", min_length=0)
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +138,10 @@ class Part(Record):
         if self.holds.each and self.fails.each:
             return list(zip(self.holds.p_values(effects), self.fails.p_values(effects), strict=True))
         return [(self.holds.p(effects), self.fails.p(effects))]
+
+    def scaled(self, factor: float) -> "Part":
+        """The same with every bound that is a margin multiplied."""
+        return self.model_copy(update={"holds": self.holds.scaled(factor), "fails": self.fails.scaled(factor)})
 
 
 class Answers(NamedTuple):
@@ -159,7 +165,8 @@ def combined(parts: Sequence[tuple[float, float]], supported: How = "all", contr
 class Rule(Record):
     """What decides a claim: parts, and whether all or any of them must hold or fail; or a condition for each answer.
 
-    ``by_hand``: the words of a rule that no condition says; the chapter's analysis has its test.
+    ``by_hand``: the words of a rule that no condition says; the chapter's analysis has its test. ``in_every_regime``:
+    over all tasks it is supported only if each regime supports it. ``apart``: the word for parts that differ.
     """
 
     parts: tuple[Part, ...] = ()
@@ -167,6 +174,8 @@ class Rule(Record):
     contradicted: Condition | How = "all"
     mixed: Condition | None = None
     by_hand: str | None = None
+    in_every_regime: bool = False
+    apart: Literal["mixed", "depends"] = "mixed"
 
     @model_validator(mode="after")
     def _is_one_rule(self) -> Self:
@@ -182,6 +191,18 @@ class Rule(Record):
             return Answers(self.supported.p(effects), self.contradicted.p(effects), mixed)
         pairs = [pair for part in self.parts for pair in part.p_values(effects)]
         return combined(pairs, self.supported, self.contradicted)  # type: ignore[arg-type]  # checked above
+
+    def told_apart(self, effects: Effects) -> dict[str, tuple[float, float]]:
+        """By part, where there are several: p-values for "it holds" and "it fails", as told by itself."""
+        names = [part.name or f"{ordinal} part" for ordinal, part in zip(ORDINALS, self.parts, strict=False)]
+        pairs = [(part.holds.p(effects), part.fails.p(effects)) for part in self.parts]
+        return dict(zip(names, pairs, strict=True)) if len(pairs) > 1 else {}
+
+    def scaled(self, factor: float) -> "Rule":
+        """The same with every bound that is a margin multiplied."""
+        whole = {name: getattr(self, name) for name in ("supported", "contradicted", "mixed")}
+        scaled = {name: node.scaled(factor) for name, node in whole.items() if isinstance(node, Condition)}
+        return self.model_copy(update=scaled | {"parts": tuple(part.scaled(factor) for part in self.parts)})
 
     def leaves(self) -> list[Condition]:
         """All conditions on effects, in order."""

@@ -25,10 +25,10 @@ def in_words(rule: Rule, units: Units) -> str:
     if len(rule.parts) == 1 and holds.leaves()[0].subjects == fails.leaves()[0].subjects:
         contradicted = contradicted.replace(_subjects(holds.leaves()[:1]), "it", 1)
     mixed = _words(rule.mixed, units) if rule.mixed else "one part holds and another fails" * _several(rule)
-    sentence = f"Supported if {supported}; contradicted if {contradicted}" + f"; mixed if {mixed}" * bool(mixed)
-    first, of, rest = f"{sentence}; else inconclusive.".partition(" of ")
-    rest = rest.replace(f"the {CI} of", "that of").replace(f"the {CI}s of", "those of")
-    return first + of + rest + " A part that has not been run has no say." * any(part.notebook for part in rule.parts)
+    everywhere = "in every regime " * rule.in_every_regime
+    sentence = f"Supported if {everywhere}{supported}; contradicted if {contradicted}"
+    first, of, rest = f"{sentence}{f'; {rule.apart} if {mixed}' * bool(mixed)}; else inconclusive.".partition(" of ")
+    return first + of + rest.replace(f"the {CI} of", "that of").replace(f"the {CI}s of", "those of")
 
 
 def _joined(how: str, conditions: Sequence[Condition]) -> Condition:
@@ -43,9 +43,8 @@ def _words(condition: Condition, units: Units) -> str:
     if condition.any:
         clauses = [_words(child, units) for child in condition.any]
         return (", or " if any(" and " in clause for clause in clauses) else " or ").join(clauses)
-    if condition.opposed:
-        names, value = _listed([_with_article(name) for name in condition.opposed]), _number(condition.around)
-        return f"the {CI} of one of {names} lies above {value} and that of another below it"
+    if any(child.any for child in condition.all):
+        return ", and ".join(_words(child, units) for child in condition.all)
     return _together(_flat(condition), units)
 
 
@@ -65,10 +64,14 @@ def _together(conditions: Sequence[Condition], units: Units) -> str:
 
 
 def _alike(one: Condition, other: Condition, units: Units) -> bool:
-    return bool(one.test) and (one.subjects == other.subjects or _verb(one, units, True) == _verb(other, units, True))
+    return not (one.some or other.some) and (
+        one.subjects == other.subjects or _verb(one, units, True) == _verb(other, units, True)
+    )
 
 
 def _clause(group: Sequence[Condition], units: Units) -> str:
+    if group[0].some:
+        return f"the {CI} of at least one {_one_of(_names(group))} {_verb(group[0], units, False)}"
     plural = len(_names(group)) > 1
     return f"{_subjects(group)} {' and '.join(dict.fromkeys(_verb(leaf, units, plural) for leaf in group))}"
 
@@ -82,10 +85,14 @@ def _subjects(group: Sequence[Condition]) -> str:
     return _listed(names) if group[0].test == "equals" else f"the {CI}{'s' * (len(names) > 1)} of {_listed(names)}"
 
 
+def _one_of(names: Sequence[str]) -> str:
+    return names[0].replace("*", "…") if len(names) == 1 else f"of {_listed(list(map(_with_article, names)))}"
+
+
 def _with_article(name: str) -> str:
     if "*" in name:
         return f"every {name.replace('*', '…')}"
-    return name if re.match(r"[A-Z]\w*'s ", name) else f"the {name}"
+    return name if re.match(r"\w*[A-Z]\w*'s ", name) else f"the {name}"
 
 
 def _listed(items: Sequence[str]) -> str:
@@ -95,8 +102,6 @@ def _listed(items: Sequence[str]) -> str:
 def _verb(leaf: Condition, units: Units, plural: bool) -> str:
     unit, ending = units(leaf.subjects[0]), "" if plural else "s"
     match leaf.test:
-        case "contains":
-            return f"contain{ending} {_number(leaf.bound)}"
         case "equals":
             return f"{'are' if plural else 'is'} exactly {_number(leaf.bound)}"
         case "above" | "below":

@@ -28,23 +28,14 @@ class Margin(Record):
     reason: str
 
 
-class Elsewhere(Record):
-    """What another chapter measures of a claim that it shares: the fields in which its row differs."""
-
-    notebook: str
-    figure: str
-    endpoint: str
-    margin: float = Field(ge=0, allow_inf_nan=False)
-    unit: str
-
-
 class Claim(Record):
     """One claim in plain words, with its test. `margin` and `unit` are those of the endpoint where not given.
 
-    `notebook` holds the verdict, `figure` is that which shows the evidence; chapters in `also` test further parts.
-    `estimate` names the effect that the verdict shows as its own, if not that of the first condition; `as_factor`
-    says that it is tested as a logarithm and shown as a factor. `units` gives, by name or pattern, the units of those
-    effects that have not the claim's: in words, or by the name of an endpoint with a margin.
+    `notebook` holds the verdict, `figure` is that which shows the evidence. `headline` is the place of one of the
+    questions that are asked in a fixed sequence, 0 for all other claims. `estimate` names the effect that the verdict
+    shows as its own, if not that of the first condition; `as_factor` says that it is tested as a logarithm and shown as
+    a factor. `units` gives, by name or pattern, the units of those effects that have not the claim's: in words, or by
+    the name of an endpoint with a margin.
     """
 
     id: str = Field(pattern=r"^[a-z]+(-[a-z]+)*$")
@@ -59,7 +50,7 @@ class Claim(Record):
     unit: str
     notebook: str
     figure: str
-    also: tuple[Elsewhere, ...] = ()
+    headline: int = Field(default=0, ge=0)
     estimate: str | None = None
     as_factor: bool = False
     units: Mapping[str, str] = Field(default_factory=dict)
@@ -83,21 +74,20 @@ class Claim(Record):
         return row | {"margin": own, "conditions": _resolved(row.get("conditions"), names)}
 
     @model_validator(mode="after")
-    def _notebooks_exist(self) -> Self:
-        unknown = set(self.notebooks) - set(NOTEBOOKS)
-        if unknown:
-            raise ValueError(f"no notebook is called {sorted(unknown)}")
+    def _notebook_exists(self) -> Self:
+        known = {*NOTEBOOKS, *_content()["planned"]}
+        if self.notebook not in known:
+            raise ValueError(f"no notebook is called {self.notebook!r}")
         return self
-
-    @property
-    def notebooks(self) -> tuple[str, ...]:
-        """The notebooks that test the claim, its own first."""
-        return (self.notebook, *(other.notebook for other in self.also))
 
     @property
     def rule(self) -> str:
         """The rule in words."""
         return in_words(self.conditions, lambda name: self.margin_and_unit(name)[1])
+
+    def scaled(self, factor: float) -> "Claim":
+        """The claim under margins that are so many times as large."""
+        return self.model_copy(update={"conditions": self.conditions.scaled(factor)})
 
     def margin_and_unit(self, effect: str) -> tuple[float, str]:
         """What an effect is held against (the bound that the rule sets, else its endpoint's margin), and its unit."""
@@ -112,12 +102,6 @@ class Claim(Record):
         held = [abs(leaf.bound) for leaf in mine if leaf.test in OPPOSITE and leaf.around == 0]
         return max(held, default=least), unit
 
-    def told_by(self, notebook: str) -> "Claim":
-        """The claim as one chapter tests it: that chapter's parts, with its endpoint, unit, margin and figure."""
-        other = next((row.model_dump() for row in self.also if row.notebook == notebook), {})
-        parts = tuple(part for part in self.conditions.parts if part.notebook == other.get("notebook", ""))
-        return self.model_copy(update=other | {"conditions": self.conditions.model_copy(update={"parts": parts})})
-
 
 def _resolved(node: Any, names: Mapping[str, float]) -> Any:
     if isinstance(node, dict):
@@ -126,7 +110,11 @@ def _resolved(node: Any, names: Mapping[str, float]) -> Any:
 
 
 def _number(bound: Any, names: Mapping[str, float]) -> Any:
-    return _named(bound, names, "margin") if isinstance(bound, str) else bound
+    """A number for the name of one; a minus before the name turns its sign."""
+    if not isinstance(bound, str):
+        return bound
+    value = _named(bound.removeprefix("-"), names, "margin")
+    return -value if bound.startswith("-") else value
 
 
 @lru_cache(maxsize=1)
@@ -142,7 +130,13 @@ def _margins() -> dict[str, Margin]:
 
 @lru_cache(maxsize=1)
 def table() -> tuple[Claim, ...]:
-    """Every claim, the thread's first, then the literature's, each in the order of the notebooks."""
+    """The claims of all chapters that there are: the headline questions, the thread's others, those beyond it."""
+    return tuple(row for row in whole_table() if row.notebook in NOTEBOOKS)
+
+
+@lru_cache(maxsize=1)
+def whole_table() -> tuple[Claim, ...]:
+    """The same with the claims of chapters that are planned, whose rules stand before the chapter does."""
     return tuple(checked(row) for row in _content()["claim"])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from warmup_study.claims import ledger
+from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import NO_BREAK, interval, number, percent
@@ -18,7 +19,7 @@ COLUMNS = ["if you have", "then", "by", f"{percent(LEVEL)} interval", "n", "evid
 
 def table(folders: Folders) -> pd.DataFrame:
     """One row for each situation; where the claim behind it has not been run, the row says so."""
-    overall = {row.id: row for row in ledger.read(folders) if row.task == "all"}
+    overall = {row.id: row for row in ledger.read(folders) if row.over_all}
     return pd.DataFrame([_row(entry, overall.get(entry["claim"])) for entry in _entries()], columns=COLUMNS)
 
 
@@ -29,7 +30,8 @@ def _row(entry: dict[str, Any], verdict: Verdict | None) -> list[str]:
     shown = _shown(entry, verdict)
     size = number(shown.estimate)
     with_unit = f"{size}{NO_BREAK}{shown.unit}" if shown.estimate is not None else size
-    return [entry["situation"], entry[verdict.verdict], with_unit, interval(shown) or "–", str(shown.n), source]
+    advice = entry.get(verdict.verdict, entry["mixed"])  # where regimes disagree, unless it says more
+    return [entry["situation"], advice, with_unit, interval(shown) or "–", str(shown.n), source]
 
 
 def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:
@@ -39,6 +41,7 @@ def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:
 
 @lru_cache(maxsize=1)
 def _entries() -> list[dict[str, Any]]:
-    """The parsed advice.toml."""
+    """The parsed advice.toml, as far as there are chapters that test its claims."""
+    known = {claim.id for claim in claims_table()}
     content = tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))
-    return list(content["row"])
+    return [row for row in content["row"] if row["claim"] in known]

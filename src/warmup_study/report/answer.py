@@ -6,7 +6,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from warmup_study.claims.table import claim, margin
+from warmup_study.claims.table import margin
+from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report.results import Results
@@ -29,14 +30,9 @@ def reading(results: Results) -> str:
     words = Counter(verdict.verdict for claim in results.tested for verdict in results.of_claim(claim.id)[:1])
     counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
     lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
-    split = [claim.title for claim in results.tested if len(_words_by_task(results, claim.id)) > 1]
-    lines.append(f"Tasks give different words on: {'; '.join(split)}." if split else "The tasks agree on all of them.")
+    split = [claim.title for claim in results.tested if results.of_claim(claim.id)[0].verdict == "depends"]
+    lines.append(f"Regimes give different words on: {'; '.join(split)}." if split else "No regimes disagree on any.")
     return " ".join(lines)
-
-
-def _words_by_task(results: Results, claim: str) -> set[str]:
-    """The different words that the tasks give on a claim."""
-    return {verdict.verdict for verdict in results.of_claim(claim) if verdict.task != "all"}
 
 
 def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict | None:
@@ -67,12 +63,16 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     phrases = _phrases()["phrase"][verdict.id]
     tasks = results.tasks(verdict.id) or ["all tasks"]
     numbers = evidence(verdict, phrases.get("evidence", {}))
-    return f"{phrases[_reading(verdict)]} ({numbers}; {', '.join(tasks)})."
+    phrase = phrases.get(_reading(verdict), phrases["mixed"])  # where regimes disagree, unless it says more
+    return f"{phrase} ({numbers}; {', '.join(tasks)})."
 
 
 def _untested(question: dict[str, Any]) -> str:
     """An honest gap, and where it will be filled."""
-    chapters = sorted({chapter_name(claim(name).notebook) for name in question["claims"]})
+    known = {row.id: row.notebook for row in claims_table()}
+    chapters = sorted({chapter_name(known[name]) for name in question["claims"] if name in known})
+    if not chapters:
+        return f"{question['untested']}."
     return f"{question['untested']} (run {' and '.join(chapters)})."
 
 

@@ -12,6 +12,11 @@ _SHAPES = {
         '<circle cx="8" cy="8" r="5.8" fill="none" stroke="currentColor" stroke-width="1.8"/>'
         '<path d="M8 2.2a5.8 5.8 0 0 1 0 11.6z" fill="currentColor"/>',
     ),
+    "depends": (
+        "#0072B2",
+        '<circle cx="8" cy="8" r="5.8" fill="none" stroke="currentColor" stroke-width="1.8"/>'
+        '<path d="M2.2 8a5.8 5.8 0 0 0 11.6 0z" fill="currentColor"/>',
+    ),
     "inconclusive": (
         "#6B6B6B",
         '<circle cx="8" cy="8" r="5.8" fill="none" stroke="currentColor" stroke-width="1.8"/>',
@@ -25,7 +30,9 @@ _WIDTH, _HEIGHT, _MIDDLE = 120, 18, 9
 
 
 def mark(word: str) -> str:
-    """The shape of a verdict as an inline SVG, hidden from screen readers: the word stands beside it."""
+    """The shape of a verdict as an inline SVG, hidden from screen readers: the word stands beside it; none of none."""
+    if not word:
+        return ""
     colour, shape = _SHAPES[word]
     name = word.replace(" ", "-")
     return (

@@ -2,15 +2,11 @@
 
 from typing import Any
 
-from scipy import special
-
+from warmup_study.claims.openness import POWER, reach
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import percent
 from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
-from warmup_study.statistics.bootstrap import LEVEL
-
-POWER = 0.8
 
 
 def undecided_table(results: Results) -> str:
@@ -27,10 +23,8 @@ def undecided_table(results: Results) -> str:
 def detectable(verdict: Verdict) -> float | None:
     """The smallest distance from its rule's bound that a study with this interval finds with probability ``POWER``.
 
-    Half the interval is z(0.975) standard errors, and the estimate must lie further than that from the bound, so the
-    effect has to be z(0.975) + z(0.8) standard errors away (Cohen 1988, chapter 2). None where there is no interval.
+    None where there is no interval.
     """
     if verdict.ci_low is None or verdict.ci_high is None:
         return None
-    beyond = special.ndtri(1 - (1 - LEVEL) / 2)
-    return float((verdict.ci_high - verdict.ci_low) / 2 * (beyond + special.ndtri(POWER)) / beyond)
+    return (verdict.ci_high - verdict.ci_low) / 2 * reach()

@@ -1,10 +1,11 @@
 """The provenance of a run as tables for the page."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from warmup_study.report.results import Results
+from warmup_study.running import provenance
 
 
 def provenance_tables(results: Results) -> str:
@@ -13,16 +14,22 @@ def provenance_tables(results: Results) -> str:
     if not results.provenance:
         return "This run left no provenance record."
     run = ["| What | Value |", "|---|---|", *(f"| {name} | {_words(value)} |" for name, value in facts.items())]
-    return "\n".join([*run, "", *_notebooks(results.provenance.get("notebooks", {}))])
+    changed = {name: _registration(what) for name, what in provenance.changed_since(results.folders).items()}
+    return "\n".join([*run, "", *_notebooks(results.provenance.get("notebooks", {}), changed)])
 
 
-def _notebooks(records: dict[str, Any]) -> Iterator[str]:
+def _registration(changed: tuple[str, ...]) -> str:
+    return f"{' and '.join(changed)} changed since" if changed else "as registered"
+
+
+def _notebooks(records: dict[str, Any], registrations: Mapping[str, str]) -> Iterator[str]:
     """Lines of a table with a row for each notebook's own run; none where none was recorded."""
     if records:
-        yield from ("| Notebook | Seconds | Seeds | Commit |", "|---|--:|---|---|")
+        yield from ("| Notebook | Seconds | Seeds | Commit | Rules and analysis |", "|---|--:|---|---|---|")
     for name, record in records.items():
         commit = f"{record.get('commit', '–'):.10}{', with changes' if record.get('dirty') else ''}"
-        yield f"| {name} | {_words(record.get('wall_seconds', '–'))} | {_ranges(record.get('seeds', []))} | {commit} |"
+        seconds, seeds = _words(record.get("wall_seconds", "–")), _ranges(record.get("seeds", []))
+        yield f"| {name} | {seconds} | {seeds} | {commit} | {registrations.get(name, 'not registered')} |"
 
 
 def _words(value: Any) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from warmup_study.claims import ledger
 from warmup_study.claims.table import Claim
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import Verdict
+from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
 
@@ -59,9 +59,9 @@ class Results:
             raise StudyError(f"report: the figure {figure.key}.svg cannot be read: {error.strerror}") from error
 
     def of_claim(self, claim: str) -> tuple[Verdict, ...]:
-        """Verdicts on a claim, the one over all tasks first."""
+        """Verdicts on a claim, the one over all tasks first, then those of its regimes."""
         mine = [verdict for verdict in self.verdicts if verdict.id == claim]
-        return tuple(sorted(mine, key=lambda verdict: verdict.task != "all"))
+        return tuple(sorted(mine, key=lambda verdict: (verdict.task != ALL, bool(verdict.regime))))
 
     def overall(self, claim: str) -> Verdict | None:
         """The verdict on a claim over all tasks, None where it was not run."""
@@ -69,7 +69,7 @@ class Results:
 
     def tasks(self, claim: str) -> list[str]:
         """Names of the tasks on which a claim was tested."""
-        return [verdict.task for verdict in self.of_claim(claim) if verdict.task != "all"]
+        return [verdict.task for verdict in self.of_claim(claim) if verdict.task != ALL]
 
     @property
     def tested(self) -> Sequence[Claim]:

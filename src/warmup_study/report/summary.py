@@ -16,7 +16,13 @@ from warmup_study.report.results import Results, Sidecar
 from warmup_study.statistics.bootstrap import LEVEL
 
 MAIN_FIGURES = ("four_setups", "lr_curves")  # by the names that their chapters give them, the better first
-ORDER = ("supported", "contradicted", "mixed", "inconclusive")  # a reader in haste gets what was decided first
+ORDER = (
+    "supported",
+    "contradicted",
+    "depends",
+    "mixed",
+    "inconclusive",
+)  # a reader in haste gets what was decided first
 
 
 def verdict_table(results: Results) -> str:
@@ -57,7 +63,7 @@ def task_table(results: Results) -> HTML:
 
 
 def _by_task(results: Results, row: Claim) -> Sequence[Verdict]:
-    return [verdict for verdict in results.of_claim(row.id) if verdict.task != "all"]
+    return [verdict for verdict in results.of_claim(row.id) if not verdict.over_all]
 
 
 def practice_table(results: Results) -> str:

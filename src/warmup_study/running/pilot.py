@@ -9,8 +9,8 @@ import pandas as pd
 
 from warmup_study.errors import StudyError
 from warmup_study.running.sweep import sweep
+from warmup_study.statistics.curves import FLOOR
 from warmup_study.statistics.endpoints import capped
-from warmup_study.statistics.lr_curves import FLOOR
 from warmup_study.training.experiment import Arm, Experiment, lr_grid
 from warmup_study.training.optimizers import Kernel, Optimizer
 from warmup_study.training.schedules import Schedule

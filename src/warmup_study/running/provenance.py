@@ -14,9 +14,39 @@ import torch
 from warmup_study.errors import StudyError
 from warmup_study.files import locked, write_atomically
 from warmup_study.paths import Folders, project_root
+from warmup_study.running.registration import digests
 
+_FILE = "provenance.json"
 _PACKAGES = ("warmup-study", "torch", "numpy", "scipy", "statsmodels", "pandas", "scikit-learn", "matplotlib")
 _SOURCES = ("src", "notebooks", "pyproject.toml", "requirements.lock")  # results are written, so always "dirty"
+
+
+def register(folders: Folders, notebook: str, seeds: Iterable[int]) -> None:
+    """Write the digests of a chapter's rules and analysis into provenance.json, before it trains on these seeds.
+
+    A registration for the same seeds stays as it is: what trains later, or again, is held against the first. Raises
+    StudyError where the file can't be written, or is there and can't be read.
+    """
+    path, drawn = folders.results / _FILE, sorted(set(seeds))
+    with locked(folders.results):
+        content = _read(path)
+        notebooks = content.get("notebooks", {})
+        if notebooks.get(notebook, {}).get("registered", {}).get("seeds") == drawn:
+            return
+        origin: dict[str, Any] = {name: _origin()[name] for name in ("commit", "dirty")}
+        entry = {"registered": origin | {"seeds": drawn, **digests(notebook)}}
+        content |= {"notebooks": {**notebooks, notebook: notebooks.get(notebook, {}) | entry}}
+        _write(path, content)
+
+
+def changed_since(folders: Folders) -> dict[str, tuple[str, ...]]:
+    """By registered notebook: which of its rules and its analysis are no longer those that it was trained under."""
+    notebooks = _read(folders.results / _FILE).get("notebooks", {})
+    registered = {name: entry["registered"] for name, entry in notebooks.items() if "registered" in entry}
+    return {
+        name: tuple(what for what, digest in digests(name).items() if digest != known.get(what))
+        for name, known in registered.items()
+    }
 
 
 def record(
@@ -29,23 +59,25 @@ def record(
     leaves what is known of its origin as it is, in this folder, else in the published one. Raises StudyError where the
     file can't be written, or is there and can't be read.
     """
-    path = folders.results / "provenance.json"
+    path = folders.results / _FILE
     mine = sorted(set(seeds))
     with locked(folders.results):
         known = _read(path)
         if not training_seconds and (kept := _kept(known, notebook, mine)):
-            write_atomically(path, _text(kept))
+            _write(path, kept)
             return
         origin = _origin()
-        entry = {
+        entry: dict[str, Any] = {
             "seeds": mine,
             "commit": origin["commit"],
             "dirty": origin["dirty"],
             "wall_seconds": round(wall_seconds, 1),
             "training_seconds": round(training_seconds, 1),
         }
+        before = known.get("notebooks", {}).get(notebook, {})
+        entry |= {"registered": before["registered"]} if "registered" in before else {}
         notebooks = {**known.get("notebooks", {}), notebook: entry}
-        write_atomically(path, _text({**origin, "preset": folders.preset, "notebooks": notebooks}))
+        _write(path, {**origin, "preset": folders.preset, "notebooks": notebooks})
 
 
 def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, Any]:
@@ -55,15 +87,15 @@ def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, A
     """
     if known.get("notebooks", {}).get(notebook, {}).get("seeds") == seeds:
         return known
-    published = _read(Folders(project_root(), "full").results / "provenance.json")
+    published = _read(Folders(project_root(), "full").results / _FILE)
     entry = published.get("notebooks", {}).get(notebook, {})
     if entry.get("seeds") != seeds:
         return {}
     return {**published, **known, "notebooks": {**known.get("notebooks", {}), notebook: entry}}
 
 
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

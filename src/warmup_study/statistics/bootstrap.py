@@ -9,7 +9,9 @@ are too short below some 20 seeds, and the studentised bootstrap breaks down on 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,17 @@ LEVEL = 0.95
 ALPHA = 0.05
 RESAMPLES = 9999  # one less than a multiple of 40, so that the 2.5 % quantile is a replicate
 _SEED = 20170608
+_MOST: ContextVar[int] = ContextVar("most", default=10**9)
+
+
+@contextmanager
+def fewer_resamples(most: int) -> Iterator[None]:
+    """Within, no effect draws more resamples than that: to judge often, and not to the last digit."""
+    token = _MOST.set(most)
+    try:
+        yield
+    finally:
+        _MOST.reset(token)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ def seed_effect(
     the statistic of the seeds as they are. Draws depend on the sizes alone: effects on the same number of seeds are
     resampled alike, so what two tasks share through a seed is kept when they are pooled.
     """
-    groups = tuple(np.arange(size) for size in (n, *also))
+    groups, resamples = tuple(np.arange(size) for size in (n, *also)), min(resamples, _MOST.get())
     estimate = float(np.asarray(statistic(*(group[None, :] for group in groups)))[0])
     if min((n, *also)) < 2:
         return _effect(estimate, np.full(resamples, np.nan), n)
@@ -92,6 +105,7 @@ def seed_effect(
 
 def student_effect(estimate: float, error: float, freedom: int, n: int, resamples: int = RESAMPLES) -> Effect:
     """An effect known by its standard error alone: Student's distribution about the estimate, in equal steps."""
+    resamples = min(resamples, _MOST.get())
     quantiles = np.arange(1, resamples + 1) / (resamples + 1)
     return _effect(estimate, estimate + error * special.stdtrit(freedom, quantiles), n)
 

@@ -4,90 +4,79 @@ All of them read one picture, the losses of two arms over the same learning rate
 (`tuned_loss`), above it (`at_multiple`), below it (`cost`), and over the whole curve (`usable_lr`,
 `largest_trainable_lr`). Learning rates are picked on the validation split over all seeds, and losses are reported on
 the test split. Every bootstrap resample picks anew, so that the interval holds what the pick adds. Positive is better.
+
+The difference of two gains (`bootstrap.difference`: Adam's less SGD's, a Transformer's less its twin's) and the mean
+over tasks (`bootstrap.pooled`) keep what the parts share: effects on equally many seeds are resampled jointly, effects
+on different numbers of seeds independently.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
-from warmup_study.statistics.bootstrap import RESAMPLES, Effect, Floats, seed_effect
-from warmup_study.statistics.endpoints import TRAINED, log, loss_table
+from warmup_study.statistics.bootstrap import RESAMPLES, Effect, Floats, difference, seed_effect
+from warmup_study.statistics.curves import LrCurves as LrCurves
+from warmup_study.statistics.curves import Seeds, drawn, medians
+from warmup_study.statistics.endpoints import TRAINED, log
 
-Seeds = NDArray[np.intp]  # [B, n]: B resamples of the n seeds
-
-FLOOR = 1e-3  # share of the initial loss below which nothing is left to gain
 BELOW = 1 / 3  # times the best learning rate without warmup: where the cost is taken
+OVERSHOOT = 2.0  # times the best learning rate without warmup: what is meant by "above the best learning rate"
+SHARPNESS = 20.0  # of the soft minimum: a loss 5 % above the lowest weighs 0.4 of it, one 20 % above 0.03
 
 
-@dataclass(frozen=True)
-class LrCurves:
-    """Losses of one arm on one task.
+def trains(none: LrCurves, arm: LrCurves) -> bool:
+    """Whether the better of two arms ends below half its initial loss, on average at its best learning rate.
 
-    ``validation`` and ``test`` [S, L] hold each seed's losses at the learning rates ``lrs`` [L], ascending, ``initial``
-    [S] those before training. Diverged runs hold their initial loss, and no loss exceeds it; none is below `FLOOR` of
-    it, so that ratios of losses stay meaningful where a network learns its data to perfection.
+    A cell (a task with an optimiser) in which neither does has nothing to say about warmup.
     """
-
-    lrs: Floats
-    validation: Floats
-    test: Floats
-    initial: Floats
-
-    @classmethod
-    def of(cls, runs: pd.DataFrame) -> "LrCurves":
-        """From the runs of one task and arm. Raises ValueError where a seed misses a learning rate."""
-        validation, test = loss_table(runs, "validation_loss"), loss_table(runs, "test_loss")
-        initial = runs.groupby("seed")["initial_loss"].first().sort_index().to_numpy(dtype=float)
-        least = FLOOR * initial[:, None]
-        lrs = test.columns.to_numpy(dtype=float)
-        return cls(lrs, np.maximum(validation.to_numpy(), least), np.maximum(test.to_numpy(), least), initial)
-
-    @property
-    def seeds(self) -> int:
-        """Number of seeds."""
-        return len(self.test)
-
-    @property
-    def best(self) -> int:
-        """Column of the best learning rate."""
-        return int(self.picked(np.arange(self.seeds)[None])[0])
-
-    @property
-    def best_lr(self) -> float:
-        """The learning rate with the lowest mean validation loss."""
-        return float(self.lrs[self.best])
-
-    @property
-    def best_on_edge(self) -> bool:
-        """Whether the best learning rate is the first or the last, so that a better one may lie outside."""
-        return self.best in (0, len(self.lrs) - 1)
-
-    def picked(self, seeds: Seeds) -> Seeds:
-        """Column of the lowest mean validation loss of each resample: [B]."""
-        return np.asarray(self.validation[seeds].mean(axis=1).argmin(axis=-1))
-
-    def at(self, lr: float) -> Floats:
-        """Each seed's test loss at a learning rate, [S]: between the grid's, log loss is linear in log learning rate.
-
-        Raises ValueError where ``lr`` lies outside the grid.
-        """
-        if not self.lrs[0] * (1 - 1e-9) <= lr <= self.lrs[-1] * (1 + 1e-9):
-            raise ValueError(f"learning rate: got {lr:g}; takes {self.lrs[0]:g} to {self.lrs[-1]:g}")
-        return np.asarray(np.exp(self._interpolated(np.log(lr))))
-
-    def _interpolated(self, log_lr: float) -> Floats:
-        place = float(np.interp(log_lr, np.log(self.lrs), np.arange(len(self.lrs))))
-        left = min(int(place), len(self.lrs) - 2)
-        share = place - left
-        return (1 - share) * log(self.test[:, left]) + share * log(self.test[:, left + 1])
+    return any(
+        float(curves.test[:, curves.best].mean()) < TRAINED * float(curves.initial.mean()) for curves in (none, arm)
+    )
 
 
 def tuned_loss(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
     """ln(mean test loss without warmup / with it), each at its own best learning rate."""
     return _paired(none, arm, lambda curves, seeds: _mean_loss(curves, seeds, curves.picked(seeds)), resamples)
+
+
+def soft_tuned_loss(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effect:
+    """The same with the soft minimum over the grid, which picks nothing: a check of `tuned_loss`.
+
+    The mean of the log test losses, each learning rate weighed by (lowest validation loss / its own) to the power
+    `SHARPNESS`.
+    """
+
+    def softly(curves: LrCurves, seeds: Seeds) -> Floats:
+        validation, test = (log(curves.averaged(table, seeds)) for table in (curves.validation, curves.test))
+        weights = np.exp(SHARPNESS * (validation.min(axis=1, keepdims=True) - validation))
+        return np.asarray((weights * test).sum(axis=1) / weights.sum(axis=1))
+
+    return _paired(none, arm, softly, resamples)
+
+
+def overshoot(none: LrCurves, arm: LrCurves, multiple: float = OVERSHOOT, resamples: int = RESAMPLES) -> Effect:
+    """`at_multiple` above the best learning rate: at twice it, where nothing else is said."""
+    return at_multiple(none, arm, multiple, resamples)
+
+
+def share_trained(
+    none: LrCurves, arm: LrCurves, multiple: float = OVERSHOOT, resamples: int = RESAMPLES
+) -> tuple[Effect, Effect, Effect]:
+    """Shares of seeds that train at a multiple of the learning rate best without warmup: without, with, and the gain.
+
+    Between the grid's learning rates they are interpolated in log learning rate.
+    """
+    _check_paired(none, arm)
+
+    def share(curves: LrCurves, seeds: Seeds) -> Floats:
+        targets = np.log(none.lrs[none.picked(seeds)] * multiple)
+        return _between(none.lrs, targets, drawn(seeds, curves.seeds) @ curves.trained / seeds.shape[1])
+
+    without, with_warmup = (
+        seed_effect(lambda seeds, curves=curves: share(curves, seeds), none.seeds, resamples=resamples)
+        for curves in (none, arm)
+    )
+    return without, with_warmup, difference(with_warmup, without)
 
 
 def at_multiple(none: LrCurves, arm: LrCurves, multiple: float, resamples: int = RESAMPLES) -> Effect:
@@ -135,7 +124,7 @@ def usable_lr(none: LrCurves, arm: LrCurves, resamples: int = RESAMPLES) -> Effe
     """Area between the two curves of loss over initial loss against log10 learning rate: decades of learning rate."""
 
     def area(curves: LrCurves, seeds: Seeds) -> Floats:
-        shares = (curves.test / curves.initial[:, None])[seeds].mean(axis=1)
+        shares = curves.averaged(curves.test / curves.initial[:, None], seeds)
         return np.asarray(np.trapezoid(shares, np.log10(curves.lrs), axis=-1))
 
     return _paired(none, arm, area, resamples)
@@ -154,7 +143,7 @@ def edge_of_training(curves: LrCurves, seeds: Seeds) -> Floats:
 
     Interpolated in log learning rate; the grid's first where no learning rate trains, its last where that one does.
     """
-    shares = np.median((curves.test / curves.initial[:, None])[seeds], axis=1)
+    shares = medians(curves.test / curves.initial[:, None], seeds)
     trained = shares < TRAINED
     last = trained.shape[1] - 1 - trained[:, ::-1].argmax(axis=1)
     left = np.minimum(last, trained.shape[1] - 2)
@@ -173,16 +162,21 @@ def _paired(none: LrCurves, arm: LrCurves, measure: Callable[[LrCurves, Seeds], 
 
 
 def _mean_loss(curves: LrCurves, seeds: Seeds, columns: Seeds) -> Floats:
-    return log(np.take_along_axis(curves.test[seeds].mean(axis=1), columns[:, None], axis=1)[:, 0])
+    return log(np.take_along_axis(curves.averaged(curves.test, seeds), columns[:, None], axis=1)[:, 0])
 
 
 def _log_mean_at(curves: LrCurves, seeds: Seeds, log_lrs: Floats) -> Floats:
-    """Log of the mean test loss of each resample at its own log learning rate: [B]."""
-    places = np.interp(log_lrs, np.log(curves.lrs), np.arange(len(curves.lrs)))
-    left = np.minimum(places.astype(int), len(curves.lrs) - 2)
+    """Log of the average test loss of each resample at its own log learning rate: [B]."""
+    return _between(curves.lrs, log_lrs, log(curves.averaged(curves.test, seeds)))
+
+
+def _between(lrs: Floats, log_lrs: Floats, values: Floats) -> Floats:
+    """Values [B, L] at each resample's own log learning rate [B], linear between those of the grid: [B]."""
+    places = np.interp(log_lrs, np.log(lrs), np.arange(len(lrs)))
+    left = np.minimum(places.astype(int), len(lrs) - 2)
     share = places - left
-    below, above = (_mean_loss(curves, seeds, column) for column in (left, left + 1))
-    return np.asarray((1 - share) * below + share * above)
+    rows = np.arange(len(values))
+    return np.asarray((1 - share) * values[rows, left] + share * values[rows, left + 1])
 
 
 def _check_paired(none: LrCurves, arm: LrCurves) -> None:

@@ -39,16 +39,16 @@ def training_code(task: str) -> str:
 
 
 def _own(task: str) -> list[str]:
-    texts = [f"{name}\n{_without_prose(text)}" for name, text in identity.texts(task).items()]
+    texts = [f"{name}\n{without_prose(text)}" for name, text in identity.texts(task).items()]
     return [*texts, identity.content(tasks.load(task))]
 
 
 @lru_cache(maxsize=1)
 def _bare_texts() -> tuple[str, ...]:
-    return tuple(map(_without_prose, _TEXTS))
+    return tuple(map(without_prose, _TEXTS))
 
 
-def _without_prose(source: str) -> str:
+def without_prose(source: str) -> str:
     """The code alone: parsed and written out again, without docstrings and without the arguments of what is raised.
 
     A run that raises has no result, so its message is in none.

@@ -94,11 +94,16 @@ def _decay_gains(runs: pd.DataFrame) -> DecayGains:
 
 
 def decay_effects(runs: pd.DataFrame) -> dict[str, Named]:
-    """Per task: the gain under every decay, and their mean."""
+    """Per task: the gain under every decay, its mean, and what a decay adds to the gain under a constant rate."""
+    return {task: _decays(found) for task, found in decay_gains(runs, DECIDING).items()}
+
+
+def _decays(gains: DecayGains) -> Named:
+    added = {name: difference(effect, gains["constant"]) for name, effect in gains.items() if name != "constant"}
     return {
-        task: {f"gain ({decay})": effect for decay, effect in found.items()}
-        | {"gain (mean)": pooled(list(found.values()))}
-        for task, found in decay_gains(runs, DECIDING).items()
+        **{f"added gain ({decay})": effect for decay, effect in added.items()},
+        **{f"gain ({decay})": effect for decay, effect in gains.items()},
+        "gain (mean)": pooled(list(gains.values())),
     }
 
 
@@ -122,4 +127,4 @@ def early_attention(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
     return found
 
 
-CLAIMS = {"attention": attention_effects, "normalisation": norm_effects, "decay-after": decay_effects}
+CLAIMS = {"decay-after": decay_effects}

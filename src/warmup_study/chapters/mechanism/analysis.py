@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from warmup_study import theory
 from warmup_study.claims.evidence import by_base_task, named, where
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect
-from warmup_study.statistics.endpoints import sensitivity_gain, trainable_gain, tuned_excess, tuned_gain
+from warmup_study.statistics.endpoints import trainable_gain, tuned_excess, tuned_gain
+from warmup_study.statistics.lr_curves import LrCurves, usable_lr
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
@@ -114,17 +115,14 @@ def deaths(runs: pd.DataFrame) -> dict[str, Effects | None]:
     """Per task: what warmup spares in dead units, and how much more it gains where units can die.
 
     The dead share is that at the end, mean over the rates of the grid at which neither run of a pair diverged; the gain
-    is in sensitivity to the rate over the same grid, with ReLUs less with leaky ones. None where all have diverged.
+    is in usable learning rates over the same grid, with ReLUs less with leaky ones. None where all have diverged.
     """
     return by_base_task(runs, ("dead",), _deaths)
 
 
 def _deaths(runs: pd.DataFrame) -> Effects | None:
     leaky = runs["task"].str.endswith("+leaky")
-    gains = {
-        name: sensitivity_gain(where(rows, arm="adam/none"), where(rows, arm="adam/ramp"))
-        for name, rows in (("ReLU", runs[~leaky]), ("leaky ReLU", runs[leaky]))
-    }
+    gains = {name: _usable(rows) for name, rows in (("ReLU", runs[~leaky]), ("leaky ReLU", runs[leaky]))}
     spared = paired_shares(runs[~leaky]).dropna(how="all", axis=1).mean()
     if spared.empty:
         return None
@@ -134,6 +132,11 @@ def _deaths(runs: pd.DataFrame) -> Effects | None:
         "gain (ReLU)": gains["ReLU"],
         "gain (leaky ReLU)": gains["leaky ReLU"],
     }
+
+
+def _usable(runs: pd.DataFrame) -> Effect:
+    none, ramp = (LrCurves.of(where(runs, arm=f"adam/{warmup}")) for warmup in ("none", "ramp"))
+    return usable_lr(none, ramp)
 
 
 def paired_shares(runs: pd.DataFrame) -> pd.DataFrame:
@@ -149,8 +152,6 @@ def final_share(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 CLAIMS = {
-    "curvature": curvatures,
     "hidden-warmups": lambda runs: named(replays(runs), "excess loss of the replay ({})".format),
-    "untuned": excesses,
     "dead-units": deaths,
 }

@@ -180,4 +180,4 @@ def _name(key: tuple[str, str]) -> str:
     return f"{'difference in outcome' if quantity == 'outcome' else quantity} ({FORM_NAMES[form]})"
 
 
-CLAIMS = {"momentum-adaptive": adaptive_effects, "momentum-zero": lambda runs: named(form_effects(runs), _name)}
+CLAIMS = {"momentum-zero": lambda runs: named(form_effects(runs), _name)}

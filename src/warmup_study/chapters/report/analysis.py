@@ -1,55 +1,81 @@
 """Test of the one claim that rests on all chapters at once: does warmup give better results?"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
-from warmup_study.claims.evidence import ALL, no_evidence, verdict
+from warmup_study.claims.evidence import no_evidence, untrainable
+from warmup_study.claims.robustness import judged
 from warmup_study.claims.table import claim, margin
-from warmup_study.claims.verdict import Verdict
-from warmup_study.statistics.bootstrap import Effect, student_effect
+from warmup_study.claims.verdict import ALL, Verdict
+from warmup_study.statistics.bootstrap import Effect, pooled, student_effect
 from warmup_study.statistics.decisions import decide
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, tuned_gain
+from warmup_study.statistics.lr_curves import LrCurves, overshoot, trains, tuned_loss
 
 CLAIM, NOTEBOOK = "better-results", "report"
 LEAST_RATES = 3  # learning rates, or nothing is tuned
-FEWEST = 3  # cells, or their spread cannot be told
 TWINS = ("momentum_lr_inside", "ramped")  # momentum in another form, and a momentum that is itself warmed up
 _CONTROL = re.compile(r"(\w+)/none")
+FEWEST = 3  # cells, or their spread cannot be told
+PLACES: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
+    "gain at the best learning rate": tuned_loss,
+    "gain above it": overshoot,
+}
 Cell = tuple[str, str]  # task, optimiser
+Runs = tuple[pd.DataFrame, pd.DataFrame]  # without warmup and with a ramp
 
 
 def judge(tables: Mapping[str, pd.DataFrame]) -> list[Verdict]:
-    """The verdict over all tasks and optimisers, from the table of runs of each chapter that has run, by its name."""
-    if not tables:
-        return []
-    gains = cells(tables)
-    if len(gains) < FEWEST:
-        seeds = min((effect.n for effect in gains.values()), default=0)
-        return [no_evidence(claim(CLAIM), ALL, seeds)]
-    named = {f"{task}, {optimizer}": gain for (task, optimizer), gain in gains.items()}
-    return [verdict(claim(CLAIM), ALL, named | {"pooled gain": summary(gains)})]
+    """The rows per task, per regime and over all, from the table of runs of each chapter that has run, by its name."""
+    if not pairs(tables):
+        return [no_evidence(claim(CLAIM), ALL, 0)] if tables else []
+    return judged(CLAIM, gains, tables, 0)
+
+
+def gains(tables: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Effect] | str]:
+    """By task: what the ramp gains at the best learning rate and above it, or why the task does not count."""
+    by_task: dict[str, dict[str, Runs]] = {}
+    for (task, optimizer), runs in pairs(tables).items():
+        by_task.setdefault(task, {})[optimizer] = runs
+    return {task: _gains_on(runs) for task, runs in by_task.items()}
+
+
+def _gains_on(runs: Mapping[str, Runs]) -> dict[str, Effect] | str:
+    """One task's gains, each the mean over the optimisers that train it, and those of every one of them."""
+    curves = {name: (LrCurves.of(none), LrCurves.of(ramp)) for name, (none, ramp) in runs.items()}
+    counted = {name: pair for name, pair in curves.items() if trains(*pair)}
+    if not counted:
+        return untrainable()
+    gains = {(place, name): gain(*pair) for place, gain in PLACES.items() for name, pair in counted.items()}
+    means = {place: pooled([gains[place, name] for name in counted]) for place in PLACES}
+    return means | {f"{name}: {place}": gain for (place, name), gain in gains.items()}
 
 
 def cells(tables: Mapping[str, pd.DataFrame]) -> dict[Cell, Effect]:
-    """The ramp's gain at the tuned rate for each task and optimiser; the first chapter that trained both arms counts.
+    """The ramp's gain at the tuned rate for each task and optimiser."""
+    return {cell: tuned_gain(none, ramp) for cell, (none, ramp) in pairs(tables).items()}
+
+
+def pairs(tables: Mapping[str, pd.DataFrame]) -> dict[Cell, Runs]:
+    """The runs without warmup and with a ramp of each task and optimiser, of the first chapter that trained both.
 
     Chapters share their seeds, so that a second one's runs would say the same again. Arms are known by their labels,
     ``optimizer/none`` and ``optimizer/ramp`` in one part of a table, on a grid of rates with seeds of both roles; those
     of TWINS stand for no optimiser of their own.
     """
-    found: dict[Cell, Effect] = {}
+    found: dict[Cell, Runs] = {}
     for table in tables.values():
         for (_, task), rows in table.groupby(["part", "task"], sort=False):
             for optimizer in _paired(rows):
                 cell = (str(task), optimizer)
                 if cell not in found:
                     none, ramp = (rows[rows["arm"] == f"{optimizer}/{warmup}"] for warmup in ("none", "ramp"))
-                    found[cell] = tuned_gain(none, ramp)
+                    found[cell] = (none, ramp)
     return dict(sorted(found.items()))
 
 

@@ -1,18 +1,26 @@
 """What the first chapter's claims rest on, as functions of its table of runs alone."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import GAINS, exact_verdict, named, where
-from warmup_study.claims.table import claim, margin
+from warmup_study.claims.evidence import GAINS, exact_verdict, untrainable, where
+from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics import endpoints
-from warmup_study.statistics.bootstrap import Effect, paired_effect
+from warmup_study.statistics.bootstrap import Effect, difference, paired_effect
+from warmup_study.statistics.lr_curves import LrCurves, overshoot, trains, usable_lr
 
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+ABOVE: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
+    "in usable learning rates": usable_lr,
+    "above the best learning rate": overshoot,
+}
+"""Gains by the place that they are told of."""
 SETTLED_AFTER = 50  # updates; by then Adam's and RMSProp's step has its long-run size in theory
 
 Gains = dict[tuple[str, str], Effect]  # by (optimiser, endpoint)
@@ -60,9 +68,37 @@ def _best_point(runs: pd.DataFrame) -> dict[str, float | str]:
     }
 
 
+def comparisons(runs: pd.DataFrame) -> dict[str, dict[str, Effect] | str]:
+    """Per task that SGD trains: every optimiser's gain in usable learning rates and above the best one, and what
+    is left of it when SGD's is taken off.
+    """
+    grid = where(runs, part="grid")
+    return {str(task): _comparisons(rows) for task, rows in grid.groupby("task", sort=False)}
+
+
+def _comparisons(runs: pd.DataFrame) -> dict[str, Effect] | str:
+    curves = {
+        name: [LrCurves.of(where(runs, optimizer=name, warmup=warmup)) for warmup in ("none", "ramp")]
+        for name in OPTIMIZERS
+    }
+    if not trains(*curves["sgd"]):
+        return untrainable("SGD")
+    found: dict[str, Effect] = {}
+    for place, gain in ABOVE.items():
+        gains = {name: gain(none, ramp) for name, (none, ramp) in curves.items()}
+        for name, effect in gains.items():
+            found[f"{LOOKS[name].label}'s gain {place}"] = effect
+            found[f"{LOOKS[name].label}'s gain less SGD's {place}"] = difference(effect, gains["sgd"])
+    return found
+
+
 def first_updates(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
-    """Per task: RMSProp's log ratio of first to settled update size, and its alignment, first minus settled."""
-    return {task: _first_effects(seen) for task, seen in probed(runs, "rmsprop").items()}
+    """Per task: RMSProp's log ratio of first to settled update size, and its alignment, first minus settled.
+
+    The same difference of SGD is taken off the latter: what any first update lacks in direction.
+    """
+    plain = probed(runs, "sgd")
+    return {task: _first_effects(seen, plain[task]) for task, seen in probed(runs, "rmsprop").items()}
 
 
 def probed(runs: pd.DataFrame, optimizer: str) -> dict[str, pd.DataFrame]:
@@ -81,19 +117,16 @@ def _first_and_settled(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=runs["seed"])
 
 
-def _first_effects(seen: pd.DataFrame) -> dict[str, Effect]:
+def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect]:
     ratio = np.log(seen["update_size_first"] / seen["update_size_settled"])
+    lag, usual = (rows["alignment_first"] - rows["alignment_settled"] for rows in (seen, plain))
+    name = "alignment of the first update less that of settled ones"
     return {
         "size of the first update over that of settled ones": paired_effect(ratio),
-        "alignment of the first update less that of settled ones": paired_effect(
-            seen["alignment_first"] - seen["alignment_settled"]
-        ),
+        name: paired_effect(lag),
+        f"{name}, RMSProp less SGD": paired_effect(lag - usual),
     }
 
 
-def _name(key: tuple[str, str]) -> str:
-    return f"{LOOKS[key[0]].label}'s gain in {margin(key[1]).name}"
-
-
-CLAIMS = {"adaptive-only": lambda runs: named(gains(runs), _name), "first-update": first_updates}
+CLAIMS = {"adaptive-only": comparisons, "first-update": first_updates}
 BY_HAND = {"definition": definition}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import by_base_task, named, where
+from warmup_study.claims.evidence import by_base_task, where
 from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, paired_effect, seed_effect
 from warmup_study.statistics.endpoints import CONFIRMATION, SELECTION, TRAINED, loss_table, tuned_gain
@@ -138,9 +138,4 @@ def best_points(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.Series(tuned).rename_axis(["task", "setup", "arm"]).unstack().sort_index(axis=1).reset_index()
 
 
-CLAIMS = {
-    "statistics": lambda runs: named(shares(runs), "share recovered ({})".format),
-    "lost-epoch": lost_updates,
-    "jump": advantages,
-    "constant-then-jump": constant_gains,
-}
+CLAIMS = {"lost-epoch": lost_updates}

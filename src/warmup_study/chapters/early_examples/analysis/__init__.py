@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.chapters.early_examples.analysis import first_batch, new_classes, ramp_lengths, skew
+from warmup_study.chapters.early_examples.analysis import first_batch, skew
 from warmup_study.claims.evidence import by_base_task, named
 from warmup_study.statistics.bootstrap import Effect, difference, pooled, seed_effect
 from warmup_study.statistics.endpoints import TRAINED, log
@@ -120,13 +120,8 @@ def _variance(results: Floats, seeds: NDArray[np.intp]) -> Floats:
 
 
 CLAIMS = {
-    "early-examples": lambda runs: named(influence_slopes(runs), "slope of log influence ({})".format),
     "early-variance": lambda runs: named(variance_ratios(runs), "variance ratio ({})".format),
     "primacy": lambda runs: named(skew.gap_differences(runs), "difference in the gap ({})".format),
     "one-over-n": first_batch.slopes,
     "extra-epochs": lambda runs: named(skew.extra_epochs(runs), "epochs saved ({})".format),
-    "epoch-length": ramp_lengths.effects,
-    "constant-then-jump": lambda runs: named(
-        new_classes.deviations(runs), "added deviation at equal new loss ({})".format
-    ),
 }
