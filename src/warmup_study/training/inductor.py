@@ -43,7 +43,7 @@ def _compiled(function: Callable[..., Any], examples: tuple[Any, ...]) -> Callab
     try:
         get_cpp_compiler()
         graph = make_fx(function)(*_copied_examples(examples))  # tracing runs it
-        native: Callable[..., Any] = inductor_compile(turn_skinny_products(graph), list(examples))
+        native: Callable[..., Any] = inductor_compile(store_what_is_spread(turn_skinny_products(graph)), list(examples))
         return native
     except Exception as problem:  # of a compiler, a folder, a loader, or of the function
         function(*_copied_examples(examples))
@@ -81,3 +81,32 @@ def _turn(graph: GraphModule, product: Node) -> None:
         laid_out = graph.graph.call_function(_copied, (back,), {"memory_format": torch.contiguous_format})
     product.replace_all_uses_with(laid_out)  # what follows was traced on rows that lie one after the other
     graph.graph.erase_node(product)
+
+
+_multiplied = torch.ops.aten.mul.Tensor
+_strided = torch.ops.aten.as_strided.default
+_VIEWS = tuple(getattr(torch.ops.aten, n).default for n in ("unsqueeze", "view", "expand"))
+_SPREAD = 4
+
+def _size(n):
+    v = n.meta.get("val") if isinstance(n, Node) else None
+    return v.numel() if isinstance(v, Tensor) else 0
+
+def store_what_is_spread(graph: GraphModule) -> GraphModule:
+    """Store what is spread over a further axis before it is: else it would be worked out anew for each of its copies."""
+    done: dict[Node, Node] = {}
+    for node in graph.graph.find_nodes(op="call_function", target=_multiplied):
+        for f in node.args:
+            chain=[]
+            while isinstance(f, Node) and f.target in _VIEWS:
+                chain.append(f); f=f.args[0]
+            if not chain or f.op=="placeholder" or _size(f)<4096 or _size(node) < _SPREAD*_size(f) or not f.meta["val"].is_contiguous(): continue
+            if f not in done:
+                value = f.meta["val"]
+                with graph.graph.inserting_after(f):
+                    done[f] = graph.graph.call_function(_strided, (f, list(value.shape), list(value.stride())))
+                    done[f].meta["val"] = value
+            last=chain[-1]
+            last.args=(done[f], *last.args[1:])
+    graph.recompile()
+    return graph

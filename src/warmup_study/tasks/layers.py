@@ -1,0 +1,54 @@
+"""torch's layers, with the same weights, on activations [features, ..., B] whose B examples come last.
+
+So the axis that is long lies innermost: compiled code works on whole vectors of examples wherever torch's own layout
+would have it work on rows of 8 or 16 numbers, and products have hundreds of columns.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ExamplesLast(nn.Sequential):
+    """Layers in a row, from a batch [B, ...] as everybody gives it to outputs [B, ...] as everybody takes them."""
+
+    examples_axis = -1  # of what the layers within pass on
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """[B, ...] -> [B, ...]."""
+        outputs: Tensor = super().forward(batch.movedim(0, -1))
+        return outputs.movedim(-1, 0)
+
+
+class Linear(nn.Linear):
+    """A linear map of the features: [in, ..., B] -> [out, ..., B]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """W x + b at every place and example."""
+        products = self.weight @ x.flatten(1) + self.bias.unsqueeze(-1)
+        return products.unflatten(1, x.shape[1:])
+
+
+class LayerNorm(nn.LayerNorm):
+    """Normalisation over the features: [features, ..., B] -> the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """To mean 0 and variance 1, then scaled and shifted."""
+        centred = x - x.mean(0)
+        normalised = centred * (centred.square().mean(0) + self.eps).rsqrt()
+        each = (-1, *[1] * (x.ndim - 1))
+        return normalised * self.weight.view(each) + self.bias.view(each)
+
+
+class Conv1d(nn.Conv1d):
+    """A convolution over places: [in, places, B] -> [out, places, B], as one product over all windows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Kernel times window, plus bias, at every stride."""
+        (taps,), (stride,), (margin,) = self.kernel_size, self.stride, (int(self.padding[0]),)
+        padded = functional.pad(x, (0, 0, margin, margin))
+        places = (padded.shape[1] - taps) // stride + 1
+        reach = stride * (places - 1) + 1
+        windows = torch.stack([padded[:, tap : tap + reach : stride] for tap in range(taps)], dim=1)
+        products = self.weight.flatten(1) @ windows.flatten(0, 1).flatten(1)
+        return (products + self.bias.unsqueeze(-1)).unflatten(1, (places, -1))  # type: ignore[union-attr]
