@@ -6,6 +6,7 @@ would have it work on rows of 8 or 16 numbers, and products have hundreds of col
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn import functional
 
 
@@ -25,8 +26,8 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """W x + b at every place and example."""
-        products = self.weight @ x.flatten(1) + self.bias.unsqueeze(-1)
-        return products.unflatten(1, x.shape[1:])
+        products: Tensor = self.weight @ x.flatten(1) + self.bias.unsqueeze(-1)
+        return products.view(-1, *x.shape[1:])
 
 
 class LayerNorm(nn.LayerNorm):
@@ -50,5 +51,24 @@ class Conv1d(nn.Conv1d):
         places = (padded.shape[1] - taps) // stride + 1
         reach = stride * (places - 1) + 1
         windows = torch.stack([padded[:, tap : tap + reach : stride] for tap in range(taps)], dim=1)
-        products = self.weight.flatten(1) @ windows.flatten(0, 1).flatten(1)
-        return (products + self.bias.unsqueeze(-1)).unflatten(1, (places, -1))  # type: ignore[union-attr]
+        products: Tensor = self.weight.flatten(1) @ windows.flatten(0, 1).flatten(1)
+        if self.bias is not None:
+            products = products + self.bias.unsqueeze(-1)
+        return products.view(-1, places, x.shape[-1])
+
+
+def contracted(equation: str, axes: str, left: Tensor, right: Tensor) -> Tensor:
+    """``torch.einsum`` of two tensors that share one axis to sum over; ``axes`` are all there are, in the output's order.
+
+    Where a compiler traces it, it is a sum of elementwise products: along the examples these are whole vectors, where
+    batched matrix products would need copies in another order. Run as it stands, that would fill the memory.
+    """
+    if get_proxy_mode() is None:
+        return torch.einsum(equation, left, right)
+    inputs, output = equation.split("->")
+    spread = [
+        factor[tuple(slice(None) if axis in own else None for axis in axes)]
+        for own, factor in zip(inputs.split(","), (left, right), strict=True)
+    ]
+    (summed,) = (place for place, axis in enumerate(axes) if axis not in output)
+    return (spread[0] * spread[1]).sum(summed)

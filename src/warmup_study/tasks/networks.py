@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from warmup_study.tasks.layers import Conv1d, ExamplesLast, LayerNorm, Linear
+from warmup_study.tasks.layers import Conv1d, ExamplesLast, LayerNorm, Linear, contracted
 
 Activation = Literal["relu", "leaky_relu", "tanh", "gelu"]
 Norm = Literal["none", "layer"]
@@ -75,9 +75,8 @@ def convolutional(inputs: int, outputs: int) -> ExamplesLast:
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [D, T, batch] (Vaswani et al. 2017, arXiv 1706.03762).
 
-    Written out because torch's fused attention has no batching rule for ``vmap`` and would run one model at a time. The
-    products of so few tokens are sums over the long axis of examples, which need no copies in another order. A
-    ``causal`` one lets each token look at itself and at those before it.
+    Written out because torch's fused attention has no batching rule for ``vmap`` and would run one model at a time.
+    A ``causal`` one lets each token look at itself and at those before it.
     """
 
     def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
@@ -93,11 +92,11 @@ class Attention(nn.Module):
         each = width // self.heads
         queries, keys, values = self.to_qkv(tokens).view(3, self.heads, each, length, batch)
         queries = queries * (1 / math.sqrt(each))
-        logits = (queries.unsqueeze(3) * keys.unsqueeze(2)).sum(1)  # [heads, T looking, T looked at, batch]
+        logits = contracted("hdib,hdjb->hijb", "hdijb", queries, keys)  # token i looks at token j
         if self.causal:
             ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
             logits = logits.masked_fill(ahead.unsqueeze(-1), -math.inf)
-        mixed = (self.softmax(logits).unsqueeze(1) * values.unsqueeze(2)).sum(3)
+        mixed = contracted("hijb,hdjb->hdib", "hdijb", self.softmax(logits), values)
         return self.to_out(mixed.reshape(tokens.shape))  # type: ignore[no-any-return]
 
 
@@ -193,7 +192,7 @@ class Transformer(nn.Module):
         """[batch, T, ...] -> [D, T, batch]."""
         if self.causal:  # an embedding table, as a product: looking rows up has no fast gradient under vmap
             known = torch.arange(self.inputs, device=patches.device).view(-1, 1, 1)
-            features = (patches.T == known).to(self.position)
+            features = (known == patches.T).to(self.position)
         else:
             features = patches.permute(2, 1, 0)
         embedded: Tensor = self.embed(features) + self.position.T.unsqueeze(-1)
