@@ -17,7 +17,7 @@ class ExamplesLast(nn.Sequential):
 
     def forward(self, batch: Tensor) -> Tensor:
         """[B, ...] -> [B, ...]."""
-        outputs: Tensor = super().forward(batch.movedim(0, -1))
+        outputs: Tensor = super().forward(batch.movedim(0, -1))  # type: ignore[no-untyped-call]
         return outputs.movedim(-1, 0)
 
 
@@ -58,7 +58,7 @@ class Conv1d(nn.Conv1d):
 
 
 def contracted(equation: str, axes: str, left: Tensor, right: Tensor) -> Tensor:
-    """``torch.einsum`` of two tensors that share one axis to sum over; ``axes`` are all there are, in the output's order.
+    """``torch.einsum`` of two tensors with one axis to sum over; ``axes`` are all there are, in the output's order.
 
     Where a compiler traces it, it is a sum of elementwise products: along the examples these are whole vectors, where
     batched matrix products would need copies in another order. Run as it stands, that would fill the memory.
