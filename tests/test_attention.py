@@ -11,10 +11,11 @@ import pytest
 import torch
 from small_experiments import config, runs_of
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
-from warmup_study.tasks import text
+from warmup_study.tasks import layers, text
 from warmup_study.tasks.networks import Attention, FixedMixing, Transformer, convolutional
 from warmup_study.training import ensemble
 from warmup_study.training.full_batch import FullBatch
@@ -27,6 +28,40 @@ NETS = ("transformer", "mixer", "transformer-pre", "mixer-pre")
 
 def weights(model: nn.Module) -> int:
     return sum(part.numel() for part in model.parameters())
+
+
+def batch_first(layer: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """A layer of the study, which has its examples last, on tokens [batch, T, D]."""
+    passed: torch.Tensor = layer(tokens.permute(2, 1, 0))
+    return passed.permute(2, 1, 0)
+
+
+TORCHS = {
+    "linear": (layers.Linear(5, 7), nn.Linear(5, 7)),
+    "norm": (layers.LayerNorm(5), nn.LayerNorm(5)),
+    "convolution": (layers.Conv1d(5, 4, 3, stride=2, padding=1), nn.Conv1d(5, 4, 3, stride=2, padding=1)),
+}
+
+
+@pytest.mark.parametrize("kind", TORCHS)
+def test_layers_with_examples_last_are_torchs(kind: str) -> None:
+    torch.manual_seed(0)
+    (ours, theirs), tokens = TORCHS[kind], torch.randn(6, 11, 5)
+    theirs.load_state_dict(ours.state_dict())
+    if kind == "convolution":
+        torch.testing.assert_close(ours(tokens.permute(2, 1, 0)).permute(2, 0, 1), theirs(tokens.mT))
+    else:
+        torch.testing.assert_close(batch_first(ours, tokens), theirs(tokens))
+
+
+def test_a_contraction_is_the_same_traced_and_run() -> None:
+    def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return layers.contracted("hdib,hdjb->hijb", "hdijb", left, right)
+
+    factors = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    traced = make_fx(product)(*factors)
+    assert not traced.graph.find_nodes(op="call_function", target=torch.ops.aten.bmm.default)
+    torch.testing.assert_close(traced(*factors), product(*factors))
 
 
 @pytest.mark.parametrize(("data", "sizes"), [("digits", (4954, 4890)), ("mnist1d", (4858, 4170))])
@@ -49,17 +84,17 @@ def test_attention_is_torchs() -> None:
             "out_proj.bias": ours.to_out.bias,
         }
     )
-    torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens)[0])
+    torch.testing.assert_close(batch_first(ours, tokens), theirs(tokens, tokens, tokens)[0])
     ours.causal, ahead = True, torch.ones(5, 5, dtype=torch.bool).triu(1)
-    torch.testing.assert_close(ours(tokens), theirs(tokens, tokens, tokens, attn_mask=ahead)[0])
+    torch.testing.assert_close(batch_first(ours, tokens), theirs(tokens, tokens, tokens, attn_mask=ahead)[0])
 
 
 def test_fixed_mixing_is_attention_with_weights_that_heed_no_input() -> None:
     torch.manual_seed(0)
     mixing, tokens = FixedMixing(8, 2, tokens=5), torch.randn(3, 5, 8)
-    values = mixing.to_values(tokens)
+    values = batch_first(mixing.to_values, tokens)
     heads = [mixing.weights[head] @ values[..., 4 * head : 4 * head + 4] for head in (0, 1)]
-    torch.testing.assert_close(mixing(tokens), mixing.to_out(torch.cat(heads, dim=-1)))
+    torch.testing.assert_close(batch_first(mixing, tokens), batch_first(mixing.to_out, torch.cat(heads, dim=-1)))
 
 
 @pytest.mark.parametrize("mixing", ["attention", "fixed"])
@@ -77,8 +112,8 @@ def test_a_causal_net_does_not_look_ahead(mixing: Any) -> None:
 def test_post_ln_normalises_the_stream_and_pre_ln_the_branches(norm: Any, unit: bool) -> None:
     torch.manual_seed(0)
     model = Transformer(16, 4, 10, norm=norm)
-    stream = model.blocks(10 * torch.randn(2, 16, 16))
-    assert torch.allclose(stream.std(-1, unbiased=False), torch.ones(2, 16), atol=1e-3) is unit
+    stream = model.blocks(10 * torch.randn(16, 16, 2))
+    assert torch.allclose(stream.std(0, unbiased=False), torch.ones(16, 2), atol=1e-3) is unit
 
 
 def test_convolutions_see_the_whole_signal() -> None:

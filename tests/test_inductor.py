@@ -42,6 +42,17 @@ def test_a_product_of_few_rows_and_columns_is_left_alone() -> None:
     assert str(inductor.turn_skinny_products(graph).graph) == before
 
 
+def test_what_a_product_spreads_is_stored_first() -> None:
+    def spread(given: Tensor, other: Tensor) -> Tensor:
+        return (given.exp().unsqueeze(0) * other).sum(1)
+
+    factors = random(3, 5), random(16, 3, 5)
+    graph = inductor.store_what_is_spread(make_fx(spread)(*factors))
+    (stored,) = graph.graph.find_nodes(op="call_function", target=torch.ops.aten.as_strided.default)
+    assert stored.all_input_nodes[0].target == torch.ops.aten.exp.default
+    assert torch.equal(graph(*factors), spread(*factors))
+
+
 def test_functions_of_equal_shapes_do_not_share_their_code() -> None:
     def adding(amount: float) -> Callable[[Tensor], Tensor]:
         return lambda weights: weights + amount

@@ -82,6 +82,7 @@ def tokens(norm: Placement, mixing: Mixing = "attention", blocks: int = 2) -> Ca
         batch=32,
         stack=32,
         compile_from_updates=40_000,
+        evaluation_batch=90,
         regime=token_regime(mixing),
     )
 

@@ -123,7 +123,7 @@ def large_batch() -> Task:
         title,
         lambda: network(40, 10, width=64),
         batch=1024,
-        stack=16,
+        stack=32,
         compile_from_updates=20_000,
         regime="large batch",
     )

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from warmup_study.tasks.layers import Conv1d, ExamplesLast, LayerNorm, Linear, contracted
+
 Activation = Literal["relu", "leaky_relu", "tanh", "gelu"]
 Norm = Literal["none", "layer"]
 Placement = Literal["post", "pre"]
@@ -55,23 +57,23 @@ def _he_initialised(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def convolutional(inputs: int, outputs: int) -> nn.Sequential:
+def convolutional(inputs: int, outputs: int) -> ExamplesLast:
     """Two strided convolutions and a linear layer on a signal: [batch, inputs] -> logits [batch, outputs]."""
     narrow, wide = 8, 16
     length = -(-inputs // 4)  # either convolution halves the signal, rounding up
-    return nn.Sequential(
-        nn.Unflatten(-1, (1, inputs)),
-        nn.Conv1d(1, narrow, 5, stride=2, padding=2),
+    return ExamplesLast(
+        nn.Unflatten(0, (1, inputs)),
+        Conv1d(1, narrow, 5, stride=2, padding=2),
         nn.ReLU(),
-        nn.Conv1d(narrow, wide, 5, stride=2, padding=2),
+        Conv1d(narrow, wide, 5, stride=2, padding=2),
         nn.ReLU(),
-        nn.Flatten(-2),
-        nn.Linear(wide * length, outputs),
+        nn.Flatten(0, 1),
+        Linear(wide * length, outputs),
     )
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens [..., T, D] (Vaswani et al. 2017, arXiv 1706.03762).
+    """Multi-head self-attention over tokens [D, T, batch] (Vaswani et al. 2017, arXiv 1706.03762).
 
     Written out because torch's fused attention has no batching rule for ``vmap`` and would run one model at a time.
     A ``causal`` one lets each token look at itself and at those before it.
@@ -80,21 +82,22 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
         self.heads, self.causal = heads, causal
-        self.to_qkv = nn.Linear(width, 3 * width)
-        self.to_out = nn.Linear(width, width)
-        self.softmax = nn.Softmax(-1)  # a module of its own, so that what enters it can be watched
+        self.to_qkv = Linear(width, 3 * width)
+        self.to_out = Linear(width, width)
+        self.softmax = nn.Softmax(2)  # a module of its own, so that what enters it can be watched
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[batch, T, D] -> [batch, T, D]."""
-        batch, length, width = tokens.shape
-        split = self.to_qkv(tokens).view(batch, length, 3, self.heads, width // self.heads)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        logits = queries @ keys.transpose(-1, -2) / math.sqrt(width // self.heads)
+        """[D, T, batch] -> [D, T, batch]."""
+        width, length, batch = tokens.shape
+        each = width // self.heads
+        queries, keys, values = self.to_qkv(tokens).view(3, self.heads, each, length, batch)
+        queries = queries * (1 / math.sqrt(each))
+        logits = contracted("hdib,hdjb->hijb", "hdijb", queries, keys)  # token i looks at token j
         if self.causal:
             ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
-            logits = logits.masked_fill(ahead, -math.inf)
-        mixed: Tensor = (self.softmax(logits) @ values).transpose(1, 2).reshape(batch, length, width)
-        return self.to_out(mixed)  # type: ignore[no-any-return]
+            logits = logits.masked_fill(ahead.unsqueeze(-1), -math.inf)
+        mixed = contracted("hijb,hdjb->hdib", "hdijb", self.softmax(logits), values)
+        return self.to_out(mixed.reshape(tokens.shape))  # type: ignore[no-any-return]
 
 
 class FixedMixing(nn.Module):
@@ -107,18 +110,18 @@ class FixedMixing(nn.Module):
     def __init__(self, width: int, heads: int, tokens: int, *, causal: bool = False) -> None:
         super().__init__()
         self.heads, self.causal = heads, causal
-        self.to_values = nn.Linear(width, width)
-        self.to_out = nn.Linear(width, width)
+        self.to_values = Linear(width, width)
+        self.to_out = Linear(width, width)
         bound = 1 / math.sqrt(tokens)  # as nn.Linear would draw the weights of a layer over the tokens
         self.weights = nn.Parameter(torch.empty(heads, tokens, tokens).uniform_(-bound, bound))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[batch, T, D] -> [batch, T, D]."""
-        batch, length, width = tokens.shape
-        values = self.to_values(tokens).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
+        """[D, T, batch] -> [D, T, batch]."""
+        width, length, batch = tokens.shape
+        values = self.to_values(tokens).view(self.heads, width // self.heads, length, batch)
         weights = self.weights.tril() if self.causal else self.weights
-        mixed = (weights @ values).transpose(1, 2).reshape(tokens.shape)
-        return self.to_out(mixed)  # type: ignore[no-any-return]
+        mixed = torch.einsum("hij,hdjb->hdib", weights, values)
+        return self.to_out(mixed.reshape(tokens.shape))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -132,11 +135,11 @@ class Block(nn.Module):
         super().__init__()
         self.norm = norm
         self.mixing = mixing
-        self.network = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.network = nn.Sequential(Linear(width, 2 * width), nn.ReLU(), Linear(2 * width, width))
+        self.norms = nn.ModuleList([LayerNorm(width), LayerNorm(width)])
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """[batch, T, D] -> [batch, T, D]."""
+        """[D, T, batch] -> [D, T, batch]."""
         for branch, norm in zip((self.mixing, self.network), self.norms, strict=True):
             tokens = norm(tokens + branch(tokens)) if self.norm == "post" else tokens + branch(norm(tokens))
         return tokens
@@ -149,6 +152,8 @@ class Transformer(nn.Module):
     [batch, T] whole numbers -> [batch, T, outputs], from that token and those before it. Pre-LN has one more
     normalisation before the head, as usual.
     """
+
+    examples_axis = -1  # of what the layers within pass on
 
     def __init__(
         self,
@@ -165,7 +170,7 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.causal = inputs, causal
-        self.embed = nn.Linear(inputs, width)
+        self.embed = Linear(inputs, width)
         self.position = nn.Parameter(torch.randn(tokens, width) / math.sqrt(width))
         mixings = (
             Attention(width, heads, causal=causal)
@@ -174,16 +179,21 @@ class Transformer(nn.Module):
             for _ in range(layers)
         )
         self.blocks = nn.Sequential(*(Block(mixed, width, norm) for mixed in mixings))
-        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.head = nn.Linear(width, outputs)
+        self.norm = LayerNorm(width) if norm == "pre" else nn.Identity()
+        self.head = Linear(width, outputs)
 
     def forward(self, patches: Tensor) -> Tensor:
         """[batch, T, inputs] -> [batch, outputs]; causal: [batch, T] -> [batch, T, outputs]."""
         seen = self.norm(self.blocks(self._embedded(patches)))
-        return self.head(seen if self.causal else seen.mean(-2))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(seen if self.causal else seen.mean(1))
+        return logits.permute(2, 1, 0) if self.causal else logits.T
 
     def _embedded(self, patches: Tensor) -> Tensor:
+        """[batch, T, ...] -> [D, T, batch]."""
         if self.causal:  # an embedding table, as a product: looking rows up has no fast gradient under vmap
-            patches = (patches.unsqueeze(-1) == torch.arange(self.inputs, device=patches.device)).to(self.position)
-        embedded: Tensor = self.embed(patches) + self.position
+            known = torch.arange(self.inputs, device=patches.device).view(-1, 1, 1)
+            features = (known == patches.T).to(self.position)
+        else:
+            features = patches.permute(2, 1, 0)
+        embedded: Tensor = self.embed(features) + self.position.T.unsqueeze(-1)
         return embedded

@@ -31,7 +31,7 @@ from warmup_study.training.torch_loop import SeparateMembers
 from warmup_study.training.traces import Traces
 
 COMPILED_MULTIPLE = 32  # sizes of compiled stacks, so that few different ones are ever compiled
-OFTEN = 10  # evaluations of one stack from which on their compilation is repaid, too
+OFTEN = 30  # evaluations of one stack, piece by piece, from which on their compilation is repaid, too
 
 
 def train(
@@ -138,10 +138,16 @@ class _Ensemble:
         if not stacked:
             return SeparateMembers(config.task, seeds, rules, self.names, device=device, dtype=self.dtype)
         initial = initial_state(tasks.load(config.task), seeds, self.dtype)
-        often = compiled and len(config.evaluated) >= OFTEN
+        often = compiled and self._evaluations() >= OFTEN
         return StackedMembers(
             config.task, initial, rules[0].kernel, self.names, device=device, compiled=compiled, often=often
         )
+
+    def _evaluations(self) -> int:
+        """How many pieces of the splits are evaluated in all."""
+        size = tasks.load(self.config.task).evaluation_batch
+        curve, end = (-(-len(split) // (size or len(split))) for split in (self.validation, self.test))
+        return curve * len(self.config.evaluated) + end
 
     def _lay_out_probes(self) -> None:
         task, paired = tasks.load(self.config.task), paired_runs(self.runs)

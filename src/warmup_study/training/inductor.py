@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch._guards import TracingContext, tracing
 from torch._inductor import compile as inductor_compile
 from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 Result = TypeVar("Result")
@@ -23,7 +26,11 @@ _SAID: list[str] = []  # why there is no compiled code in this process
 _bmm = torch.ops.aten.bmm.default
 _turned = torch.ops.aten.permute.default
 _copied = torch.ops.aten.clone.default
+_multiplied = torch.ops.aten.mul.Tensor
+_strided = torch.ops.aten.as_strided.default
+_VIEWS = [torch.ops.aten.unsqueeze.default, torch.ops.aten.view.default, torch.ops.aten.expand.default]
 _LONGEST_REASON = 120  # characters
+_SPREAD = 8  # times a factor is repeated, from which on it pays to store it
 _FEW = 16  # columns: below one vector of AVX-512, MKL's batched product is three to four times slower than turned over
 
 
@@ -43,7 +50,9 @@ def _compiled(function: Callable[..., Any], examples: tuple[Any, ...]) -> Callab
     try:
         get_cpp_compiler()
         graph = make_fx(function)(*_copied_examples(examples))  # tracing runs it
-        native: Callable[..., Any] = inductor_compile(turn_skinny_products(graph), list(examples))
+        mended = store_what_is_spread(turn_skinny_products(graph))
+        with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):  # else its cache on disk is left out
+            native: Callable[..., Any] = inductor_compile(mended, list(examples))
         return native
     except Exception as problem:  # of a compiler, a folder, a loader, or of the function
         function(*_copied_examples(examples))
@@ -81,3 +90,40 @@ def _turn(graph: GraphModule, product: Node) -> None:
         laid_out = graph.graph.call_function(_copied, (back,), {"memory_format": torch.contiguous_format})
     product.replace_all_uses_with(laid_out)  # what follows was traced on rows that lie one after the other
     graph.graph.erase_node(product)
+
+
+def store_what_is_spread(graph: GraphModule) -> GraphModule:
+    """Store a factor before a product repeats it along another axis: else each repetition works it out anew.
+
+    Inductor writes its operand of ``as_strided`` to memory, which is all that is meant by it here.
+    """
+    stored: dict[Node, Node] = {}
+    for product in graph.graph.find_nodes(op="call_function", target=_multiplied):
+        for factor in product.all_input_nodes:
+            source, last_view = _viewed(factor)
+            if last_view and _is_worth_storing(source, product):
+                stored[source] = stored.get(source) or _stored(graph, source)
+                last_view.replace_input_with(source, stored[source])
+    graph.recompile()
+    return graph
+
+
+def _viewed(node: Node) -> tuple[Node, Node | None]:
+    """What a chain of views begins with, and the view that is taken of it; None where there is no view."""
+    view = None
+    while node.target in _VIEWS:
+        view, node = node, node.all_input_nodes[0]
+    return node, view
+
+
+def _is_worth_storing(source: Node, product: Node) -> bool:
+    given, made = source.meta["val"], product.meta["val"]
+    return source.op != "placeholder" and given.is_contiguous() and made.numel() >= _SPREAD * given.numel() > _SPREAD
+
+
+def _stored(graph: GraphModule, source: Node) -> Node:
+    value = source.meta["val"]
+    with graph.graph.inserting_after(source):
+        kept = graph.graph.call_function(_strided, (source, list(value.shape), list(value.stride())))
+    kept.meta["val"] = value
+    return kept

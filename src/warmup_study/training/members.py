@@ -74,10 +74,16 @@ class Members(Protocol):
 
 @contextmanager
 def listening(module: nn.Module, kinds: tuple[type[nn.Module], ...], chosen: Chosen) -> Iterator[list[Tensor]]:
-    """Within, what is ``chosen`` of every layer of these kinds is collected as the layers are used."""
+    """Within, what is ``chosen`` of every layer of these kinds is collected as the layers are used: [N, ...] each.
+
+    A module whose layers have their examples on another axis than the first says so by its ``examples_axis``.
+    """
     heard: list[Tensor] = []
+    axis = getattr(module, "examples_axis", 0)
     layers = [layer for layer in module.modules() if isinstance(layer, kinds)]
-    hooks = [layer.register_forward_hook(lambda _, x, y: heard.append(chosen(x[0], y))) for layer in layers]
+    hooks = [
+        layer.register_forward_hook(lambda _, x, y: heard.append(chosen(x[0], y).movedim(axis, 0))) for layer in layers
+    ]
     try:
         yield heard
     finally:
