@@ -35,9 +35,7 @@ def measured(runs: int, device: str) -> tuple[float, float]:
     """Runs a minute of one sweep, from chunks to the table of runs, and the memory of its largest process in MB."""
     rule = Arm(label="adam", optimizer=Optimizer(name="adam"), schedule=Schedule(warmup="ramp", length=UPDATES // 5))
     settings: dict[str, Any] = {"updates": UPDATES, "evaluate_every": UPDATES, "device": device}
-    many = Experiment(
-        part="bench", task="digits-mlp", arms=(rule,), lrs=(1e-3,), confirmation_seeds=tuple(range(runs)), **settings
-    )
+    many = Experiment(part="bench", task="digits-mlp", arms=(rule,), lrs=(1e-3,), seeds=tuple(range(runs)), **settings)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         rows = sweep([many], Path(folder))

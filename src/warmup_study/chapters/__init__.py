@@ -80,12 +80,11 @@ class Chapter:
         return table.style.hide(axis="index").format({"margin": "{:g}"}, na_rep="none")
 
     def account(self, runs: pd.DataFrame) -> None:
-        """Say what was run: tasks, runs, seeds by role and divergences."""
-        roles = runs.groupby("role")["seed"].nunique()
+        """Say what was run: tasks, runs, seeds and divergences."""
         diverged = int((runs["status"] == "diverged").sum())
         say(
-            f"{len(runs):,} runs on {', '.join(runs['task'].unique())}: {roles.get('selection', 0)} seeds to pick "
-            f"learning rates, {roles['confirmation']} others to report; {diverged:,} runs diverged."
+            f"{len(runs):,} runs on {', '.join(runs['task'].unique())}: {runs['seed'].nunique()} seeds; "
+            f"{diverged:,} runs diverged."
         )
 
     def show(self, figure: StudyFigure, name: str) -> None:

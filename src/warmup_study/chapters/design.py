@@ -25,24 +25,21 @@ from warmup_study.training.schedules import Schedule
 Family = Literal["sgd", "adaptive"]
 Bracket = tuple[float, float]
 
-_FIRST_SEED = {"smoke": 1_000, "quick": 2_000, "full": 3_000}  # what quick has shown must not shape full's verdicts
-_TO_SELECTION = 100_000  # from a preset's first confirmation seed to its first selection seed
+_FIRST_SEED = {"smoke": 1_000, "quick": 2_000, "full": 5_000}  # what quick has shown must not shape full's verdicts
 _WITHOUT_LENGTH = ("none", "untuned")  # the latter has the length that its beta2 gives it
 
 
 class Sizes(BaseModel):
     """How large a chapter is under one preset; a chapter adds what it has of its own.
 
-    ``selection_seeds`` many seeds pick learning rates and ``confirmation_seeds`` others report what the picked ones
-    achieve. ``points_per_decade`` is the density of the grids, ``evaluations`` how often a run is evaluated, ``own``
+    ``points_per_decade`` is the density of the grids, ``evaluations`` how often a run is evaluated, ``own``
     what differs on some tasks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: tuple[str, ...]
-    selection_seeds: int
-    confirmation_seeds: int
+    seeds: int
     points_per_decade: int
     evaluations: int = 1
     own: Mapping[str, Mapping[str, Any]] = {}
@@ -97,18 +94,9 @@ class Design:
         return tasks.load(self.task).batch
 
     @property
-    def selection_seeds(self) -> tuple[int, ...]:
-        """Seeds that pick learning rates: half as many as were asked for, else the preset's."""
-        asked = self.parameters.seeds
-        return self._seeds(_TO_SELECTION, max(2, asked // 2) if asked else self.sizes.selection_seeds)
-
-    @property
-    def confirmation_seeds(self) -> tuple[int, ...]:
-        """Seeds that report: as many as were asked for, else the preset's."""
-        return self._seeds(0, self.parameters.seeds or self.sizes.confirmation_seeds)
-
-    def _seeds(self, shift: int, count: int) -> tuple[int, ...]:
-        first = _FIRST_SEED[self.parameters.preset] + shift
+    def seeds(self) -> tuple[int, ...]:
+        """As many seeds as were asked for, else the preset's."""
+        first, count = _FIRST_SEED[self.parameters.preset], self.parameters.seeds or self.sizes.seeds
         return tuple(range(first, first + count))
 
     def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
@@ -149,14 +137,14 @@ class Design:
         )
 
     def experiment(self, part: str, arms: Iterable[Arm], lrs: Sequence[float] | float, **changes: Any) -> Experiment:
-        """The arms on the task, from the seeds that report, with whatever the part has of its own in ``changes``.
+        """The arms on the task, from all seeds, with whatever the part has of its own in ``changes``.
 
         ``lrs``: a grid, which the parameter ``lrs`` replaces, or the one learning rate that the part keeps.
         """
         updates = changes.get("updates", self.updates)
         usual = {
             "task": self.task,
-            "confirmation_seeds": self.confirmation_seeds,
+            "seeds": self.seeds,
             "updates": updates,
             "evaluate_every": max(1, updates // self.sizes.evaluations),
             "batch": self.batch,

@@ -40,7 +40,7 @@ def _row(experiments: Sequence[Experiment]) -> dict[str, str]:
     return {
         "arms": f"{len(arms)}: {_conditions(arms)}",
         "learning rate": "; ".join(dict.fromkeys(map(_learning_rates, experiments))),
-        "seeds": "; ".join(dict.fromkeys(map(_seeds, experiments))),
+        "seeds": "; ".join(dict.fromkeys(str(len(experiment.seeds)) for experiment in experiments)),
         "updates": _numbers(experiment.updates for experiment in experiments),
         "batch": _numbers(experiment.batch for experiment in experiments),
         "warmup": _numbers(arm.schedule.warmup_length for arm in arms if arm.schedule.warmup_length),
@@ -49,8 +49,7 @@ def _row(experiments: Sequence[Experiment]) -> dict[str, str]:
 
 
 def _runs(experiment: Experiment) -> int:
-    seeds = len(experiment.selection_seeds) + len(experiment.confirmation_seeds)
-    return len(experiment.arms) * len(experiment.lrs) * seeds
+    return len(experiment.arms) * len(experiment.lrs) * len(experiment.seeds)
 
 
 def _conditions(arms: Sequence[Arm]) -> str:
@@ -75,11 +74,6 @@ def _learning_rates(experiment: Experiment) -> str:
     lrs = sorted({lr * scale for lr in experiment.lrs for scale in scales})
     span = number(lrs[0]) if len(lrs) == 1 else f"{number(lrs[0])} to {number(lrs[-1])} ({len(lrs)})"
     return f"{span}, effective ones under momentum" if effective else span
-
-
-def _seeds(experiment: Experiment) -> str:
-    picking, reporting = len(experiment.selection_seeds), len(experiment.confirmation_seeds)
-    return f"{picking} to pick, {reporting} to report" if picking else str(reporting)
 
 
 def _numbers(values: Iterable[int]) -> str:

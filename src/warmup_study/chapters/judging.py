@@ -8,14 +8,12 @@ import pandas as pd
 from warmup_study.chapters.packages import analysis_of
 from warmup_study.chapters.report import analysis
 from warmup_study.claims import ledger
-from warmup_study.claims.evidence import where
 from warmup_study.claims.robustness import judged
 from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
 from warmup_study.paths import Folders
 from warmup_study.running import tables as tables_of_runs
-from warmup_study.statistics.endpoints import CONFIRMATION
 
 
 def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
@@ -25,7 +23,7 @@ def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
     ``BY_HAND``, functions from its runs to rows, for claims that no conditions decide.
     """
     chapter = analysis_of(notebook)
-    seeds = int(where(runs, role=CONFIRMATION)["seed"].nunique())
+    seeds = int(runs["seed"].nunique())
     by_hand = {name: rows for name, rows in getattr(chapter, "BY_HAND", {}).items() if claim in ("", name)}
     measured = {name: measure for name, measure in chapter.CLAIMS.items() if claim in ("", name)}
     found = [judged(name, measure, runs, seeds) for name, measure in measured.items()]

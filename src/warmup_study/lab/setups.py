@@ -88,7 +88,7 @@ def experiment(setup: Setup, seeds: int, probes: Sequence[ProbeName], points: in
         task=setup.task,
         arms=(Arm(label="lab", optimizer=rule(setup), schedule=schedule),),
         lrs=(setup.lr,),
-        confirmation_seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
+        seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
         updates=setup.updates,
         batch=tasks.load(setup.task).batch,
         evaluate_every=max(1, setup.updates // EVALUATIONS),

@@ -114,14 +114,12 @@ def _per_run(chunk: Chunk, updates: int, probed: bool = False) -> float:
 
 def _seconds(chunk: Chunk, runs: int, updates: int, probed: bool = False) -> float:
     """Seconds that so short a training of so many runs side by side takes: of the processor, whatever else it does."""
-    seeds = (*chunk.selection_seeds, *chunk.confirmation_seeds)
     plain = {"schedule": Schedule(), "stream": ORDINARY, "start": None}
     arms = [arm.model_copy(update=plain) for arm in chunk.arms]
     brief = chunk.model_copy(
         update={
-            "arms": tuple(arms[: math.ceil(runs / len(seeds))]),
-            "selection_seeds": (),
-            "confirmation_seeds": seeds[:runs],
+            "arms": tuple(arms[: math.ceil(runs / len(chunk.seeds))]),
+            "seeds": chunk.seeds[:runs],
             "updates": updates,
             "evaluate_every": updates,
             "probed": (1,) if probed else (),

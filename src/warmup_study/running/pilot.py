@@ -74,7 +74,7 @@ def find_learning_rates(
             task=task,
             arms=(Arm(label="none", optimizer=optimizer, schedule=Schedule(decay="cosine")),),
             lrs=tuple(lrs),
-            confirmation_seeds=SEEDS,
+            seeds=SEEDS,
             updates=max(updates, SHORTEST),
             batch=batch,
             evaluate_every=max(updates, SHORTEST),

@@ -49,7 +49,7 @@ class Published:
         """One line where the same seeds of the same tasks are published, trained by another version; else empty."""
         asked: dict[str, set[int]] = {}
         for chunk in missing:
-            asked.setdefault(chunk.task, set()).update(chunk.selection_seeds, chunk.confirmation_seeds)
+            asked.setdefault(chunk.task, set()).update(chunk.seeds)
         outdated = [task for task, seeds in asked.items() if seeds & self._seeds_by_other_code(task)]
         if not outdated:
             return ""

@@ -89,7 +89,7 @@ def _descent_settles_at_its_edge(cache: Path, device: str) -> None:
         task=EDGE_TASK,
         arms=(Arm(label="sgd/whole batch", optimizer=rule, schedule=Schedule()),),
         lrs=(EDGE_LR,),
-        confirmation_seeds=EDGE_SEEDS,
+        seeds=EDGE_SEEDS,
         updates=EDGE_UPDATES,
         batch=len(tasks.load(EDGE_TASK).splits.train),
         evaluate_every=EDGE_UPDATES,
@@ -120,7 +120,7 @@ def _agreement(optimizer: str, device: str) -> Experiment:
             for warmup in ("none", "zero", "constant", "ramp")
         ),
         lrs=(SMALL_LR[optimizer],),
-        confirmation_seeds=SEEDS,
+        seeds=SEEDS,
         updates=UPDATES,
         evaluate_every=UPDATES,
         device=device,

@@ -158,8 +158,7 @@ class Chunk(TrainingConfig):
     part: str
     arms: tuple[Arm, ...]
     lr: PositiveFloat
-    selection_seeds: tuple[Seed, ...]
-    confirmation_seeds: tuple[Seed, ...]
+    seeds: tuple[Seed, ...]
     compiled: bool
 
     @cached_property
@@ -177,22 +176,19 @@ class Chunk(TrainingConfig):
     @property
     def runs(self) -> tuple[RunSpec, ...]:
         """The runs in the order of the stack: all arms of a seed side by side."""
-        seeds = (*self.selection_seeds, *self.confirmation_seeds)
-        return tuple(RunSpec(arm, self.lr, seed) for seed in seeds for arm in self.arms)
+        return tuple(RunSpec(arm, self.lr, seed) for seed in self.seeds for arm in self.arms)
 
 
 class Experiment(TrainingConfig):
     """Every arm at every learning rate from every seed, on one task: the full factorial, paired by seed.
 
-    Learning rates are picked on ``selection_seeds`` and reported on ``confirmation_seeds``, which must be disjoint.
     Raises ``pydantic.ValidationError`` for anything out of range.
     """
 
     part: str
     arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
     lrs: Distinct[Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]]
-    selection_seeds: Distinct[tuple[Seed, ...]] = ()
-    confirmation_seeds: Distinct[Annotated[tuple[Seed, ...], Field(min_length=1)]]
+    seeds: Distinct[Annotated[tuple[Seed, ...], Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -204,8 +200,6 @@ class Experiment(TrainingConfig):
             raise ValueError("arms: the backbones of one experiment must all be free or all be frozen")
         if len({arm.label for arm in self.arms}) < len(self.arms):
             raise ValueError("arms: every label must be given once")
-        if set(self.selection_seeds) & set(self.confirmation_seeds):
-            raise ValueError("selection_seeds and confirmation_seeds must be disjoint")
         longest = max(arm.schedule.warmup_length for arm in self.arms)
         if longest > self.updates:
             raise ValueError(f"warmup length: got {longest}; takes at most the number of updates, {self.updates}")
@@ -234,18 +228,17 @@ class Experiment(TrainingConfig):
         """The experiment's work, cut by learning rate and then by seeds.
 
         Each chunk holds whole pairs: all arms of a seed. A refined grid leaves the chunks of its old rates as they are,
-        and more confirmation seeds leave those whose block of seeds was full, unless the experiment grows to the size
+        and more seeds leave those whose block of seeds was full, unless the experiment grows to the size
         that is worth compiling. Runs that cannot be stacked are chunks of their own, one to a worker, save pairs whose
         distance is probed. Raises ``StudyError`` where torch cannot train the task at all.
         """
-        shared = self.model_dump(exclude={"lrs", "selection_seeds", "confirmation_seeds", "arms"})
+        shared = self.model_dump(exclude={"lrs", "seeds", "arms"})
         return tuple(
             Chunk(
                 **shared,
                 arms=arms,
                 lr=lr,
-                selection_seeds=tuple(seed for seed in seeds if seed in self.selection_seeds),
-                confirmation_seeds=tuple(seed for seed in seeds if seed in self.confirmation_seeds),
+                seeds=seeds,
                 compiled=self._stacked and self._compiled(),
             )
             for lr in self.lrs
@@ -258,16 +251,15 @@ class Experiment(TrainingConfig):
         return refusal(self.task) is None
 
     def _seed_blocks(self) -> list[tuple[int, ...]]:
-        seeds = (*self.selection_seeds, *self.confirmation_seeds)
         block = max(1, tasks.load(self.task).stack // len(self.arms)) if self._stacked else 1
-        return [seeds[start : start + block] for start in range(0, len(seeds), block)]
+        return [self.seeds[start : start + block] for start in range(0, len(self.seeds), block)]
 
     def _arm_groups(self) -> list[tuple[Arm, ...]]:
         together = self._stacked or "displacement" in self.probes
         return [self.arms] if together else [(arm,) for arm in self.arms]
 
     def _compiled(self) -> bool:
-        runs = len(self.arms) * len(self.lrs) * (len(self.selection_seeds) + len(self.confirmation_seeds))
+        runs = len(self.arms) * len(self.lrs) * len(self.seeds)
         return runs * self.updates >= tasks.load(self.task).compile_from_updates
 
 

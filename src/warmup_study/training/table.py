@@ -36,7 +36,7 @@ def _settings(model: type[BaseModel]) -> list[pa.Field]:
 
 RUNS = pa.schema(
     [
-        *[pa.field(name, pa.string()) for name in ("part", "task", "arm", "role", "optimizer")],
+        *[pa.field(name, pa.string()) for name in ("part", "task", "arm", "optimizer")],
         *_settings(Optimizer),
         *[pa.field(name, pa.string()) for name in ("warmup", "decay")],
         *[pa.field(name, pa.int64()) for name in ("length", "hold")],

@@ -44,7 +44,6 @@ def _definition(chunk: Chunk, run: RunSpec) -> dict[str, Any]:
         "part": chunk.part,
         "task": chunk.task,
         "arm": arm.label,
-        "role": "selection" if run.seed in chunk.selection_seeds else "confirmation",
         "optimizer": arm.optimizer.name,
         **arm.optimizer.model_dump(exclude={"name"}),
         "warmup": arm.schedule.warmup,

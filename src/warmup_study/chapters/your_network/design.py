@@ -167,7 +167,7 @@ class YourNetwork:
             task=self.parameters.task,
             arms=self._arms,
             lrs=self.lrs,
-            confirmation_seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
+            seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
             updates=self.updates,
             batch=self.batch,
             evaluate_every=self.updates,
