@@ -73,7 +73,7 @@ def experiments(names: Sequence[str]) -> Iterator[Experiment]:
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """For each task and optimiser: best rates, best loss over initial loss, its gain at twice T, where training ends."""
+    """For each task and optimiser: best rates, best loss over initial loss, the same at twice T, where it trains."""
     cells = runs.groupby(["task", "optimizer"], sort=False)
     return pd.DataFrame([{"task": task, "optimizer": rule} | _summed_up(cell) for (task, rule), cell in cells])
 

@@ -1,0 +1,114 @@
+"""The core grid: optimisers x warmups x learning rates x seeds on tasks of every regime; several chapters share its runs.
+
+A cell is an optimiser on a task. Its learning rates run from a quarter of the best rate to where neither arm trains, as
+the pilot found them; dear cells take fewer seeds and rates, as their variances allow (``PLANS``). An experiment holds all
+warmups of a cell: chapters take whole experiments and select rows, so that nothing is trained twice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from pydantic import Field
+
+from warmup_study.chapters import design
+from warmup_study.chapters.design import Bracket, arm
+from warmup_study.parameters import RunParameters
+from warmup_study.training.experiment import Arm, Experiment
+from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.schedules import Schedule
+
+PART = "core"
+TITLE = "every optimiser under every warmup, over a grid of learning rates"
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(name="sgd"),
+    "momentum": Optimizer(name="momentum", momentum=0.9),
+    "rmsprop": Optimizer(name="rmsprop"),
+    "adam0": Optimizer(name="adam", beta1=0.0),
+    "adam": Optimizer(name="adam"),
+}
+"""By the first part of an arm's label; ``adam0`` is Adam without its first moment: "momentum off"."""
+WARMUPS = ("none", "zero", "constant", "ramp")
+LONGER = ("zero", "constant")  # take n updates more in ``zero+n`` and ``constant+n``: as many active ones as ``none``
+WARMUP = 0.05  # of the updates
+
+
+class Sizes(design.RunSizes):
+    """How large the grid is on one task; ``brackets`` by optimiser hold the cells that there are."""
+
+    brackets: Mapping[str, Bracket] = Field(default_factory=dict)
+
+
+def _plan(updates: int, seeds: int, *, points_per_decade: int = 4, **brackets: Bracket) -> dict[str, object]:
+    """What one task has of its own under ``full``."""
+    warmup = round(WARMUP * updates)
+    return {
+        "updates": updates,
+        "warmup": warmup,
+        "seeds": seeds,
+        "points_per_decade": points_per_decade,
+        "brackets": brackets,
+    }
+
+
+PLANS: dict[str, dict[str, object]] = {}  # filled in from the pilot before anything is trained
+QUICK = {
+    "digits-transformer": {"points_per_decade": 4, "brackets": {"sgd": (0.178, 1.78), "adam": (0.00562, 0.0562)}},
+}
+SIZES = Sizes.by_preset(
+    tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},
+    updates={"smoke": 20, "quick": 1000, "full": 1000},
+    warmup={"smoke": 5, "quick": 50, "full": 50},
+    seeds={"smoke": 2, "quick": 6, "full": 60},
+    points_per_decade={"smoke": 1, "quick": 2, "full": 4},
+    evaluations={"smoke": 5, "quick": 10, "full": 10},
+    own={"quick": QUICK, "full": PLANS},
+)
+
+
+def experiments(
+    parameters: RunParameters,
+    names: Sequence[str] = (),
+    optimizers: Sequence[str] = tuple(OPTIMIZERS),
+    *,
+    longer: bool = True,
+) -> Iterator[Experiment]:
+    """The cells of these optimisers on these tasks, or on those that were asked for, or on the preset's.
+
+    Under ``full`` a task of the plan has the optimisers that the plan gives it; any other task has all that are asked
+    for. ``longer`` adds ``zero+n`` and ``constant+n``.
+    """
+    sizes = SIZES[parameters.preset]
+    for name in names or parameters.task_names or sizes.tasks:
+        plan = Core.on(name, parameters, sizes)
+        for optimizer in optimizers:
+            if plan.holds(optimizer):
+                yield plan.cell(optimizer)
+                if longer:
+                    yield plan.longer(optimizer)
+
+
+class Core(design.Design):
+    """The grid on one task."""
+
+    sizes: Sizes
+
+    def holds(self, optimizer: str) -> bool:
+        """Whether the plan has this optimiser on the task."""
+        return not self.sizes.brackets or optimizer in self.sizes.brackets
+
+    def cell(self, optimizer: str) -> Experiment:
+        """All warmups of an optimiser, for as many updates as the task takes."""
+        return self._of(optimizer, [(warmup, self._decaying(warmup)) for warmup in WARMUPS], self.updates)
+
+    def longer(self, optimizer: str) -> Experiment:
+        """The warmups that make no or little headway, with as many updates more as they last."""
+        arms = [(f"{warmup}+n", self._decaying(warmup)) for warmup in LONGER]
+        return self._of(optimizer, arms, self.updates + self.warmup)
+
+    def _decaying(self, warmup: str) -> Schedule:
+        return self.schedule(warmup, decay="cosine")
+
+    def _of(self, optimizer: str, schedules: Sequence[tuple[str, Schedule]], updates: int) -> Experiment:
+        rule = OPTIMIZERS[optimizer]
+        arms: list[Arm] = [arm(f"{optimizer}/{warmup}", rule, schedule) for warmup, schedule in schedules]
+        lrs = self.lrs("sgd" if rule.kernel == "momentum" else "adaptive", self.sizes.brackets.get(optimizer))
+        return self.experiment(PART, arms, lrs, updates=updates)
