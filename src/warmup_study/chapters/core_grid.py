@@ -1,8 +1,8 @@
-"""The core grid: optimisers x warmups x learning rates x seeds on tasks of every regime; several chapters share its runs.
+"""The core grid: optimisers x warmups x learning rates x seeds on tasks of every regime, shared by several chapters.
 
 A cell is an optimiser on a task. Its learning rates run from a quarter of the best rate to where neither arm trains, as
-the pilot found them; dear cells take fewer seeds and rates, as their variances allow (``PLANS``). An experiment holds all
-warmups of a cell: chapters take whole experiments and select rows, so that nothing is trained twice.
+the pilot found them; dear cells take fewer seeds and rates, as their variances allow (``PLANS``). An experiment holds
+all warmups of a cell: chapters take whole experiments and select rows, so that nothing is trained twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
