@@ -68,7 +68,7 @@ def seconds(chunks: Sequence[Chunk], folder: Path) -> float:
 def _operations(name: str) -> int:
     """Floating-point operations of a forward pass on one example, those that torch can count, and parameters."""
     task = tasks.load(name)
-    network = task.model().eval()
+    network = task.model().train(mode=False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(task.splits.train.inputs[:1])
     return int(counter.get_total_flops()) + sum(weight.numel() for weight in network.parameters())
