@@ -53,6 +53,29 @@ def test_a_step_by_hand() -> None:
     assert {name: PROBES[name](seen).item() for name in expected} == pytest.approx(expected)
 
 
+def test_critical_rate_of_quadratic_losses() -> None:
+    """Runs of losses ½ θ·Hθ: gradient descent, twice as curved, a direction that only rises, and no step at all."""
+    hessians = torch.tensor([[1.0, 4.0], [2.0, 8.0], [1.0, 4.0], [1.0, 4.0]])
+    start = torch.tensor([[1.0, 1.0]]).expand(4, 2)
+    gradient = hessians * start
+    direction = gradient * torch.tensor([-1.0, -1.0, 1.0, 0.0])[:, None]
+    fake = SimpleNamespace(losses=lambda params: 0.5 * (hessians * params["theta"].square()).sum(1))
+    lr = torch.full((4,), 0.01)
+    seen = UpdateContext(
+        before={"theta": start},
+        after={"theta": start + lr[:, None] * direction},
+        state={},
+        row={"lr": lr},
+        loss=torch.ones(4),
+        full_batch=cast(FullBatch, fake),
+        group_losses=cast(GroupLosses, None),
+    )
+    expected = 2 * gradient.square().sum(1) / (hessians * gradient.square()).sum(1)
+    found = PROBES["critical_lr"](seen)
+    torch.testing.assert_close(found[:2], expected[:2], rtol=0.03, atol=0)
+    assert found[2] < 1e-4 and found[3].isnan()
+
+
 def test_no_step_has_no_size_and_no_direction() -> None:
     seen = context([0.0, 0.0, 0.0], 0.0, [1.0, 0.0, 0.0])
     names: tuple[ProbeName, ...] = ("update_size", "update_mean", "alignment")

@@ -199,10 +199,31 @@ def test_ramp_and_inverse_square_root_are_the_transformer_schedule(length: int) 
     np.testing.assert_allclose(ours, noam, rtol=1e-14)
 
 
+def test_a_ramp_from_a_factor_is_torchs() -> None:
+    for start in (0.01, 0.5):
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=2.0)
+        theirs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=start, total_iters=7)
+        expected = []
+        for _ in range(20):
+            expected.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            theirs.step()
+        ours = learning_rates([Schedule(warmup="ramp", length=7, start=start)], [2.0], 20)[:, 0]
+        np.testing.assert_allclose(ours, expected, rtol=1e-12)
+    assert learning_rates([Schedule(warmup="ramp", length=7, start=0.0)], [2.0], 20)[0, 0] == 0
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[list[Schedule], list[float], int]:
     total = draw(st.integers(1, 120))
-    one = st.builds(
+    begun = st.builds(
+        Schedule,
+        warmup=st.just("ramp"),
+        length=st.integers(0, total),
+        start=st.floats(0, 0.999),
+        decay=st.sampled_from(DECAYS),
+    )
+    usual = st.builds(
         Schedule,
         warmup=st.sampled_from(WARMUPS + MOMENTS),
         length=st.integers(0, total),
@@ -214,6 +235,7 @@ def runs(draw: st.DrawFn) -> tuple[list[Schedule], list[float], int]:
         decay=st.sampled_from(DECAYS),
         decay_from=st.just(0) | st.integers(0, total + 5),
     ).filter(lambda schedule: schedule.warmup_length <= total)
+    one = usual | begun
     schedules = draw(st.lists(one, max_size=6))
     peaks = draw(st.lists(st.floats(0, 1e3, allow_subnormal=False), min_size=len(schedules), max_size=len(schedules)))
     return schedules, peaks, total
@@ -289,6 +311,8 @@ def test_run_without_updates_is_refused() -> None:
         {"level": 0},
         {"level": 1},
         {"level": float("nan")},
+        {"start": 1, "warmup": "ramp"},
+        {"start": 0.5, "warmup": "zero"},
         {"power": 0},
         {"power": float("inf")},
         {"beta2": 1},

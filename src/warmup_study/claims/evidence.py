@@ -95,7 +95,7 @@ def regime_of(task: str) -> str:
     try:
         return str(getattr(tasks.load(task), "regime", ""))
     except StudyError:
-        if task.partition("+")[0] in tasks.names():
+        if tasks.built_in(task):
             raise
         return ""
 

@@ -5,12 +5,23 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from warmup_study.errors import StudyError, nearest
-from warmup_study.tasks import detection, digits, mnist1d, text
+from warmup_study.tasks import detection, digits, generated, mnist1d, text
 from warmup_study.tasks.checks import check
 from warmup_study.tasks.task import Places, Pool, Split, Splits, Task, stratified_pool, stratified_splits
 from warmup_study.tasks.variants import TWISTS
 
-__all__ = ["Places", "Pool", "Split", "Splits", "Task", "load", "names", "stratified_pool", "stratified_splits"]
+__all__ = [
+    "Places",
+    "Pool",
+    "Split",
+    "Splits",
+    "Task",
+    "built_in",
+    "load",
+    "names",
+    "stratified_pool",
+    "stratified_splits",
+]
 
 _BUILT_IN: dict[str, Callable[[], Task]] = {
     "digits-mlp": digits.shallow,
@@ -44,13 +55,19 @@ _BUILT_IN: dict[str, Callable[[], Task]] = {
     "detection-scraps": detection.strewn,
 }
 
+_GENERATED = {f"generated-{place}": generated.made(place) for place in range(generated.COUNT)}
 LISTING = ".venv/bin/warmup-study tasks"
 """The command that lists the built-in tasks."""
 
 
 def names() -> tuple[str, ...]:
-    """The built-in tasks."""
+    """The built-in tasks; `generated` ones can be loaded, too, and are not listed."""
     return tuple(_BUILT_IN)
+
+
+def built_in(name: str) -> bool:
+    """Whether a task, or the one that ``name+twist`` is made from, is the study's own, listed or generated."""
+    return name.partition("+")[0] in _BUILT_IN | _GENERATED
 
 
 @lru_cache(maxsize=32)
@@ -83,8 +100,8 @@ def _made(name: str, maker: Callable[[], object]) -> object:
 
 
 def _maker(name: str) -> Callable[[], object]:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
+    if built_in := _BUILT_IN.get(name) or _GENERATED.get(name):
+        return built_in
     module_name, _, function = name.partition(":")
     if not (module_name and function):
         hint = nearest(name, _BUILT_IN)

@@ -34,7 +34,7 @@ def training_code(task: str) -> str:
     ``StudyError`` for a task that cannot be loaded or has no source.
     """
     plain = task.partition("+")[0]  # what comes behind it is the study's code
-    own = [] if plain in tasks.names() else _own(plain)
+    own = [] if tasks.built_in(task) else _own(plain)
     return hashlib.sha256("\n".join([*map(version, _LIBRARIES), *_bare_texts(), *own]).encode()).hexdigest()
 
 

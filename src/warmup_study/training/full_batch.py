@@ -16,6 +16,7 @@ Stacks = dict[str, Tensor]
 FRESH_SEED, FRESH_BATCHES = 2**31, 16  # batches that no run trains in that order, for the mean squared gradient
 _RECTIFIERS = (nn.ReLU, nn.LeakyReLU)
 MOST = 4096  # training examples that are looked at, evenly spread over those that there are
+_TRIED = 512  # training examples whose loss is taken at many weights
 _ATTENDED = 64  # training examples on which attention is looked at
 
 
@@ -32,6 +33,10 @@ class FullBatch:
     examples: Examples
     batch: int
     piece: int | None = None
+
+    def losses(self, params: Stacks) -> Tensor:
+        """Mean loss [R] of some training examples, evenly spread over the split."""
+        return self.members.example_losses(params, self.examples.thinned(_TRIED)).mean(1)
 
     def gradient(self, params: Stacks) -> Stacks:
         """Gradient over the whole training split."""

@@ -22,11 +22,11 @@ import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from warmup_study.errors import StudyError
 
@@ -57,7 +57,8 @@ class Schedule(BaseModel):
     - ``none``: 1 (``length`` has no effect);
     - ``zero``: 0 up to n, then 1;
     - ``constant``: ``level`` up to n, then 1;
-    - ``ramp``: min(1, i/n);
+    - ``ramp``: min(1, i/n), or with a ``start`` of s from there, s + (1 - s)(i - 1)/n up to n, then 1, as torch's
+      ``LinearLR``; at s = 0 the first update is wasted;
     - ``polynomial``: min(1, i/n) to the power ``power``;
     - ``exponential``: 1 - exp(-i/n), which nears 1 and has no end;
     - ``untuned``: the ramp over 2/(1 - beta2) updates (Ma & Yarats 2019; ``length`` has no effect);
@@ -84,10 +85,17 @@ class Schedule(BaseModel):
     hold: Annotated[int, Field(ge=0)] = 0
     level: Annotated[float, Field(gt=0, lt=1)] = 0.01
     power: Annotated[float, Field(gt=0)] = 2.0
+    start: Annotated[float, Field(ge=0, lt=1)] | None = None
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     decay: Decay = "constant"
     decay_from: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _starts_a_ramp(self) -> Self:
+        if self.start is not None and self.warmup != "ramp":
+            raise ValueError(f"start: got {self.start:g} for {self.warmup}; only a ramp takes it")
+        return self
 
     @property
     def warmup_length(self) -> int:
@@ -151,9 +159,9 @@ def _check_lengths(schedules: Sequence[Schedule], total: int) -> None:
 
 def _distinct_factors(schedules: Sequence[Schedule], total: int) -> Floats:
     """Factors [total, S] of S schedules, evaluated together wherever warmup and decay are of one kind."""
-    groups: dict[tuple[Warmup, Decay], list[int]] = {}
+    groups: dict[tuple[Warmup, bool, Decay], list[int]] = {}
     for column, schedule in enumerate(schedules):
-        groups.setdefault((schedule.warmup, schedule.decay), []).append(column)
+        groups.setdefault((schedule.warmup, schedule.start is None, schedule.decay), []).append(column)
     update = np.arange(1, total + 1)[:, None]
     table = np.empty((total, len(schedules)))
     for columns in groups.values():
@@ -172,6 +180,8 @@ def _factors(schedules: Sequence[Schedule], update: Integers, total: int) -> Flo
     if first.warmup in _MOMENTS:
         betas = np.array([_beta(schedule) for schedule in schedules])
         shape = _moment_shape(first.warmup, counted, betas)
+    elif first.start is not None:
+        shape = _from_start(counted, length, np.array([schedule.start for schedule in schedules]))
     else:
         shape = _warmup(first.warmup, counted, length, level, power)
     start = np.maximum(hold + length, [schedule.decay_from for schedule in schedules])
@@ -194,6 +204,11 @@ def _warmup(kind: Warmup, update: Integers, length: Integers, level: Floats, pow
             return np.where(length == 0, 1.0, -_exactly(math.expm1, -progress))
         case _:
             raise ValueError(f"{kind} is worked out elsewhere")
+
+
+def _from_start(update: Integers, length: Integers, start: Floats) -> Floats:
+    """Factors of ramps that begin at a factor of their own; the arguments broadcast."""
+    return np.where(update > length, 1.0, start + (1.0 - start) * ((update - 1) / np.maximum(length, 1)))
 
 
 def _beta(schedule: Schedule) -> float:
@@ -261,6 +276,8 @@ def _warmup_at(schedule: Schedule, i: int, n: int) -> float:
         return 1.0
     if schedule.warmup in ("zero", "constant"):
         return {"zero": 0.0, "constant": schedule.level}[schedule.warmup]
+    if schedule.start is not None:
+        return schedule.start + (1.0 - schedule.start) * float(Fraction(i - 1, n))
     ramp = float(Fraction(i, n))
     return math.pow(ramp, schedule.power) if schedule.warmup == "polynomial" else ramp
 

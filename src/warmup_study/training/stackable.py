@@ -47,7 +47,7 @@ def refusal(task_name: str) -> Refusal | None:
 
     Built-in tasks are not tried: the tests do that. Raises ``StudyError`` as :func:`tried`.
     """
-    return None if task_name.partition("+")[0] in tasks.names() else tried(task_name)
+    return None if tasks.built_in(task_name) else tried(task_name)
 
 
 def tried(task_name: str) -> Refusal | None:

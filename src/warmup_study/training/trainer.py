@@ -51,6 +51,8 @@ def _definition(chunk: Chunk, run: RunSpec) -> dict[str, Any]:
         "length": arm.schedule.warmup_length,
         "hold": arm.schedule.hold,
         "level": arm.schedule.level if arm.schedule.warmup == "constant" else None,
+        "power": arm.schedule.power if arm.schedule.warmup == "polynomial" else None,
+        "start_factor": arm.schedule.start,
         **_stream(chunk, arm.stream),
         "init": arm.init,
         **_start(arm),

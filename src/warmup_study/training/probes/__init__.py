@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from warmup_study.training.optimizers import Kernel
-from warmup_study.training.probes import attention, curvature, dead_units, paired, updates
+from warmup_study.training.probes import attention, critical_lr, curvature, dead_units, paired, updates
 from warmup_study.training.probes.context import UpdateContext, flat
 
 __all__ = ["KERNEL_OF", "PROBES", "ProbeName", "UpdateContext", "flat"]
@@ -29,6 +29,7 @@ ProbeName = Literal[
     "preconditioned_sharpness",
     "gradient_snr",
     "update_angle",
+    "critical_lr",
     "dead_share",
     "inside_loss",
     "outside_loss",
@@ -53,6 +54,7 @@ PROBES: dict[ProbeName, Callable[[UpdateContext], Tensor]] = {
     "preconditioned_sharpness": curvature.preconditioned_sharpness,
     "gradient_snr": updates.gradient_snr,
     "update_angle": updates.update_angle,
+    "critical_lr": critical_lr.critical_lr,
     "dead_share": dead_units.dead_share,
     "inside_loss": paired.inside_loss,
     "outside_loss": paired.outside_loss,
