@@ -34,10 +34,10 @@ BRACKETS = {
 """From where nothing has begun to move to where nothing trains; effective learning rates under momentum."""
 UPDATES = {
     "digits-mlp": 1000,
-    "digits-he16": 1000,
-    "mnist1d-conv": 1000,
-    "mnist1d-mlp-1024": 1000,
-    "digits-transformer": 1000,
+    "digits-he16": 2000,
+    "mnist1d-conv": 2000,
+    "mnist1d-conv-1024": 400,
+    "digits-transformer": 2000,
     "digits-transformer-6": 600,
     "digits-transformer-pre-6": 600,
     "text-transformer-4": 1000,

@@ -37,7 +37,7 @@ _BUILT_IN: dict[str, Callable[[], Task]] = {
     "digits-transformer-pre-6": digits.tokens("pre", blocks=6),
     "digits-mixer-6": digits.tokens("post", "fixed", blocks=6),
     "digits-mixer-pre-6": digits.tokens("pre", "fixed", blocks=6),
-    "mnist1d-mlp-1024": mnist1d.large_batch,
+    "mnist1d-conv-1024": mnist1d.large_batch,
     "mnist1d-conv": mnist1d.conv,
     "mnist1d-he8": mnist1d.deep("none"),
     "mnist1d-he8-norm": mnist1d.deep("layer"),

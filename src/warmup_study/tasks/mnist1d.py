@@ -116,12 +116,12 @@ def conv() -> Task:
 
 
 def large_batch() -> Task:
-    """The MLP in batches of 1,024: four updates are an epoch."""
-    title = ", MLP with 2 hidden layers in batches of 1,024"
+    """The convolutional net in batches of 1,024: four updates are an epoch."""
+    title = ", convolutional net with 2 layers in batches of 1,024"
     return _task(
-        "mnist1d-mlp-1024",
+        "mnist1d-conv-1024",
         title,
-        lambda: network(40, 10, width=64),
+        lambda: convolutional(40, 10),
         batch=1024,
         stack=32,
         compile_from_updates=20_000,
