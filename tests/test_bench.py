@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.profiler_util import FunctionEvent
 from torch.func import functional_call
 
 from warmup_study import tasks
 from warmup_study.bench import __main__ as bench
-from warmup_study.bench import jax_loop, matmul_bound, scaling, torch_loops
+from warmup_study.bench import breakdown, jax_loop, matmul_bound, scaling, torch_loops
 from warmup_study.bench.figures import speed
-from warmup_study.bench.workloads import BATCH, LR, WORKLOADS, Workload
+from warmup_study.bench.workloads import LR, WORKLOADS, Workload
 from warmup_study.running.local import available_cores
 from warmup_study.training.network_state import initial_state
 
@@ -79,7 +80,7 @@ def test_contenders_share_the_cores_and_jax_is_optional() -> None:
 
 def test_workloads_are_what_they_are_called() -> None:
     sizes = [
-        [tuple(weights.shape) for name, weights in tasks.load(made.task).model().named_parameters() if "weight" in name]
+        [tuple(weights.shape) for name, weights in made.ordinary().named_parameters() if "weight" in name]
         for made in WORKLOADS[:2]
     ]
     assert sizes == [[(32, 64), (32, 32), (10, 32)], [(64, 64)] * 4 + [(10, 64)]]
@@ -87,10 +88,45 @@ def test_workloads_are_what_they_are_called() -> None:
 
 
 def test_the_floor_counts_the_products_of_both_passes() -> None:
-    forwards, first = BATCH * 2 * (64 * 32 + 32 * 32 + 32 * 10), BATCH * 2 * 64 * 32
+    forwards, first = MLP.batch * 2 * (64 * 32 + 32 * 32 + 32 * 10), MLP.batch * 2 * 64 * 32
     assert matmul_bound.operations(MLP) == 3 * forwards - first, "the first layer passes no gradient on"
     assert matmul_bound.bytes_moved(MLP) == 28 * (65 * 32 + 33 * 32 + 33 * 10)
     assert matmul_bound.product_operations(MLP) == matmul_bound.PRODUCTS * matmul_bound.STACK * 2 * matmul_bound.SIDE**3
+
+
+def test_the_floor_counts_the_products_of_attention() -> None:
+    blocks = [matmul_bound.operations(made) for made in WORKLOADS[2:4]]
+    dense, attention = 16 * (3 * 16 + 16 + 2 * 32) * 16, 2 * 2 * 16 * 16 * 8  # of one image of 16 tokens, in one block
+    assert blocks[1] - blocks[0] == 4 * 3 * 32 * 2 * (dense + attention)
+
+
+def test_the_parts_of_an_update_are_told_by_names() -> None:
+    known = {
+        "aten::bmm": breakdown.PRODUCTS,
+        "aten::index": breakdown.BATCHES,
+        "graph_0_cpp_fused__softmax_add_mul_2": "attention",
+        "graph_0_cpp_fused_add_mean_mul_pow_rsqrt_sub_3": "normalisation",
+        "graph_0_cpp_fused__log_softmax_backward_data_eq_index_0": breakdown.BATCHES,
+        "graph_0_cpp_fused_add_relu_view_4": "other kernels",
+        "aten::select": breakdown.REST,
+    }
+    assert {name: breakdown.part_of(name) for name in known} == known
+
+
+def test_an_update_is_divided_by_what_runs_before_it_ends() -> None:
+    """Updates of 10 µs: 6 of products, 3 of attention, 1 of Python; every sixth is followed by 25 of evaluation."""
+    events, now = [], 0.0
+    for update in range(1, breakdown.UPDATES + 1):
+        parts = ("aten::bmm", 0, 6), ("graph_0_cpp_fused__softmax_mul_2", 6, 9), (f"{breakdown.CALL} abc ##", 0, 10)
+        events += [FunctionEvent(update, name, 0, now + start, now + end) for name, start, end in parts]
+        now += 10
+        if update % (breakdown.UPDATES // breakdown.EVALUATIONS) == 0:
+            events.append(FunctionEvent(update, "aten::bmm", 0, now, now + 25))
+            now += 25
+    found = breakdown.divided(events)
+    shares = {breakdown.PRODUCTS: 0.6, "attention": 0.3, breakdown.REST: 0.1}
+    assert found["shares"] == pytest.approx(dict.fromkeys(breakdown.PARTS, 0.0) | shares)
+    assert found["evaluation_in_updates"] == pytest.approx(2.5)
 
 
 def test_a_row_holds_the_ratios(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,9 +145,11 @@ def test_many_runs_are_measured_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_figure_shows_every_workload(tmp_path: Path) -> None:
     rates = {torch_loops.LOOPS: 100.0, torch_loops.OURS: 1500.0, "JAX, one process": 500.0}
-    row = {"workload": "a net", "over_loops": 15.0, "of_floor": 0.5, "updates_per_second": rates}
+    row = {"workload": "a net", "batch": 32, "over_loops": 15.0, "of_floor": 0.5, "updates_per_second": rates}
     rows = [{"runs": runs, "runs_per_minute": 1e3, "largest_process_mb": 600.0} for runs in scaling.RUNS]
-    content: dict[str, Any] = {"machine": {"cpu": "some", "cores": 2}, "batch": BATCH, "rounds": 7, "table": [row]}
+    content: dict[str, Any] = {"machine": {"cpu": "some", "cores": 2}, "rounds": 7, "table": [row]}
     speed(content | {"scaling": {"cpu": rows}}).write(tmp_path / "bench")
     assert "a net" in (tmp_path / "bench.svg").read_text(encoding="utf-8")
-    assert "2 cores (some)" in (tmp_path / "bench.json").read_text(encoding="utf-8")
+    assert "2 cores (some), Adam, batches as in the study: 32 (a net)" in (tmp_path / "bench.json").read_text(
+        encoding="utf-8"
+    )

@@ -75,11 +75,11 @@ def test_times_are_those_of_the_run(tmp_path: Path) -> None:
 def test_speed_is_told_where_it_was_measured(tmp_path: Path) -> None:
     folders = finished_run(tmp_path, "full")
     assert "`make bench` makes one" in filled(BARE, Results.read(folders))
-    row = {"workload": "an MLP", "over_loops": 14.4817, "over_jax": None, "of_floor": 0.62}
+    row = {"workload": "an MLP", "batch": 64, "over_loops": 14.4817, "over_jax": None, "of_floor": 0.62}
     content = {"machine": {"cpu": "a processor", "cores": 2, "system": "Linux"}, "table": [row]}
     (folders.results.parent / "bench.json").write_text(json.dumps(content))
     text = filled(BARE, Results.read(folders))
-    assert "all on a processor, 2 cores, Linux." in text and "| an MLP | 14 | – | 0.62 |" in text
+    assert "all on a processor, 2 cores, Linux." in text and "| an MLP | 64 | 14 | – | 0.62 |" in text
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_findings_of_others_name_claims_and_verdicts_and_no_result() -> None:
 
 BENCH = {
     "machine": {"cpu": "AMD EPYC", "cores": 2, "system": "Linux"},
-    "table": [{"workload": "MLP 64-32-32-10", "over_loops": 14.5, "over_jax": None, "of_floor": 0.41}],
+    "table": [{"workload": "MLP 64-32-32-10", "batch": 64, "over_loops": 14.5, "over_jax": None, "of_floor": 0.41}],
 }
 
 
@@ -158,7 +158,7 @@ def test_speed_stands_in_the_methods_where_it_was_measured(folders: Folders) -> 
     with_bench(folders, BENCH)
     page = built(folders)
     assert texts(page, "#methods h3") == ["How fast is the engine?"]
-    assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 14 – 0.41"]
+    assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 64 14 – 0.41"]
     assert "AMD EPYC, 2 cores, Linux" in page.get_text() and not page.select("#methods figure")
 
 

@@ -4,16 +4,20 @@ import json
 import os
 import statistics
 import tempfile
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from warmup_study.bench import matmul_bound
+from warmup_study.bench.breakdown import breakdown
 from warmup_study.bench.figures import speed
 from warmup_study.bench.scaling import devices, scaling
 from warmup_study.bench.torch_loops import JAX, LOOPS, OURS, Team, compile_seconds, contenders, one_per_core, pinned
-from warmup_study.bench.workloads import BATCH, WORKLOADS, Workload
+from warmup_study.bench.workloads import WORKLOADS, Workload
 from warmup_study.files import write_atomically
 from warmup_study.paths import project_root
 from warmup_study.running import provenance
+
+Result = TypeVar("Result")
 
 ROUNDS = 7
 PRODUCTS = "batched products"
@@ -27,9 +31,9 @@ def main() -> None:
         team.dismiss()
     content = {
         "machine": provenance.machine(),
-        "batch": BATCH,
         "rounds": ROUNDS,
         "table": table,
+        "breakdown": [where_time_goes(workload) for workload in WORKLOADS],
         "compile_seconds": [compile_times(workload) for workload in WORKLOADS],
         "scaling": {device: _told(device, scaling(device)) for device in devices()},
     }
@@ -51,6 +55,7 @@ def _row(workload: Workload, rates: dict[str, float]) -> dict[str, Any]:
     rivals = [rate for name, rate in rates.items() if name.startswith(JAX)]
     row = {
         "workload": workload.title,
+        "batch": workload.batch,
         "over_loops": rates[OURS] / rates[LOOPS],
         "over_jax": rates[OURS] / max(rivals) if rivals else None,
         "of_floor": rates[OURS] * operations / products,
@@ -70,7 +75,7 @@ def compile_times(workload: Workload) -> dict[str, Any]:
         kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # inherited by the processes
         try:
-            cold, warm = (_alone(workload) for _ in range(2))
+            cold, warm = (_alone(compile_seconds, workload) for _ in range(2))
         finally:
             os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
             os.environ.update({"TORCHINDUCTOR_CACHE_DIR": kept} if kept else {})
@@ -78,9 +83,18 @@ def compile_times(workload: Workload) -> dict[str, Any]:
     return {"workload": workload.title, "cold": cold, "warm": warm}
 
 
-def _alone(workload: Workload) -> float:
+def where_time_goes(workload: Workload) -> dict[str, Any]:
+    """Where an update's time goes, printed as it comes."""
+    row = _alone(breakdown, workload)
+    shares = ", ".join(f"{part} {share:.0%}" for part, share in row["shares"].items())
+    print(f"{workload.title}: {shares}; an evaluation takes as long as {row['evaluation_in_updates']:.1f} updates")
+    return row
+
+
+def _alone(work: Callable[[Workload], Result], workload: Workload) -> Result:
+    """What the work returns in a fresh process on one core."""
     with pinned({0}) as process:
-        return process.submit(compile_seconds, workload).result()
+        return process.submit(work, workload).result()
 
 
 def _told(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The engine's speed: beside its peers on each workload, and as the number of runs grows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -37,12 +37,20 @@ def speed(content: Mapping[str, Any]) -> tuple[Figure, Words]:
     machine = content["machine"]
     return panels.figure, Words(
         "How fast is the engine?",
-        "Left: for each of four workloads, the rate of updates of the engine and of JAX as a multiple of ordinary "
+        "Left: for each of five workloads, the rate of updates of the engine and of JAX as a multiple of ordinary "
         "training loops. Right: runs a minute against the number of runs in a sweep, from ten to ten thousand.",
-        f"Medians of {content['rounds']} interleaved rounds on {machine['cores']} cores ({machine['cpu']}), batch "
-        f"{content['batch']}, Adam. Left, dotted: what batched matrix products alone would allow. Right: start-up of "
-        "processes and compilation included, which many runs share.",
+        f"Medians of {content['rounds']} interleaved rounds on {machine['cores']} cores ({machine['cpu']}), Adam, "
+        f"batches as in the study: {_batches(content['table'])}. Left, dotted: what batched matrix products alone "
+        "would allow. Right: start-up of processes and compilation included, which many runs share.",
     )
+
+
+def _batches(table: Sequence[Mapping[str, Any]]) -> str:
+    """Sizes of the batches, each with the networks that are trained with it."""
+    titles: dict[int, list[str]] = {}
+    for row in table:
+        titles.setdefault(row["batch"], []).append(row["workload"])
+    return "; ".join(f"{batch} ({', '.join(of)})" for batch, of in titles.items())
 
 
 def _peers(axes: Axes, table: list[dict[str, Any]]) -> None:

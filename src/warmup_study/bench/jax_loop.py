@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from warmup_study import tasks
-from warmup_study.bench.workloads import BATCH, LR, Workload
-from warmup_study.tasks.networks import Transformer
+from warmup_study.bench.ordinary_networks import HEADS, Transformer
+from warmup_study.bench.workloads import LR, Workload
 from warmup_study.training import batches, examples
 from warmup_study.training.network_state import initial_state
 
 Network = Callable[[Any, Any], Any]  # (weights by name, inputs of a batch) -> logits
-
-HEADS = 2
 
 
 def weights(workload: Workload) -> dict[str, Any]:
@@ -28,10 +26,9 @@ def weights(workload: Workload) -> dict[str, Any]:
     stacks = initial_state(task, range(workload.runs)).params
     params = {name: jnp.asarray(stack.numpy()) for name, stack in stacks.items()}
     count, seeds = len(task.splits.train), range(workload.runs)
-    orders = [examples.located(task, batches.batch_order(seed, count, BATCH, workload.updates), seed) for seed in seeds]
-    trained: dict[str, Any] = _program(workload.task)(
-        params, jnp.asarray(np.stack(orders, axis=1)), *_arrays(workload.task)
-    )
+    chosen = [batches.batch_order(seed, count, workload.batch, workload.updates) for seed in seeds]
+    orders = [examples.located(task, order, seed) for seed, order in zip(seeds, chosen, strict=True)]
+    trained: dict[str, Any] = _program(workload)(params, jnp.asarray(np.stack(orders, axis=1)), *_arrays(workload.task))
     for leaf in trained.values():
         leaf.block_until_ready()
     return trained
@@ -46,11 +43,11 @@ def _arrays(task_name: str) -> tuple[Any, Any]:
 
 
 @lru_cache
-def _program(task_name: str) -> Callable[..., Any]:
+def _program(workload: Workload) -> Callable[..., Any]:
     import jax
     import jax.numpy as jnp
 
-    network = _network(task_name)
+    network = _network(workload)
     tree = jax.tree_util.tree_map
 
     def loss(params: Any, inputs: Any, targets: Any) -> Any:
@@ -60,7 +57,8 @@ def _program(task_name: str) -> Callable[..., Any]:
     def train(params: Any, orders: Any, inputs: Any, targets: Any) -> Any:
         def update(carry: Any, picked: Any) -> Any:
             params, first, second, count = carry
-            grads = jax.vmap(jax.grad(loss))(params, inputs[picked], targets[picked])
+            batch = jnp.take(inputs, picked, axis=0), jnp.take(targets, picked, axis=0)
+            grads = jax.vmap(jax.grad(loss))(params, *batch)
             first = tree(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
             second = tree(lambda v, g: 0.999 * v + 0.001 * g * g, second, grads)
             c1, c2 = 1 - 0.9**count, 1 - 0.999**count
@@ -70,13 +68,13 @@ def _program(task_name: str) -> Callable[..., Any]:
         zeros = tree(jnp.zeros_like, params)
         return jax.lax.scan(update, (params, zeros, zeros, 1.0), orders)[0][0]
 
-    compiled: Callable[..., Any] = jax.jit(train)
+    compiled: Callable[..., Any] = jax.jit(train, donate_argnums=0)
     return compiled
 
 
-def _network(task_name: str) -> Network:
-    """The task's network in JAX: an MLP, the convolutional net or the post-LN Transformer, told by its weights."""
-    model = tasks.load(task_name).model()
+def _network(workload: Workload) -> Network:
+    """The network in JAX: an MLP, the convolutional net or the post-LN Transformer, told by its weights."""
+    model = workload.ordinary()
     if isinstance(model, Transformer):
         return _transformer
     convolutions = any(weight.ndim == 3 for weight in model.parameters())

@@ -1,8 +1,9 @@
 """The engine and its peers: the same model, data, batch and optimiser, on all cores.
 
-Contenders: an ordinary ``torch.optim`` loop in one process per core; JAX ``vmap`` + ``scan`` as one process with all
-threads and as one process per core; the ensemble as the study runs it. Each draws its initial weights and its batches
-itself, as it would have to in use. Rounds are interleaved, so that a slow minute of the machine hits all alike.
+Contenders: an ordinary ``torch.optim`` loop over torch's own layers in one process per core; JAX ``vmap`` + ``scan`` as
+one process with all threads and as one process per core; the ensemble as the study runs it. Each draws its initial
+weights and its batches itself, as it would have to in use. Rounds are interleaved, so that a slow minute of the machine
+hits all alike.
 """
 
 import os
@@ -17,10 +18,11 @@ from torch import Tensor
 
 from warmup_study import tasks
 from warmup_study.bench import jax_loop
-from warmup_study.bench.workloads import BATCH, LR, Workload
+from warmup_study.bench.workloads import LR, Workload
 from warmup_study.running.local import available_cores
 from warmup_study.training import batches, ensemble
 from warmup_study.training.experiment import Arm, RunSpec, TrainingConfig
+from warmup_study.training.network_state import network
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.traces import Traces
@@ -39,10 +41,10 @@ def loop_weights(workload: Workload, seed: int = 0) -> dict[str, Tensor]:
     """One model, one torch.optim.Adam, a Python loop; returns the weights after it."""
     task = tasks.load(workload.task)
     train = task.of_seed(seed).splits.train
-    torch.manual_seed(seed)
-    model = task.model()
+    model = workload.ordinary()
+    model.load_state_dict(network(task, seed).state_dict())
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)
-    for picked in torch.as_tensor(batches.batch_order(seed, len(train), BATCH, workload.loop_updates)):
+    for picked in torch.as_tensor(batches.batch_order(seed, len(train), workload.batch, workload.loop_updates)):
         optimizer.zero_grad()
         task.loss(model(train.inputs[picked]), train.targets[picked]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -55,11 +57,12 @@ def ensemble_updates(workload: Workload) -> int:
     return workload.runs * workload.updates
 
 
-def ensemble_traces(workload: Workload, compiled: bool = True) -> Traces:
-    """Initial weights, batch orders, training, and evaluation at the ends."""
+def ensemble_traces(workload: Workload, compiled: bool = True, evaluations: int = 1) -> Traces:
+    """Initial weights, batch orders, training, and so many evaluations evenly spread beside those at the ends."""
     adam = Arm(label="adam", optimizer=Optimizer(name="adam"), schedule=Schedule())
     runs = [RunSpec(adam, LR, seed) for seed in range(workload.runs)]
-    config = TrainingConfig(task=workload.task, updates=workload.updates, batch=BATCH, evaluate_every=workload.updates)
+    every = workload.updates // evaluations
+    config = TrainingConfig(task=workload.task, updates=workload.updates, batch=workload.batch, evaluate_every=every)
     return ensemble.train(config, runs, compiled=compiled)
 
 

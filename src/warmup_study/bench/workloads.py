@@ -1,23 +1,37 @@
-"""What is trained to measure speed: four networks, and how much of each makes one measurement."""
+"""What is trained to measure speed: five networks, and how much of each makes one measurement."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from torch import nn
+
+from warmup_study import tasks
+from warmup_study.bench.ordinary_networks import Transformer, convolutional
 from warmup_study.tasks import Task, digits
 from warmup_study.tasks.networks import mlp
 
 LR = 1e-3
-BATCH = 64
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A network to train with Adam: ``runs`` at once for ``updates``, or alone for ``loop_updates``."""
+    """A task to train with Adam: ``runs`` at once for ``updates``, or alone for ``loop_updates``.
+
+    ``ordinary`` makes the task's network as most users of torch would write it, with parameters of the same names.
+    """
 
     title: str
     task: str
+    ordinary: Callable[[], nn.Module]
     runs: int
     updates: int
     loop_updates: int
+
+    @property
+    def batch(self) -> int:
+        """Examples in a batch: as many as the study trains this task with."""
+        return tasks.load(self.task).batch
 
 
 def wide() -> Task:
@@ -27,9 +41,16 @@ def wide() -> Task:
     )
 
 
+def _transformer(blocks: int) -> Callable[[], nn.Module]:
+    return partial(Transformer, 16, 4, 10, blocks=blocks)
+
+
 WORKLOADS = (
-    Workload("MLP 64-32-32-10", "digits-mlp", 64, 400, 3000),
-    Workload("MLP 64-64×4-10", "warmup_study.bench.workloads:wide", 32, 400, 2000),
-    Workload("post-LN Transformer", "digits-transformer", 32, 60, 500),
-    Workload("1-D convolutional net", "mnist1d-conv", 32, 200, 1500),
+    Workload("MLP 64-32-32-10", "digits-mlp", partial(mlp, 64, 10), 64, 300, 1500),
+    Workload(
+        "MLP 64-64×4-10", "warmup_study.bench.workloads:wide", partial(mlp, 64, 10, width=64, depth=4), 32, 200, 1000
+    ),
+    Workload("post-LN Transformer, 2 blocks", "digits-transformer", _transformer(2), 32, 40, 300),
+    Workload("post-LN Transformer, 6 blocks", "digits-transformer-6", _transformer(6), 32, 15, 100),
+    Workload("1-D convolutional net", "mnist1d-conv", partial(convolutional, 40, 10), 32, 100, 800),
 )

@@ -1,6 +1,6 @@
 """README's generated stretches, from the published results: the answer, the verdicts, the notebooks and the speed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from warmup_study.chapters.packages import package_of
@@ -10,7 +10,7 @@ from warmup_study.paths import NOTEBOOKS, Folders
 from warmup_study.presentation.formatting import interval, number, percent
 from warmup_study.report.answer import answer
 from warmup_study.report.results import Results
-from warmup_study.report.speed import measured
+from warmup_study.report.speed import Breakdown, measured
 from warmup_study.report.summary import main_figure, verdict_rows
 from warmup_study.statistics.bootstrap import LEVEL
 
@@ -99,7 +99,22 @@ def _speed(results: Results) -> Iterator[str]:
         yield "`data/results/bench.json` holds no such measurement yet; `make bench` makes one."
         return
     yield f"Updates a second beside those of its peers, all on {bench.place}. The floor is what the matrix products"
-    yield from ("alone would allow.", "", "| network | × ordinary loops | × JAX | share of the floor's rate |")
-    yield "|---|--:|--:|--:|"
+    yield "alone would allow. Every network is trained with its task's own batch."
+    yield from ("", "| network | batch | × ordinary loops | × JAX | share of the floor's rate |")
+    yield "|---|--:|--:|--:|--:|"
     for row in bench.table:
-        yield f"| {row.workload} | {number(row.over_loops)} | {number(row.over_jax)} | {number(row.of_floor)} |"
+        ratios = " | ".join(map(number, (row.batch, row.over_loops, row.over_jax, row.of_floor)))
+        yield f"| {row.workload} | {ratios} |"
+    if bench.breakdown:
+        yield from _where_time_goes(bench.breakdown)
+
+
+def _where_time_goes(rows: Sequence[Breakdown]) -> Iterator[str]:
+    """Shares of an update's time, and what an evaluation of the validation split takes."""
+    parts = list(rows[0].shares)
+    yield from ("", "Where an update's time goes, in percent, and what an evaluation takes in updates:", "")
+    yield f"| network | {' | '.join(parts)} | an evaluation |"
+    yield "|---|" + "--:|" * (len(parts) + 1)
+    for row in rows:
+        shares = " | ".join(f"{100 * share:.0f}" for share in row.shares.values())
+        yield f"| {row.workload} | {shares} | {number(row.evaluation_in_updates)} |"

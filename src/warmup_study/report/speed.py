@@ -17,9 +17,20 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     workload: str
+    batch: int | None = None
     over_loops: float
     over_jax: float | None = None
     of_floor: float | None = None
+
+
+class Breakdown(BaseModel):
+    """Shares of an update's time by part, in the order to show, and what an evaluation takes in updates."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    workload: str
+    shares: dict[str, float]
+    evaluation_in_updates: float
 
 
 class Bench(BaseModel):
@@ -28,6 +39,7 @@ class Bench(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     table: tuple[Row, ...] = ()
+    breakdown: tuple[Breakdown, ...] = ()
     machine: dict[str, str | int | None] = {}
 
     @property
@@ -40,7 +52,9 @@ class Bench(BaseModel):
 def speed_table(results: Results) -> str:
     """HTML table of the engine's speed; empty where it was not measured. StudyError on a damaged file."""
     bench = measured(results)
-    return drawn("speed.html.j2", rows=bench.table, machine=bench.place) if bench.table else ""
+    if not bench.table:
+        return ""
+    return drawn("speed.html.j2", rows=bench.table, breakdown=bench.breakdown, machine=bench.place)
 
 
 def measured(results: Results) -> Bench:

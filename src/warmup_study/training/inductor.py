@@ -49,7 +49,7 @@ def compiled(function: Callable[..., Result], *examples: Any) -> Callable[..., R
 def _compiled(function: Callable[..., Any], examples: tuple[Any, ...]) -> Callable[..., Any]:
     try:
         get_cpp_compiler()
-        graph = make_fx(function)(*_copied_examples(examples))  # tracing runs it
+        graph = traced(function, examples)
         mended = store_what_is_spread(turn_skinny_products(graph))
         with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):  # else its cache on disk is left out
             native: Callable[..., Any] = inductor_compile(mended, list(examples))
@@ -58,6 +58,15 @@ def _compiled(function: Callable[..., Any], examples: tuple[Any, ...]) -> Callab
         function(*_copied_examples(examples))
         _say_once(shorten(f"{type(problem).__name__}: {problem}", _LONGEST_REASON, placeholder=" …"))
         return function
+
+
+def traced(function: Callable[..., Any], examples: tuple[Any, ...]) -> GraphModule:
+    """All operations of the function on the examples, of which only shapes and types are looked at.
+
+    Nothing is computed: the intermediate results of a whole stack, spread out, would take more than its training does.
+    """
+    made: GraphModule = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*examples)
+    return made
 
 
 def _copied_examples(examples: tuple[Any, ...]) -> tuple[Any, ...]:
