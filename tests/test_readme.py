@@ -196,7 +196,7 @@ def help_of_notebook(command: str, _: Path) -> None:
     assert ran.exit_code == 0 and re.search(r'preset: str \(default "quick"\)\s+smoke, quick or full', ran.output)
 
 
-def list_of_claims(command: str, _: Path) -> None:
+def prints_a_list(command: str, _: Path) -> None:
     assert main(shlex.split(command)[1:]) == 0
 
 
@@ -296,7 +296,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         dask("test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks"),
     ),
     ".venv/bin/python -m warmup_study.bench.cluster_capacity tcp://host:port": (measured_capacity,),
-    ".venv/bin/warmup-study claims": (list_of_claims,),
+    ".venv/bin/warmup-study claims": (prints_a_list,),
+    ".venv/bin/warmup-study tasks": (prints_a_list,),
     ".venv/bin/warmup-study readme": (readme_anew,),
     ".venv/bin/warmup-study verdicts --preset full": (verdicts_anew,),
 }
