@@ -68,7 +68,7 @@ def part(name: str, estimate: float, decision: str) -> dict[str, Any]:
         "ci_low": estimate - 0.018,
         "ci_high": estimate + 0.022,
         "margin": 0.02,
-        "unit": "initial losses",
+        "unit": "decades",
         "n": 20,
         "decision": decision,
     }
@@ -77,8 +77,8 @@ def part(name: str, estimate: float, decision: str) -> dict[str, Any]:
 def verdicts() -> list[dict[str, Any]]:
     """One verdict of each word, over two tasks."""
     parts = [
-        part("SGD's gain in LR sensitivity", -0.004, "inside"),
-        part("Adam's gain in LR sensitivity", 0.148, "above"),
+        part("SGD's gain in usable learning rates", -0.004, "inside"),
+        part("Adam's gain less SGD's in usable learning rates", 0.148, "above"),
     ]
     exact = {"estimate": 0.0, "ci_low": None, "ci_high": None, "margin": 0.0, "p_adjusted": None}
     rows = [verdict("definition", "supported", task, **exact) for task in ("all", "digits", "mnist1d")]

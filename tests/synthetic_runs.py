@@ -48,13 +48,7 @@ def run(task: str, name: str, warmup: str, seed: int, lr: float, loss: float, se
     return {
         **settings,
         **{"part": "grid", "task": task, "arm": f"{name}/{warmup}", "optimizer": name, "warmup": warmup},
-        **{
-            "role": "selection" if seed < seeds // 3 else "confirmation",
-            "seed": seed,
-            "grid_lr": lr,
-            "lr": lr,
-            "decay": "constant",
-        },
+        **{"seed": seed, "grid_lr": lr, "lr": lr, "decay": "constant"},
         **{"length": 20 * (warmup == "ramp"), "updates": 100, "batch": 64, "lr_audit": 0.0, "initial_loss": INITIAL},
         **{"status": "ok" if np.isfinite(loss) else "diverged", "diverged_at": None if np.isfinite(loss) else 7},
         **{"test_loss": loss, "validation_loss": loss, "test_error": 0.1, "validation_error": 0.1},

@@ -41,13 +41,11 @@ MANY_SEEDS = tuple(range(200))
         ({"lrs": (0.1, -0.1)}, "lrs"),
         ({"lrs": (0.0,)}, "lrs"),
         ({"lrs": 0.1}, "lrs"),
-        ({"selection_seeds": (0,)}, "must be disjoint"),
-        ({"selection_seeds": (5, 5)}, "every value once"),
-        ({"selection_seeds": (2.5,)}, "selection_seeds"),
-        ({"confirmation_seeds": ()}, "confirmation_seeds"),
-        ({"confirmation_seeds": (1, 1)}, "every value once"),
-        ({"confirmation_seeds": (-1,)}, "confirmation_seeds"),
-        ({"confirmation_seeds": (2**31,)}, "confirmation_seeds"),
+        ({"seeds": ()}, "seeds"),
+        ({"seeds": (1, 1)}, "every value once"),
+        ({"seeds": (2.5,)}, "seeds"),
+        ({"seeds": (-1,)}, "seeds"),
+        ({"seeds": (2**31,)}, "seeds"),
         ({"updates": 0}, "updates"),
         ({"updates": 100_001}, "updates"),
         ({"updates": math.nan}, "updates"),
@@ -70,7 +68,7 @@ def test_what_is_wrong_is_refused_and_named(changes: dict[str, Any], complaint: 
         small(**changes)
 
 
-@pytest.mark.parametrize("missing", ["part", "task", "arms", "lrs", "confirmation_seeds", "updates"])
+@pytest.mark.parametrize("missing", ["part", "task", "arms", "lrs", "seeds", "updates"])
 def test_what_is_missing_is_refused_and_named(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing):
         Experiment.model_validate({name: value for name, value in BASE.items() if name != missing})
@@ -113,8 +111,7 @@ CHANGED: dict[str, Any] = {
     "task": "digits-deep",
     "arms": ARMS[:1],
     "lr": 0.002,
-    "selection_seeds": (100,),
-    "confirmation_seeds": (0, 1),
+    "seeds": (0, 1),
     "updates": 9,
     "batch": 17,
     "evaluate_every": 5,
@@ -157,14 +154,13 @@ def test_spelling_does_not_change_the_id() -> None:
 
 
 def test_seeds_of_a_pair_stay_in_one_chunk() -> None:
-    chunks = small(confirmation_seeds=MANY_SEEDS, selection_seeds=(1000, 1001)).chunks()
+    chunks = small(seeds=MANY_SEEDS).chunks()
     assert len(chunks) > 2 * len(small().chunks())
     cells = [(run.lr, run.arm.label, run.seed) for chunk in chunks for run in chunk.runs]
-    assert len(cells) == len(set(cells)) == 2 * 2 * 202
+    assert len(cells) == len(set(cells)) == 2 * 2 * 200
     for chunk in chunks:
         labels = [run.arm.label for run in chunk.runs]
         assert labels == [arm.label for arm in ARMS] * (len(labels) // 2) and len(labels) <= STACK
-        assert not set(chunk.selection_seeds) & set(chunk.confirmation_seeds)
 
 
 def test_more_arms_than_a_chunk_holds_stay_together() -> None:
@@ -179,7 +175,7 @@ def test_a_refined_grid_keeps_its_old_chunks() -> None:
 
 
 def test_more_seeds_keep_full_chunks() -> None:
-    before, after = (small(selection_seeds=(), confirmation_seeds=MANY_SEEDS[:count]) for count in (150, 200))
+    before, after = (small(seeds=MANY_SEEDS[:count]) for count in (150, 200))
     full = {chunk.id for chunk in before.chunks() if len(chunk.runs) == STACK}
     assert len(full) == 2 * (150 // (STACK // len(ARMS))) and full < set(ids(after))
 

@@ -280,7 +280,7 @@ from warmup_study.running.sweep import sweep
 arm = Arm(label="adam", optimizer=Optimizer(name="adam"), schedule=Schedule())
 seeds = tuple(range(10))
 plan = Experiment(part="p", task="digits-mlp", arms=(arm,), lrs=(0.1, 0.01, 0.001, 0.02, 0.03, 0.04),
-                  confirmation_seeds=seeds, updates=60)
+                  seeds=seeds, updates=60)
 runs = sweep([plan], Path("cache"), processes=0)
 """
 

@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from warmup_study.paths import NOTEBOOKS, project_root
+from warmup_study.tasks.mnist1d import SIZES
 
 ROOT = project_root()
 STORED = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -172,7 +173,7 @@ def test_data_page_has_the_hashes_of_the_data() -> None:
     digits = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
     assert hashlib.sha256(digits.read_bytes()).hexdigest() in page
     arguments = get_dataset_args()
-    arguments.num_samples, arguments.train_split, arguments.seed = 5000, 1.0, 42
+    arguments.num_samples, arguments.train_split, arguments.seed = sum(SIZES), 1.0, 42
     made = make_dataset(arguments)
     signals, labels = np.round(np.asarray(made["x"]) * 1000), np.asarray(made["y"])
     packed = signals.astype("<i2").tobytes() + labels.astype("<i2").tobytes()

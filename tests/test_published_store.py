@@ -187,7 +187,7 @@ def test_published_runs_of_another_version_are_told_in_one_line(
 ) -> None:
     for module in (experiment, tables):
         monkeypatch.setattr(module, "training_code", lambda task: f"another version for {task}")
-    runs_of(small(part="core", confirmation_seeds=(500,), selection_seeds=()), folder=tmp_path / "empty")
+    runs_of(small(part="core", seeds=(500,)), folder=tmp_path / "empty")
     assert "version" not in capsys.readouterr().out, "other seeds are no published runs"
     again = [Experiment.model_validate(planned.model_dump()) for planned in (*CORE, OWN)]
     runs_of(*again, folder=tmp_path / "empty")
@@ -226,4 +226,4 @@ def test_a_network_opened_again_has_the_same_design(root: Path, monkeypatch: pyt
     def opened() -> Experiment:
         return open_notebook({"task": "digits-mlp", "lrs": "0.01,0.03,0.1"}).experiment
 
-    assert opened() == opened() and 6 < len(opened().confirmation_seeds) < 60
+    assert opened() == opened() and 6 < len(opened().seeds) < 60

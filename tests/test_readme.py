@@ -17,6 +17,7 @@ import pytest
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from papermill.cli import papermill
+from published import PUBLISHED, ROOT, needs_published, published
 from report_fixtures import finished_run
 
 from warmup_study.bench import cluster_capacity
@@ -25,14 +26,12 @@ from warmup_study.chapters.packages import package_of
 from warmup_study.claims import ledger
 from warmup_study.cli import main
 from warmup_study.errors import StudyError
-from warmup_study.paths import BATCH, Folders, project_root
+from warmup_study.paths import BATCH, NOTEBOOKS, Folders
 from warmup_study.report import Results
 from warmup_study.report.readme import filled
 from warmup_study.running import store
 
-ROOT = project_root()
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-PUBLISHED = Folders(ROOT, "full")
 STRETCHES = ("answer", "verdicts", "notebooks", "bench")
 BARE = "\n".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->" for name in STRETCHES)
 CHEAP = "7_anchor_warmup"  # the chapter whose verdicts are made anew soonest
@@ -103,6 +102,16 @@ def test_no_readme_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert line.startswith("warmup-study: ") and line.endswith("README.md cannot be read: No such file or directory")
 
 
+def test_before_anything_is_published_readme_says_so(tmp_path: Path) -> None:
+    text = filled(BARE, Results.read(Folders(tmp_path, "full")))
+    answer, verdicts, notebooks, _ = re.findall(r"-->\n\n(.*?)\n\n<!-- /", text, re.DOTALL)
+    assert "has not been trained yet: `make full` does it" in answer and "round1/verdicts.json" in answer
+    assert verdicts.startswith("None yet: ") and "report/index.html" not in text
+    assert "| `full` |" in notebooks and notebooks.count("| – | – |") == len(NOTEBOOKS)
+    assert Results.read(PUBLISHED).tested or answer in TEXT
+
+
+@needs_published
 def test_links_lead_somewhere() -> None:
     page = (ROOT / "report" / "index.html").read_text(encoding="utf-8")
     for anchor in re.findall(r"\(report/index\.html#([^)]+)\)", TEXT):
@@ -187,11 +196,14 @@ def help_of_notebook(command: str, _: Path) -> None:
     assert ran.exit_code == 0 and re.search(r'preset: str \(default "quick"\)\s+smoke, quick or full', ran.output)
 
 
-def list_of_claims(command: str, _: Path) -> None:
+def prints_a_list(command: str, _: Path) -> None:
     assert main(shlex.split(command)[1:]) == 0
 
 
 def verdicts_anew(command: str, folder: Path) -> None:
+    if not published():
+        assert main(shlex.split(command)[1:]) == 1  # one line: there are no results of that preset
+        return
     here = Folders(folder, "full")
     here.results.mkdir(parents=True)
     shutil.copy(PUBLISHED.results / f"{CHEAP}.parquet", here.results)
@@ -284,7 +296,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         dask("test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks"),
     ),
     ".venv/bin/python -m warmup_study.bench.cluster_capacity tcp://host:port": (measured_capacity,),
-    ".venv/bin/warmup-study claims": (list_of_claims,),
+    ".venv/bin/warmup-study claims": (prints_a_list,),
+    ".venv/bin/warmup-study tasks": (prints_a_list,),
     ".venv/bin/warmup-study readme": (readme_anew,),
     ".venv/bin/warmup-study verdicts --preset full": (verdicts_anew,),
 }

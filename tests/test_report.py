@@ -115,7 +115,7 @@ def test_verdict_rows_count_their_tasks_and_name_them(folders: Folders) -> None:
 def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
     page = built(folders)
     rows = texts(page, "#practice tbody tr")
-    assert any("Plain SGD do without −0.004 initial losses (−0.022 to 0.018)" in row for row in rows)
+    assert any("Plain SGD do without −0.004 decades (−0.022 to 0.018)" in row for row in rows)
     assert sum("not run" in row for row in rows) > 1
     assert page.select_one('#practice td.word a[href="#claim-adaptive-only"]')
 
@@ -301,6 +301,14 @@ def test_presets_never_write_over_each_other(tmp_path: Path) -> None:
     quick, full = report.build(finished_run(tmp_path)), report.build(finished_run(tmp_path, "full"))
     assert (quick.name, full.name) == ("quick.html", "index.html")
     assert "quick run" in quick.read_text() and 'class="notice"' not in full.read_text()
+
+
+def test_a_small_run_says_whether_there_are_published_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path / "project"))
+    [before] = texts(built(finished_run(tmp_path)), ".notice")
+    finished_run(tmp_path / "project", "full")
+    [after] = texts(built(Folders.of(str(tmp_path), "quick")), ".notice")
+    assert "has not been trained yet" in before and "the published verdicts come from the full run" in after
 
 
 @pytest.mark.parametrize(

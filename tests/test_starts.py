@@ -126,7 +126,7 @@ def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(task: str,
 
 def experiment(**changes: Any) -> Experiment:
     arms = tuple(started(state=state) for state in ("kept", "fresh"))
-    return small(task="digits-mlp+new", arms=arms, selection_seeds=(), confirmation_seeds=(8, 9, 10), **changes)
+    return small(task="digits-mlp+new", arms=arms, seeds=(8, 9, 10), **changes)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -166,7 +166,7 @@ def test_rows_tell_where_they_began_and_what_is_left_of_it(swept: tuple[pd.DataF
     assert (runs.groupby("seed")["initial_loss"].nunique() == 1).all() and runs["initial_loss"].nunique() == 3
     kept, fresh = (runs[runs["start_state"] == state]["test_loss"].to_numpy() for state in ("kept", "fresh"))
     assert (kept != fresh).all()
-    plain = sweep([small(confirmation_seeds=(0,), lrs=(0.1,))], swept[1], processes=0)
+    plain = sweep([small(seeds=(0,), lrs=(0.1,))], swept[1], processes=0)
     assert plain.filter(regex="^(start|old)_").isna().all().all()
 
 

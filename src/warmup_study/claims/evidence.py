@@ -28,7 +28,6 @@ from warmup_study.claims.openness import NO_CASE, seeds_needed, why_open
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import ALL, Part, Statement, Verdict
 from warmup_study.errors import StudyError
-from warmup_study.statistics import endpoints
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.decisions import (
     MIN_SEEDS,
@@ -44,13 +43,6 @@ Key = TypeVar("Key")
 Outcome = Mapping[Key, Effect] | str | None
 """Effects measured on a task; None where it offers no case to test; a text why it does not count."""
 ByTask = Mapping[str, Outcome[Key]]
-
-GAINS: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Effect]] = {
-    "tuned_loss": endpoints.tuned_gain,
-    "lr_sensitivity": endpoints.sensitivity_gain,
-    "max_trainable_lr": endpoints.trainable_gain,
-}
-"""How an arm's gain over `none` is measured on each endpoint, from the runs of either."""
 
 
 def where(runs: pd.DataFrame, **columns: object) -> pd.DataFrame:

@@ -24,14 +24,21 @@ def table(folders: Folders) -> pd.DataFrame:
 
 
 def _row(entry: dict[str, Any], verdict: Verdict | None) -> list[str]:
-    source = f"{entry['claim']}: {verdict.verdict if verdict else 'not run'}"
+    word = _word(entry, verdict) if verdict else "not run"
+    source = f"{entry['claim']}: {word}"
     if verdict is None:
         return [entry["situation"], "–", "–", "–", "–", source]
     shown = _shown(entry, verdict)
     size = number(shown.estimate)
     with_unit = f"{size}{NO_BREAK}{shown.unit}" if shown.estimate is not None else size
-    advice = entry.get(verdict.verdict, entry["mixed"])  # where regimes disagree, unless it says more
+    advice = entry.get(word, entry["mixed"])  # where regimes disagree, unless it says more
     return [entry["situation"], advice, with_unit, interval(shown) or "–", str(shown.n), source]
+
+
+def _word(entry: dict[str, Any], verdict: Verdict) -> str:
+    """The word of the claim's statement that bears on the situation, the claim's own where the entry names none."""
+    words = {statement.name: statement.word for statement in verdict.statements}
+    return words.get(entry.get("statement", ""), verdict.verdict)
 
 
 def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:

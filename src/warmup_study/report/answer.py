@@ -6,12 +6,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from warmup_study.claims.table import margin
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report.results import Results
-from warmup_study.statistics.decisions import place
 
 
 def answer(results: Results) -> str:
@@ -38,24 +36,9 @@ def reading(results: Results) -> str:
 def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict | None:
     """The first verdict that says something among the claims that no earlier sentence used, else the first at all."""
     tested = [verdict for name in names if name not in used and (verdict := results.overall(name))]
-    chosen = next((verdict for verdict in tested if _reading(verdict) != "inconclusive"), next(iter(tested), None))
+    chosen = next((verdict for verdict in tested if verdict.verdict != "inconclusive"), next(iter(tested), None))
     used.update([chosen.id] if chosen else [])
     return chosen
-
-
-def _reading(verdict: Verdict) -> str:
-    """The verdict's word, or "nil": undecided by its rule, yet what its sentence shows lies within the margins."""
-    phrases = _phrases()["phrase"][verdict.id]
-    nil = verdict.verdict == "inconclusive" and "nil" in phrases and _within_margins(verdict, phrases)
-    return "nil" if nil else verdict.verdict
-
-
-def _within_margins(verdict: Verdict, phrases: dict[str, Any]) -> bool:
-    parts = {part.name: part.decision == "inside" for part in verdict.parts}
-    if verdict.ci_low is not None and verdict.ci_high is not None:
-        least = margin(verdict.endpoint).value  # the endpoint's own: a claim's rule may ask for less
-        parts["estimate"] = place(verdict.ci_low, verdict.ci_high, least) == "inside"
-    return all(parts.get(name, False) for name in phrases.get("evidence", {"estimate": ""}))
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
@@ -63,7 +46,7 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     phrases = _phrases()["phrase"][verdict.id]
     tasks = results.tasks(verdict.id) or ["all tasks"]
     numbers = evidence(verdict, phrases.get("evidence", {}))
-    phrase = phrases.get(_reading(verdict), phrases["mixed"])  # where regimes disagree, unless it says more
+    phrase = phrases.get(verdict.verdict, phrases["mixed"])  # where regimes disagree, unless it says more
     return f"{phrase} ({numbers}; {', '.join(tasks)})."
 
 

@@ -13,7 +13,7 @@ from warmup_study.report.font import font_face
 from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import executed_notebooks, merge
 from warmup_study.report.page_checks import check_page, check_size
-from warmup_study.report.results import Results
+from warmup_study.report.results import Results, published
 from warmup_study.report.speed import KEY, speed_figure
 from warmup_study.report.typed_numbers import check_typed_numbers
 
@@ -67,8 +67,11 @@ def _page(results: Results) -> dict[str, Any]:
 
 
 def _notice(results: Results) -> str:
-    """A warning where the page is not the published run."""
+    """A warning where the page is not the published run, or nothing has been published yet."""
     preset = results.folders.preset
     if preset == "full":
         return ""
-    return f"This page shows a {preset} run, which is small: the published verdicts come from the full run."
+    small = f"This page shows a {preset} run, which is small: "
+    if published().tested:
+        return f"{small}the published verdicts come from the full run."
+    return f"{small}verdicts that count come from the full run, which has not been trained yet."

@@ -16,6 +16,13 @@ from warmup_study.statistics.bootstrap import LEVEL
 
 PAGE = "report/index.html"
 LAB = "Try it yourself"
+UNTRAINED = """\
+The second, confirmatory round has not been trained yet: `make full` does it, in hours on two cores. What the first,
+exploratory round found is in [`data/results/round1/verdicts.json`](data/results/round1/verdicts.json)."""
+FOUND = f"""\
+Each claim leads to its place in [the report]({PAGE}), one file that a browser opens. "Inconclusive" means that these
+runs do not decide, "depends" that kinds of networks were decided and disagree, "mixed" that one part of the claim holds
+and another fails. The table shows each claim's main estimate, the report all of them."""
 
 
 def refresh(root: Path) -> Path:
@@ -50,15 +57,19 @@ def _replaced(text: str, name: str, content: str) -> str:
 
 
 def _answer(results: Results) -> Iterator[str]:
-    """The three sentences, and the main figure under its own words."""
-    yield answer(results)
+    """The three sentences, and the main figure under its own words; that there is none before anything was trained."""
+    yield answer(results) if results.tested else UNTRAINED
     figure = main_figure(results)
     if figure:
         yield from ("", f"![{figure.alt}](figures/{figure.key}.svg)")
 
 
 def _verdicts(results: Results) -> Iterator[str]:
-    """A row for each claim that was tested, decided ones first."""
+    """A row for each claim that was tested, decided ones first; a line where none was."""
+    if not results.tested:
+        yield f"None yet: {len(results.claims)} claims wait for the second round."
+        return
+    yield from (FOUND, "")
     yield f"| claim | verdict | estimate ({percent(LEVEL)} interval) | n | tasks |"
     yield "|---|---|---|--:|---|"
     for row in verdict_rows(results):
@@ -71,8 +82,9 @@ def _verdicts(results: Results) -> Iterator[str]:
 
 def _notebooks(results: Results) -> Iterator[str]:
     """A row for each notebook: its question, how long the published run took, its main figure."""
-    cores = results.provenance.get("machine", {}).get("cores", "?")
-    yield from (f"| notebook | question | `full` on {cores} cores | figure |", "|---|---|--:|---|")
+    cores = results.provenance.get("machine", {}).get("cores")
+    where = f" on {cores} cores" if cores else ""
+    yield from (f"| notebook | question | `full`{where} | figure |", "|---|---|--:|---|")
     for name in NOTEBOOKS:
         question = f"[{LAB if name == 'lab' else package_of(name).QUESTION}](notebooks/{name}.ipynb)"
         yield f"| `{name}` | {question} | {_time(results, name)} | {_figure(results, name)} |"

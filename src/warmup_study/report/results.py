@@ -13,7 +13,7 @@ from warmup_study.claims.table import Claim
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.errors import StudyError
-from warmup_study.paths import Folders
+from warmup_study.paths import Folders, project_root
 
 
 class Sidecar(BaseModel):
@@ -80,6 +80,11 @@ class Results:
     def untested(self) -> Sequence[Claim]:
         """Claims without a verdict, in the table's order."""
         return [claim for claim in self.claims if not self.overall(claim.id)]
+
+
+def published() -> "Results":
+    """The published results, those of the project's full run; empty where it has not been trained yet."""
+    return Results.read(Folders(project_root(), "full"))
 
 
 def read_json(path: Path, missing: Any) -> Any:

@@ -125,15 +125,6 @@ def difference(first: Effect, second: Effect) -> Effect:
     return _effect(first.estimate - second.estimate, first.replicates - second.replicates, min(first.n, second.n))
 
 
-def blurred(effect: Effect, step: float) -> Effect:
-    """Add what a grid hides to a difference of two limits, each known only to lie within `step` above a grid point.
-
-    Every replicate draws both limits uniformly between their grid points, so the interval widens, also from no width.
-    """
-    hidden = np.random.default_rng([_SEED, effect.n]).uniform(0, step, (2, effect.replicates.size))
-    return _effect(effect.estimate, effect.replicates + hidden[0] - hidden[1], effect.n)
-
-
 def _effect(estimate: float, replicates: Floats, n: int) -> Effect:
     """Read the interval from the replicates: the k-th smallest and the k-th largest, k = 2.5 % of B + 1."""
     ordered = np.sort(replicates)
