@@ -74,8 +74,9 @@ class Schedule(BaseModel):
     - ``cosine``: (1 + cos(pi (i-1-n)/(T-n)))/2, 1 at update n + 1 and still above 0 at update T;
     - ``inverse_sqrt``: sqrt(max(n, 1)/i), with a ramp the Transformer's schedule of peak (d n)^-1/2.
 
-    A ``second`` ramp of k updates may follow a ramp, as after the loss of an optimiser's state: at update i from n + 1 to
-    n + k the factor is (i - n)/k times the decay, which goes on below it. It is part of the warmup's length, n + h + k.
+    A ``second`` ramp of k updates may follow a ramp, as after the loss of an optimiser's state: at update i from n + 1
+    to n + k the factor is (i - n)/k times the decay, which goes on below it. It is part of the warmup's length,
+    n + h + k.
 
     The decay starts later where ``decay_from`` is more than n + h, and then takes its place in these formulas: so a run
     without warmup can decay as one with does (T5's schedule, arXiv 1910.10683, where there is no warmup).

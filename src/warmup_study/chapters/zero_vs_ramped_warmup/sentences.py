@@ -37,7 +37,7 @@ def share(found: Effect) -> str:
 
 def of_statistics(found: ByTask[str]) -> str:
     """How much of the ramp's gain statistics account for."""
-    mean, tasks = average(found), measured(found)
+    mean = average(found)
     if not mean:
         return f"On none of {len(found)} tasks does training fail without warmup where the ramp trains."
     recovered, lost, control = (
@@ -45,10 +45,10 @@ def of_statistics(found: ByTask[str]) -> str:
         for name in ("share recovered at lr = 0", "share lost by a reset", "share lost by a reset before a short ramp")
     )
     return (
-        f"On {len(tasks)} of {len(found)} tasks training fails without warmup where the ramp trains. There, statistics "
+        f"Training fails without warmup where the ramp trains on {_tasks(found)} of {len(found)}. There, statistics "
         f"gathered at lr = 0 recover {recovered} of what the ramp gains; a ramp whose state is wiped at its end loses "
-        f"{lost} of it, and {control} where a short ramp follows the loss: what the first reset costs and the second "
-        "does not is the price of full steps on fresh statistics, not of the statistics' absence."
+        f"{lost} of it, and {control} where a short ramp follows the wiping. What the short ramp saves is the price of "
+        "full steps on fresh statistics; only what is lost in spite of it can be that of the statistics themselves."
     )
 
 
@@ -66,11 +66,19 @@ def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
     if not mean:
         return f"{optimizer} trains none of these tasks."
     told = [
-        f"{where} its loss is {compared_with_interval(mean[advantage_over(arm, place)])} than after {jump}"
+        f"{where} its loss is "
+        + " and ".join(
+            f"{compared_with_interval(mean[advantage_over(arm, place)])} than after {jump}"
+            for arm, jump in ARMS.items()
+        )
         for place, where in PLACES.items()
-        for arm, jump in ARMS.items()
     ]
-    return f"**{optimizer}**, ramp against jumps, {len(measured(found))} tasks: {'; '.join(told)}."
+    return f"**{optimizer}**, ramp against jumps, {_tasks(found)}: {'; '.join(told)}."
+
+
+def _tasks(found: ByTask[str]) -> str:
+    count = len(measured(found))
+    return f"{count} task{'s' if count > 1 else ''}"
 
 
 def advantage_over(arm: str, place: str) -> str:
