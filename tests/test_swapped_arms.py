@@ -26,9 +26,9 @@ Found = Mapping[str, Mapping[Any, Effect] | str | None]
 SWAPS: dict[str, tuple[Callable[[pd.DataFrame], Found], tuple[str, str], Callable[[Any], bool]]] = {
     "1_sgd_vs_adam": (sgd_vs_adam.gains, ("none", "ramp"), lambda key: True),
     "2_zero_vs_ramped_warmup": (
-        zero_vs_ramped_warmup.lost_updates,
-        ("zero", "constant"),
-        lambda key: key.startswith("lead"),
+        zero_vs_ramped_warmup.advantages,
+        ("ramp", "zero+n"),
+        lambda key: "over zero" in key,
     ),
     "3_momentum": (momentum.batch_gains, ("none", "ramp"), lambda key: True),
     "4_early_examples": (skew.gap_differences, ("none", "ramp"), lambda key: not key.endswith("constant")),

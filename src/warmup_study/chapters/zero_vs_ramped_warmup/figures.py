@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from warmup_study.chapters.zero_vs_ramped_warmup.analysis import DOWN, LOST_BY_RESET, RECOVERED, target_loss
 from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over, average, measured
-from warmup_study.claims.evidence import ByTask
+from warmup_study.claims.evidence import ByTask, regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared
@@ -42,7 +42,7 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     shown = ({"mean": average(found)} if len(tasks) > 1 else {}) | tasks
     if not shown:
         return _no_case("Nowhere here does training fail without warmup where the ramp trains")
-    panels = facets([""], list(shown), (2.1, 3.0), (2.6, 0), x="share of the ramp's gain")
+    panels = facets([""], list(shown), (1.7, 3.0), (2.6, 0), x="share of the ramp's gain")
     for _, task, axes in panels:
         _share_panel(axes, shown[task])
     mean = next(iter(shown.values()))
@@ -126,12 +126,11 @@ def _share_ratio_scale(panels: list[Axes]) -> None:
 
 @figure_maker
 def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
-    """Batch loss and drift of the second moment around the end of warmup: a column per task."""
+    """Batch loss and drift of the second moment around the end of warmup: a column for one task of each regime."""
     jumps = runs[runs["part"] == "jump"]
-    lengths = jumps.groupby("task", sort=False)["length"].max()
     rows = {"batch_loss": "batch loss (nats)", "second_moment_drift": "drift of √v"}
-    titles = {str(task): f"{task}, n = {length}" for task, length in lengths.items()}
-    panels = facets(rows, titles, (2.5, 2.0), (1.5, 0), x="updates after the end of warmup", sharex=False)
+    tasks = list({regime_of(task): task for task in reversed(jumps["task"].unique())}.values())[::-1]
+    panels = facets(rows, tasks, (2.3, 2.0), (1.2, 0.3), x="updates after warmup", sharex=False)
     for probe, task, axes in panels:
         by_warmup(axes, _around_the_end(jumps[jumps["task"] == task]), "after", probe, JUMPS, markevery=0.2)
         axes.axvline(0.5, **GUIDE)
@@ -141,8 +140,8 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
     title = f"After the jump the second moment lags {side}" if side else "What happens at the end of warmup"
     return panels.figure, Words(
         f"{title} than during the ramp" if side else title,
-        "Two rows of panels, a column per task: batch loss, and drift of the second moment, from the second half of "
-        "the warmup to fifty updates after it. Three curves each: learning rate zero, a low one, and the ramp.",
+        "Two rows of panels, a column for one task of each regime: batch loss, and drift of the second moment, from the "
+        "second half of the warmup to fifty updates after it. Three curves each: learning rate zero, a low one, and the ramp.",
         f"Adam at twice its best learning rate. Thin: one seed each (at least "
         f"{jumps.groupby('task')['seed'].nunique().min()}); thick: the median. Drift: mean distance |ln √v̂ − ln √s| of "
         "the second moment from a fresh estimate s at the same weights; 0 is up to date, 1 off by a factor of e.",
@@ -159,11 +158,10 @@ def _around_the_end(runs: pd.DataFrame) -> pd.DataFrame:
 def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
     """Validation loss against updates where no warmup is needed, and the target: a panel per task."""
     lost = runs[runs["part"] == "lost"]
-    longest = lost.groupby("task", sort=False)["length"].max()
-    titles = {str(task): f"{task}, n = {length}" for task, length in longest.items()}
-    panels = facets([""], titles, (2.5, 2.8), (1, 0), x="update", y="validation loss (nats)", sharey=False)
+    tasks = list(lost["task"].unique())
+    panels = facets([""], tasks, (2.3, 2.5), (1, 0.3), x="update", y="validation loss (nats)", sharey=False)
     for _, task, axes in panels:
-        _lost_panel(axes, lost[lost["task"] == task], int(longest[task]))
+        _lost_panel(axes, lost[lost["task"] == task])
     legend(panels.axes[0, 0])
     mean = average(found)
     title = (
@@ -177,18 +175,18 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
         "A panel per task: validation loss falls with the updates, without warmup, after a stretch at learning rate "
         "zero, and after one at a low learning rate; a dotted copy of the first curve is moved right by the stretch's "
         "length.",
-        f"Adam at half its best learning rate, held constant. Thin: one of at least n = "
-        f"{lost.groupby('task')['seed'].nunique().min()} seeds each; thick: the median. Target: {number(100 * DOWN)}"
-        f"{NO_BREAK}% of the way down that training without warmup makes. Where the updates at zero are simply lost, "
+        f"Adam at half its best learning rate, held constant; n = {lost['length'].max()} updates. Thin: one of "
+        f"at least {lost.groupby('task')['seed'].nunique().min()} seeds each; thick: the median. Target: "
+        f"{number(100 * DOWN)}{NO_BREAK}% of the way down that training without warmup makes. Where the updates at zero are simply lost, "
         "the dotted curve and that of lr = 0 coincide.",
     )
 
 
-def _lost_panel(axes: Axes, runs: pd.DataFrame, length: int) -> None:
+def _lost_panel(axes: Axes, runs: pd.DataFrame) -> None:
     by_warmup(axes, runs, "evaluated_at", "validation_curve", ("none", "zero", "constant"), markevery=0.15)
     none = runs[runs["warmup"] == "none"]
     median = np.median(np.stack(none["validation_curve"].to_list()), axis=0)
-    moved = np.asarray(none["evaluated_at"].iloc[0]) + length
+    moved = np.asarray(none["evaluated_at"].iloc[0]) + runs["length"].max()
     axes.plot(moved, median, color=INK, lw=1, ls=":", label="no warmup, moved by n")
     axes.axhline(target_loss(runs), label="target", **GUIDE)
     axes.set_xlim(0, runs["updates"].max())

@@ -56,8 +56,11 @@ def of_crossing(found: ByTask[str]) -> str:
     """What the first moment and the counters have to do with it."""
     mean = average(found)
     shown = {name: share(mean[name]) for name in list(analysis.RECOVERED)[1:] if name in mean}
-    parts = [f"{name.partition(' = 0')[2].removeprefix(',').strip()}: {text}" for name, text in shown.items()]
-    return f"With lr = 0 and … {'; '.join(parts)}." if parts else ""
+    parts = [
+        f"{name.partition(' = 0')[2].removeprefix(',').removeprefix(' and').strip()} {text}"
+        for name, text in shown.items()
+    ]
+    return f"Variants of the stretch at lr = 0 recover: {'; '.join(parts)}." if parts else ""
 
 
 def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
@@ -101,7 +104,7 @@ def of_the_jump(found: ByTask[str]) -> str:
     drift, spike = mean["drift added by the jump"], mean["loss after the jump over loss before it"]
     return (
         f"After the jump the second moment is off by a factor of {number(math.exp(drift.estimate))} more than during "
-        f"the ramp (log ratio {effect(drift)}), and in the first "
+        f"the ramp (mean log ratio {effect(drift)}), and in the first "
         f"{analysis.FIRST} updates the batch loss stands {compared(-spike.estimate)} against that of the ramp, each "
         "over its own before."
     )
