@@ -140,8 +140,9 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
     title = f"After the jump the second moment lags {side}" if side else "What happens at the end of warmup"
     return panels.figure, Words(
         f"{title} than during the ramp" if side else title,
-        "Two rows of panels, a column for one task of each regime: batch loss, and drift of the second moment, from the "
-        "second half of the warmup to fifty updates after it. Three curves each: learning rate zero, a low one, and the ramp.",
+        "Two rows of panels, a column for one task of each regime: batch loss, and drift of the second moment, from "
+        "the second half of the warmup to fifty updates after it. Three curves each: learning rate zero, a low one, "
+        "and the ramp.",
         f"Adam at twice its best learning rate. Thin: one seed each (at least "
         f"{jumps.groupby('task')['seed'].nunique().min()}); thick: the median. Drift: mean distance |ln √v̂ − ln √s| of "
         "the second moment from a fresh estimate s at the same weights; 0 is up to date, 1 off by a factor of e.",
@@ -177,8 +178,8 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
         "length.",
         f"Adam at half its best learning rate, held constant; n = {lost['length'].max()} updates. Thin: one of "
         f"at least {lost.groupby('task')['seed'].nunique().min()} seeds each; thick: the median. Target: "
-        f"{number(100 * DOWN)}{NO_BREAK}% of the way down that training without warmup makes. Where the updates at zero are simply lost, "
-        "the dotted curve and that of lr = 0 coincide.",
+        f"{number(100 * DOWN)}{NO_BREAK}% of the way down that training without warmup makes. Where the updates at "
+        "zero are simply lost, the dotted curve and that of lr = 0 coincide.",
     )
 
 
