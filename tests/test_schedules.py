@@ -213,6 +213,15 @@ def test_a_ramp_from_a_factor_is_torchs() -> None:
     assert learning_rates([Schedule(warmup="ramp", length=7, start=0.0)], [2.0], 20)[0, 0] == 0
 
 
+@pytest.mark.parametrize("decay", DECAYS)
+def test_a_second_ramp_follows_the_first_below_the_same_decay(decay: str) -> None:
+    once = Schedule.model_validate({"warmup": "ramp", "length": 10, "hold": 2, "decay": decay})
+    twice = once.model_copy(update={"second": 4})
+    ratio = np.array(at(twice, *range(3, TOTAL + 1))) / at(once, *range(3, TOTAL + 1))
+    np.testing.assert_allclose(ratio, [*[1] * 10, 0.25, 0.5, 0.75, *[1] * 25], rtol=1e-15)
+    assert twice.warmup_length == 16 and at(once, 12)[0] == at(twice, 12)[0] == 1
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> tuple[list[Schedule], list[float], int]:
     total = draw(st.integers(1, 120))
@@ -220,9 +229,10 @@ def runs(draw: st.DrawFn) -> tuple[list[Schedule], list[float], int]:
         Schedule,
         warmup=st.just("ramp"),
         length=st.integers(0, total),
-        start=st.floats(0, 0.999),
+        start=st.none() | st.floats(0, 0.999),
+        second=st.integers(0, 30),
         decay=st.sampled_from(DECAYS),
-    )
+    ).filter(lambda schedule: schedule.warmup_length <= total)
     usual = st.builds(
         Schedule,
         warmup=st.sampled_from(WARMUPS + MOMENTS),
@@ -313,6 +323,8 @@ def test_run_without_updates_is_refused() -> None:
         {"level": float("nan")},
         {"start": 1, "warmup": "ramp"},
         {"start": 0.5, "warmup": "zero"},
+        {"second": -1, "warmup": "ramp"},
+        {"second": 5, "warmup": "zero"},
         {"power": 0},
         {"power": float("inf")},
         {"beta2": 1},

@@ -74,7 +74,11 @@ class Schedule(BaseModel):
     - ``cosine``: (1 + cos(pi (i-1-n)/(T-n)))/2, 1 at update n + 1 and still above 0 at update T;
     - ``inverse_sqrt``: sqrt(max(n, 1)/i), with a ramp the Transformer's schedule of peak (d n)^-1/2.
 
-    It starts later where ``decay_from`` is more than n + h, and then takes its place in these formulas: so a run
+    A ``second`` ramp of k updates may follow a ramp, as after the loss of an optimiser's state: at update i from n + 1
+    to n + k the factor is (i - n)/k times the decay, which goes on below it. It is part of the warmup's length,
+    n + h + k.
+
+    The decay starts later where ``decay_from`` is more than n + h, and then takes its place in these formulas: so a run
     without warmup can decay as one with does (T5's schedule, arXiv 1910.10683, where there is no warmup).
     """
 
@@ -86,21 +90,24 @@ class Schedule(BaseModel):
     level: Annotated[float, Field(gt=0, lt=1)] = 0.01
     power: Annotated[float, Field(gt=0)] = 2.0
     start: Annotated[float, Field(ge=0, lt=1)] | None = None
+    second: Annotated[int, Field(ge=0)] = 0
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     decay: Decay = "constant"
     decay_from: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
-    def _starts_a_ramp(self) -> Self:
+    def _settings_of_a_ramp(self) -> Self:
         if self.start is not None and self.warmup != "ramp":
             raise ValueError(f"start: got {self.start:g} for {self.warmup}; only a ramp takes it")
+        if self.second and self.warmup != "ramp":
+            raise ValueError(f"second: got {self.second} for {self.warmup}; only a ramp takes it")
         return self
 
     @property
     def warmup_length(self) -> int:
-        """Number of updates before the regular schedule: those on hold and those of the warmup's shape."""
-        return self.hold + self.shape_length
+        """Number of updates before the regular schedule: those on hold, of the warmup's shape and of a second ramp."""
+        return self.hold + self.shape_length + self.second
 
     @property
     def shape_length(self) -> int:
@@ -185,7 +192,13 @@ def _factors(schedules: Sequence[Schedule], update: Integers, total: int) -> Flo
     else:
         shape = _warmup(first.warmup, counted, length, level, power)
     start = np.maximum(hold + length, [schedule.decay_from for schedule in schedules])
-    return np.where(update > hold, shape, 0.0) * _decay(first.decay, update, start, total)
+    again = _second_ramp(update - hold - length, np.array([schedule.second for schedule in schedules]))
+    return np.where(update > hold, shape, 0.0) * again * _decay(first.decay, update, start, total)
+
+
+def _second_ramp(after: Integers, length: Integers) -> Floats:
+    """Factors of ramps so many updates after the end of the first; the arguments broadcast."""
+    return np.where((after > 0) & (after < length), after / np.maximum(length, 1), 1.0)
 
 
 def _warmup(kind: Warmup, update: Integers, length: Integers, level: Floats, power: Floats) -> Floats:
@@ -259,7 +272,15 @@ def _reference_factors(schedule: Schedule, total: int) -> tuple[float, ...]:
     """Factors of updates 1..total; kept, as many runs differ in their peak rate alone."""
     n, h = schedule.shape_length, schedule.hold
     start = max(n + h, schedule.decay_from)
-    return tuple(_warmup_at(schedule, i - h, n) * _decay_at(schedule, i, start, total) for i in range(1, total + 1))
+    return tuple(
+        _warmup_at(schedule, i - h, n) * _second_at(schedule, i - h - n) * _decay_at(schedule, i, start, total)
+        for i in range(1, total + 1)
+    )
+
+
+def _second_at(schedule: Schedule, i: int) -> float:
+    """Factor of a second ramp at one update, counted from the end of the first."""
+    return min(1.0, float(Fraction(i, schedule.second))) if schedule.second and i > 0 else 1.0
 
 
 def _warmup_at(schedule: Schedule, i: int, n: int) -> float:

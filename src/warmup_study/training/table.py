@@ -41,6 +41,7 @@ RUNS = pa.schema(
         *[pa.field(name, pa.string()) for name in ("warmup", "decay")],
         *[pa.field(name, pa.int64()) for name in ("length", "hold")],
         *[pa.field(name, pa.float64()) for name in ("level", "power", "start_factor")],
+        pa.field("second_ramp", pa.int64()),
         pa.field("cluster", pa.string()),
         pa.field("skew", pa.float64()),
         *[pa.field(name, pa.int64()) for name in ("span", "redrawn_from", "redrawn_to", "order", "examples", "init")],
@@ -75,7 +76,7 @@ What stands under ``start_`` is of the training before, ``old_`` results are on 
 """
 
 _LATER = {
-    *("updates_before", "match_rms", "adam_lr_ratio", "power", "start_factor", "critical_lr"),
+    *("updates_before", "match_rms", "adam_lr_ratio", "power", "start_factor", "second_ramp", "critical_lr"),
     *(name for name in RUNS.names if name.startswith(("start_", "old_"))),
 }
 

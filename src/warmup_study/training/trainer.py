@@ -53,6 +53,7 @@ def _definition(chunk: Chunk, run: RunSpec) -> dict[str, Any]:
         "level": arm.schedule.level if arm.schedule.warmup == "constant" else None,
         "power": arm.schedule.power if arm.schedule.warmup == "polynomial" else None,
         "start_factor": arm.schedule.start,
+        "second_ramp": arm.schedule.second if arm.schedule.warmup == "ramp" else None,
         **_stream(chunk, arm.stream),
         "init": arm.init,
         **_start(arm),

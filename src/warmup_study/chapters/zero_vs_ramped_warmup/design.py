@@ -1,43 +1,37 @@
 """Design of the second chapter: the ramp taken apart into gathered statistics and small early steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from warmup_study.chapters import design
-from warmup_study.chapters.design import Bracket, Family, arm
+from warmup_study.chapters import core_grid, design
+from warmup_study.chapters.design import arm
 from warmup_study.parameters import RunParameters, Share
-from warmup_study.training.experiment import Arm, Experiment, lr_grid
+from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
 PARTS = {
-    "grid": "every warmup in the four setups, over a grid of learning rates",
-    "active": "lr = 0 with the updates made up for that it idles away",
-    "factorial": "parts of Adam's state switched on and off, where training without warmup may fail",
-    "jump": "update by update through the end of warmups of several lengths",
-    "drift": "how far the second moment is from a fresh estimate, around the end of warmup",
-    "lost": "how many updates lr = 0 costs, where training needs no warmup",
+    core_grid.PART: core_grid.TITLE,
+    "statistics": "parts of Adam's state switched on and off, where training without warmup fails",
+    "jump": "loss and second moment around the end of warmup, at twice the best learning rate",
+    "lost": "how many updates lr = 0 costs, at half the best learning rate",
 }
-SETUPS: dict[Family, tuple[str, str]] = {"sgd": ("sgd", "momentum"), "adaptive": ("adam", "adam0")}
-FULL_ARMS, SETUP_ARMS = ("none", "zero", "constant", "short", "ramp"), ("none", "zero", "ramp")
-SHORT = 20  # `short` holds the low rate for one twentieth of the run: answer 3's 500 of 10,000 updates
-LOST_LR = 0.01  # Adam trains well at it without warmup
-JUMP_LR = 0.03  # a few times higher: where jumps start to hurt
-BEFORE, AFTER = 10, 50  # updates followed one by one around the end of warmup
-BRACKETS: dict[str, dict[Family, Bracket]] = {
-    "digits-he8": {"sgd": (1e-2, 1e0), "adaptive": (1e-3, 3.2e-1)},
-    "digits-transformer": {"sgd": (1e-2, 1e0), "adaptive": (1e-3, 1e-1)},
+BEST = {
+    "digits-mlp": 0.0046,
+    "digits-he16": 0.003,
+    "mnist1d-conv": 0.0316,
+    "mnist1d-conv-1024": 0.0316,
+    "digits-transformer": 0.0178,
+    "digits-transformer-6": 0.0056,
+    "digits-transformer-pre-6": 0.0056,
+    "text-transformer-4": 0.02,
 }
-"""Narrower brackets than the tasks' own: without most learning rates at which no arm trains."""
-SOONER = {
-    "digits-he8": {"updates": 150, "warmup": 30},
-    "digits-transformer": {"updates": 200, "warmup": 40, "length_seeds": 8, "drift_every": 4},
-}
-"""Sizes on tasks that train sooner than the others, or whose updates cost many times as much."""
-EDGES = {"digits-mlp": (0.1, 0.22), "digits-he8": (0.04, 0.1), "digits-transformer": (0.02, 0.05)}
-"""Where training without warmup begins to fail and the ramp may still train, found in trials on other seeds."""
-EDGE_PER_DECADE = 6
+"""Adam's best learning rate without warmup, as the pilot of the core grid found it."""
+ABOVE, BELOW = 2.0, 0.5  # times the best learning rate: where jumps hurt, and where no warmup is needed
+SHORT = 5  # the second ramp, after a reset, takes a fifth of the first
+AFTER = 50  # updates followed after the end of warmup, the first ten one by one
+LOST = 400  # updates in which losses fall far enough to tell a delay
 
 
 class Parameters(RunParameters):
@@ -49,136 +43,129 @@ class Parameters(RunParameters):
 class Sizes(design.RunSizes):
     """How large the chapter is.
 
-    ``lengths`` of warmups to jump from are shares of the usual one; ``length_seeds`` seeds go through the jumps, and of
-    the updates around the usual one every ``drift_every``-th is probed.
+    ``optimizers``: those of the core grid that it looks at. ``multiples`` of the best learning rate at which parts of
+    Adam's state are switched; none where training without warmup is not known to fail. ``jump_seeds`` and
+    ``lost_seeds`` go through the two parts that watch a stretch of training; 0: the task is not in that part.
     """
 
-    lengths: tuple[float, ...]
-    length_seeds: int
-    drift_every: int
+    optimizers: tuple[str, ...]
+    multiples: tuple[float, ...] = ()
+    jump_seeds: int
+    lost_seeds: int
 
 
+_SIX_BLOCKS = {"updates": 600, "warmup": 30, "seeds": 24, "jump_seeds": 12}
+PLANS: Mapping[str, Mapping[str, object]] = {
+    "digits-mlp": {},
+    "digits-he16": {"multiples": (3.2, 5.6)},
+    "mnist1d-conv": {"multiples": (2.2, 3.2)},
+    "mnist1d-conv-1024": {"updates": 400, "warmup": 20, "jump_seeds": 12, "lost_seeds": 0},
+    "digits-transformer": {"multiples": (1.8, 2.5), "seeds": 40},
+    "digits-transformer-6": _SIX_BLOCKS | {"multiples": (1.8, 2.5), "lost_seeds": 0},
+    "digits-transformer-pre-6": _SIX_BLOCKS | {"lost_seeds": 0},
+    "text-transformer-4": {"multiples": (2.2, 3.2), "seeds": 16, "jump_seeds": 12, "lost_seeds": 16},
+}
+"""Some 14 minutes of two cores: 9.5 of them for the statistics (9 arms; Transformer of two blocks 2.5, of six 2.5, text
+3.5), 3 for the jumps, whose probes cost an epoch each, 1.5 for the lost updates. Expected half-widths: shares of the
+ramp's gain 0.1 to 0.2 on a task and below 0.1 over five, drift 0.1, delays 0.1 warmup lengths."""
 SIZES = Sizes.by_preset(
-    tasks={
-        "smoke": ("digits-mlp",),
-        "quick": ("digits-he8",),
-        "full": ("digits-mlp", "digits-he8", "digits-transformer"),
-    },
-    updates={"smoke": 20, "quick": 150, "full": 300},
-    warmup={"smoke": 5, "quick": 30, "full": 60},
-    points_per_decade={"smoke": 1, "quick": 2, "full": 2},
-    selection_seeds={"smoke": 2, "quick": 3, "full": 4},
-    confirmation_seeds={"smoke": 2, "quick": 6, "full": 20},
-    lengths={"smoke": (1, 2), "quick": (1 / 4, 1, 2), "full": (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2)},
-    length_seeds={"smoke": 2, "quick": 6, "full": 20},
-    drift_every={"smoke": 4, "quick": 3, "full": 1},
-    own={"full": SOONER},
+    tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},
+    optimizers={"smoke": ("adam", "sgd"), "quick": ("adam",), "full": ("adam", "sgd", "momentum", "rmsprop", "adam0")},
+    updates={"smoke": 20, "quick": 1000, "full": 1000},
+    warmup={"smoke": 5, "quick": 50, "full": 50},
+    points_per_decade={"smoke": 1, "quick": 2, "full": 4},
+    seeds={"smoke": 2, "quick": 6, "full": 60},
+    multiples={"smoke": (21.0,), "quick": (1.8,)},
+    jump_seeds={"smoke": 2, "quick": 6, "full": 24},
+    lost_seeds={"smoke": 2, "quick": 6, "full": 40},
+    own={"full": PLANS},
 )
 
 
 def experiments(parameters: Parameters) -> Iterator[Experiment]:
-    """Per task: the grids, lr = 0 at equal active updates, the factorial, the jumps, their drift, the lost updates."""
+    """The core grid, and per task: Adam's state switched, the end of warmup update by update, the lost updates."""
     sizes = SIZES[parameters.preset]
+    yield from core_grid.experiments(parameters, optimizers=sizes.optimizers)
     for task in parameters.task_names or sizes.tasks:
         plan = _Design.on(task, parameters, sizes)
-        yield from (plan.grid(family) for family in SETUPS)
-        yield plan.active()
-        yield plan.factorial()
-        yield from (plan.jump(length) for length in plan.lengths)
-        yield plan.drift()
-        yield plan.lost()
+        if plan.sizes.multiples or task not in PLANS:
+            yield plan.statistics()
+            yield plan.longer_statistics()
+        if plan.sizes.jump_seeds:
+            yield plan.jump()
+        if plan.sizes.lost_seeds:
+            yield plan.lost()
 
 
 class _Design(design.Design):
     parameters: Parameters
     sizes: Sizes
-    brackets = BRACKETS
 
     @property
-    def lengths(self) -> tuple[int, ...]:
-        """Lengths of warmup to jump from, in updates, none longer than the run."""
-        asked = (max(1, round(self.warmup * share)) for share in self.sizes.lengths)
-        return tuple(sorted({min(length, self.updates) for length in asked}))
+    def best(self) -> float:
+        """Adam's best learning rate without warmup, or the middle of its grid where no pilot has found it."""
+        grid = self.lrs("adaptive") if self.task not in BEST else (BEST[self.task],)
+        return grid[len(grid) // 2]
 
-    def arms(self, setup: str, warmups: tuple[str, ...], length: int | None = None) -> tuple[Arm, ...]:
-        beta2 = self.parameters.beta2
-        optimizer = {
-            "sgd": Optimizer(name="sgd"),
-            "momentum": Optimizer(name="momentum"),
-            "adam": Optimizer(name="adam", beta2=beta2),
-            "adam0": Optimizer(name="adam", beta1=0.0, beta2=beta2),
-        }[setup]
-        return self.cross({setup: optimizer}, warmups, length)
-
-    def schedule(self, warmup: str, length: int | None = None, **settings: int) -> Schedule:
-        if warmup == "short":
-            return super().schedule("constant", max(1, self.updates // SHORT))
-        return super().schedule(warmup, length, **settings)
-
-    def grid(self, family: Family) -> Experiment:
-        decisive, other = SETUPS[family]
-        arms = self.arms(decisive, FULL_ARMS) + self.arms(other, SETUP_ARMS)
-        return self.experiment("grid", arms, self.lrs(family), selection_seeds=self.selection_seeds)
-
-    def active(self) -> Experiment:
-        return self.experiment(
-            "active",
-            self.arms("adam", ("zero",)),
-            self.lrs("adaptive"),
-            selection_seeds=self.selection_seeds,
-            updates=self.updates + self.warmup,
-            evaluate_every=self.updates,
-        )
-
-    def factorial(self) -> Experiment:
-        """At learning rates around the highest that Adam trains at without warmup, or half of its grid."""
+    def statistics(self) -> Experiment:
+        """Arms of the usual number of updates: a reset of all state, and a short ramp after it as its control."""
         n = self.warmup
-        zero, ramp = self.schedule("zero"), self.schedule("ramp")
-        then = self.schedule("ramp", min(n, self.updates - n), hold=n)
+        ramp = self._decaying("ramp")
+        twice = self._decaying("ramp", second=min(max(1, n // SHORT), self.updates - n))
+        arms = (
+            self._adam("none", self._decaying("none")),
+            self._adam("ramp", ramp),
+            self._adam("ramp-reset", ramp, reset_at=n),
+            self._adam("ramp-reset-ramp", twice, reset_at=n),
+        )
+        return self._switched(arms, self.updates)
+
+    def longer_statistics(self) -> Experiment:
+        """Arms that gather statistics at lr = 0 for n updates more: first moment frozen x counters restarted."""
+        n = self.warmup
+        zero, then = self._decaying("zero"), self._decaying("ramp", hold=n)
         restart = {"count1_from": n, "count2_from": n}
         arms = (
-            *self.arms("adam", SETUP_ARMS),
-            self.switched("zero-frozen", zero, freeze_first_until=n),
-            self.switched("zero-restarted", zero, **restart),
-            self.switched("zero-frozen-restarted", zero, freeze_first_until=n, **restart),
-            self.switched("ramp-reset", ramp, reset_at=n),
-            self.switched("zero-then-ramp", then),
+            self._adam("zero+n", zero),
+            self._adam("zero+n, frozen", zero, freeze_first_until=n),
+            self._adam("zero+n, restarted", zero, **restart),
+            self._adam("zero+n, frozen and restarted", zero, freeze_first_until=n, **restart),
+            self._adam("zero+n, then ramp", then),
         )
-        grid, edge = self.lrs("adaptive"), EDGES.get(self.task)
-        lrs = lr_grid(*edge, EDGE_PER_DECADE) if edge else grid[len(grid) // 2 :]
-        return self.experiment("factorial", arms, lrs, selection_seeds=self.selection_seeds)
+        return self._switched(arms, self.updates + n)
 
-    def switched(self, name: str, schedule: Schedule, **switches: int) -> Arm:
-        return arm(f"adam/{name}", Optimizer(name="adam", beta2=self.parameters.beta2, **switches), schedule)
+    def _switched(self, arms: tuple[Arm, ...], updates: int) -> Experiment:
+        """At multiples of the best learning rate, or over the upper half of the grid of a task without any."""
+        grid = self.lrs("adaptive") if self.task not in BEST else ()
+        lrs = [float(f"{self.best * multiple:.4g}") for multiple in self.sizes.multiples]
+        return self.experiment("statistics", arms, grid[len(grid) // 2 :] or lrs, updates=updates)
 
-    def jump(self, length: int) -> Experiment:
-        names = ("none", "zero", "constant", "ramp") if length == self.warmup else ("zero", "constant", "ramp")
+    def jump(self) -> Experiment:
+        n = self.warmup
+        probed = (*range(n // 2 + 1, n + 1, max(1, n // 12)), *range(n + 1, n + 11), *range(n + 14, n + AFTER + 1, 4))
         return self.experiment(
             "jump",
-            self.arms("adam", names, length),
-            JUMP_LR,
-            confirmation_seeds=self.confirmation_seeds[: self.sizes.length_seeds],
-            probed=tuple(i for i in range(length - BEFORE, length + AFTER + 1) if 0 < i <= self.updates),
-            probes=("batch_loss", "update_norm"),
-        )
-
-    def drift(self) -> Experiment:
-        n = self.warmup
-        return self.experiment(
-            "drift",
-            self.arms("adam", ("zero", "constant", "ramp")),
-            JUMP_LR,
+            [self._adam(name, self.schedule(name)) for name in ("zero", "constant", "ramp")],
+            self.best * ABOVE,
+            seeds=self.seeds[: self.sizes.jump_seeds],
             updates=n + AFTER,
-            evaluate_every=self.updates,
-            probed=tuple(range(n // 2 + 1, n + AFTER + 1, self.sizes.drift_every)),
-            probes=("second_moment_drift",),
+            evaluate_every=n + AFTER,
+            probed=probed,
+            probes=("batch_loss", "second_moment_drift"),
         )
 
     def lost(self) -> Experiment:
         return self.experiment(
             "lost",
-            self.arms("adam", ("none", "zero", "constant")),
-            LOST_LR,
-            updates=self.updates + self.warmup,
+            [self._adam(name, self.schedule(name)) for name in ("none", "zero", "constant")],
+            self.best * BELOW,
+            seeds=self.seeds[: self.sizes.lost_seeds],
+            updates=min(self.updates, LOST) + self.warmup,
             evaluate_every=max(1, self.warmup // 10),  # ten times a warmup
         )
+
+    def _decaying(self, warmup: str, **settings: int) -> Schedule:
+        return self.schedule(warmup, decay="cosine", **settings)
+
+    def _adam(self, name: str, schedule: Schedule, **switches: int) -> Arm:
+        return arm(f"adam/{name}", Optimizer(name="adam", beta2=self.parameters.beta2, **switches), schedule)

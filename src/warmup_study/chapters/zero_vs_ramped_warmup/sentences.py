@@ -1,0 +1,124 @@
+"""What the second chapter's notebook says of its results, in percent and factors."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from warmup_study.chapters.zero_vs_ramped_warmup import analysis
+from warmup_study.claims.evidence import ByTask, mean_over_tasks
+from warmup_study.presentation.changes import compared, compared_with_interval
+from warmup_study.presentation.formatting import NO_BREAK, effect, number
+from warmup_study.statistics.bootstrap import Effect
+
+RESAMPLES = 1999  # for what stands beside a verdict
+PLACES = {"at the best learning rate": "at each one's best learning rate", "above it": "at twice the best"}
+ARMS = {"zero": "a jump from lr = 0", "constant": "a jump from a low lr"}
+
+Effects = Mapping[str, Effect]
+
+
+def measured(found: ByTask[str]) -> dict[str, Effects]:
+    """The tasks on which there was something to measure."""
+    return {task: effects for task, effects in found.items() if isinstance(effects, Mapping)}
+
+
+def average(found: ByTask[str]) -> Effects:
+    """The equal-weight mean over those tasks; empty where there is none."""
+    tasks = list(measured(found).values())
+    return mean_over_tasks(tasks) if tasks else {}
+
+
+def share(found: Effect) -> str:
+    """A share as a percentage with its interval: "41 % (35 % to 47 %)"."""
+    middle, low, high = (f"{number(100 * end)}{NO_BREAK}%" for end in (found.estimate, found.low, found.high))
+    return f"{middle} ({low} to {high})"
+
+
+def of_statistics(found: ByTask[str]) -> str:
+    """How much of the ramp's gain statistics account for."""
+    mean = average(found)
+    if not mean:
+        return f"On none of {len(found)} tasks does training fail without warmup where the ramp trains."
+    recovered, lost, control = (
+        share(mean[name])
+        for name in ("share recovered at lr = 0", "share lost by a reset", "share lost by a reset before a short ramp")
+    )
+    return (
+        f"Training fails without warmup where the ramp trains on {_tasks(found)} of {len(found)}. There, statistics "
+        f"gathered at lr = 0 recover {recovered} of what the ramp gains; a ramp whose state is wiped at its end loses "
+        f"{lost} of it, and {control} where a short ramp follows the wiping. What the short ramp saves is the price of "
+        "full steps on fresh statistics; only what is lost in spite of it can be that of the statistics themselves."
+    )
+
+
+def of_crossing(found: ByTask[str]) -> str:
+    """What the first moment and the counters have to do with it."""
+    mean = average(found)
+    shown = {name: share(mean[name]) for name in list(analysis.RECOVERED)[1:] if name in mean}
+    parts = [
+        f"{name.partition(' = 0')[2].removeprefix(',').removeprefix(' and').strip()} {text}"
+        for name, text in shown.items()
+    ]
+    return f"Variants of the stretch at lr = 0 recover: {'; '.join(parts)}." if parts else ""
+
+
+def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
+    """By how much the ramp ends lower than either jump, at equal active updates."""
+    mean = average(found)
+    if not mean:
+        return f"{optimizer} trains none of these tasks."
+    told = [
+        f"{where} its loss is "
+        + " and ".join(
+            f"{compared_with_interval(mean[advantage_over(arm, place)])} than after {jump}"
+            for arm, jump in ARMS.items()
+        )
+        for place, where in PLACES.items()
+    ]
+    return f"**{optimizer}**, ramp against jumps, {_tasks(found)}: {'; '.join(told)}."
+
+
+def _tasks(found: ByTask[str]) -> str:
+    count = len(measured(found))
+    return f"{count} task{'s' if count > 1 else ''}"
+
+
+def advantage_over(arm: str, place: str) -> str:
+    """The name of the ramp's advantage over a jump at one of `PLACES`."""
+    return f"ramp's advantage over {arm} {place}"
+
+
+def of_other_optimizers(runs: pd.DataFrame) -> list[str]:
+    """The same for the other optimisers of the core grid that were run at equal active updates."""
+    arms = set(runs["arm"])
+    others = [name for name in analysis.SETUPS if name != "adam" and f"{name}/zero+n" in arms]
+    return [of_advantages(analysis.advantages(runs, name, RESAMPLES), analysis.SETUPS[name]) for name in others]
+
+
+def of_the_jump(found: ByTask[str]) -> str:
+    """What happens right after the jump."""
+    mean = average(found)
+    if not mean:
+        return ""
+    drift, spike = mean["drift added by the jump"], mean["loss after the jump over loss before it"]
+    return (
+        f"After the jump the second moment is off by a factor of {number(math.exp(drift.estimate))} more than during "
+        f"the ramp (mean log ratio {effect(drift)}), and in the first "
+        f"{analysis.FIRST} updates the batch loss stands {compared(-spike.estimate)} against that of the ramp, each "
+        "over its own before."
+    )
+
+
+def of_lost_updates(found: ByTask[str]) -> str:
+    """How long the updates at lr = 0 put training off."""
+    mean = average(found)
+    if not mean:
+        return "No task reaches its target without warmup."
+    delay, lead = mean["delay of zero"], mean["lead of constant over zero"]
+    each = "; ".join(f"{task} {number(effects['delay of zero'].estimate)}" for task, effects in measured(found).items())
+    sooner = "sooner" if lead.estimate >= 0 else "later"
+    return (
+        f"A stretch at lr = 0 puts training off by {share(delay)} of its length ({each}); a low rate instead reaches "
+        f"the target {share(lead)} of it {sooner}."
+    )
