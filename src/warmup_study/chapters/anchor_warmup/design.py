@@ -43,7 +43,7 @@ class Sizes(design.RunSizes):
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("detection",), "quick": ("detection",), "full": ("detection", "detection-scraps")},
     updates={"smoke": 10, "quick": 80, "full": 300},
-    warmup={"smoke": 2, "quick": 16, "full": 30},
+    warmup={"smoke": 2, "quick": 16, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     one_lr={"smoke": True},
     evaluations={"smoke": 10, "quick": 10, "full": 20},

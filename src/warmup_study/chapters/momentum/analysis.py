@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from warmup_study import theory
 from warmup_study.chapters import core_grid
 from warmup_study.claims.evidence import ByTask, mean_over_tasks, untrainable, where
 from warmup_study.presentation.changes import compared_with_interval
@@ -181,17 +182,20 @@ def over_tasks(found: ByTask[str]) -> dict[str, Effect]:
 
 
 def say_velocity(runs: pd.DataFrame) -> str:
-    """What the velocity holds after lr = 0 and where it points, over all tasks."""
-    seen, pointing = over_tasks(velocity_effects(runs)), over_tasks(directions(runs))
-    torch_form, inside = FORM_NAMES.values()
+    """What the velocity holds after lr = 0, over all tasks, and where it points."""
+    probe = where(runs, part="probe")
+    limits = theory.gathered_velocity(float(probe["momentum"].iloc[0]), int(probe["length"].max()) + 1)
+    seen = over_tasks(velocity_effects(runs)) | over_tasks(directions(runs))
+    (outside, inside), words = FORM_NAMES.values(), {name: effect_in_words(effect) for name, effect in seen.items()}
     return (
-        f"At learning rate 0 the velocity of {torch_form} grows to {effect_in_words(seen[f'velocity ({torch_form})'])} "
-        f"first gradients, and the first real step is {effect_in_words(seen[f'first step ({torch_form})'])} times that "
-        f"of training without warmup. That of {inside} stays at {number(seen[f'velocity ({inside})'].estimate)}, and "
-        f"the first real step is {effect_in_words(seen[f'first step ({inside})'])} times as long. The velocity's "
-        f"cosine with the way downhill is {effect_in_words(pointing[f'zero ({torch_form})'])} after learning rate 0 "
-        f"and {effect_in_words(pointing[f'ramp ({torch_form})'])} after the ramp in {torch_form}; in {inside} it is "
-        f"{effect_in_words(pointing[f'ramp ({inside})'])} after the ramp, and there is none after learning rate 0."
+        f"At learning rate 0 the velocity of {outside} grows to {words[f'velocity ({outside})']} first gradients, and "
+        f"the first real step is {words[f'first step ({outside})']} times that of training without warmup; theory puts "
+        f"it between {number(limits.noise[-1])}, where gradients are noise, and {number(limits.steady[-1])}, where all "
+        f"are equal. The velocity of {inside} stays at {number(seen[f'velocity ({inside})'].estimate)}, and the first "
+        f"real step is {words[f'first step ({inside})']} times as long. The velocity's cosine with the way downhill is "
+        f"{words[f'zero ({outside})']} after learning rate 0 and {words[f'ramp ({outside})']} after the ramp in "
+        f"{outside}; in {inside} it is {words[f'ramp ({inside})']} after the ramp, and there is none after learning "
+        "rate 0."
     )
 
 
