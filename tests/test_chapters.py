@@ -168,18 +168,23 @@ def test_zero_vs_ramped_warmup_cuts_what_would_outlast_the_run() -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_momentum_pairs_every_comparison(preset: str) -> None:
     found = parts(MOMENTUM, preset=preset)
-    arms = {arm.label: arm for part in ("grid", "zero", "adam") for arm in found[part][0].arms}
-    pairs = momentum_analysis.COMPARISONS.values()
-    assert {label for pair in pairs for label in (pair.none, pair.arm)} == set(arms)
-    assert found["zero"][0].updates - found["grid"][0].updates == arms["momentum/zero"].schedule.length
-    for name, arm in arms.items():
-        assert arm.lr_scale == pytest.approx(0.1 if arm.optimizer.momentum else 1.0), name
+    for task in {e.task for e in found["core"]}:
+        core, forms, batches = ([e for e in found[part] if e.task == task] for part in ("core", "forms", "batch"))
+        arms = {arm.label: (arm, e) for e in (*core, *forms) for arm in e.arms}
+        for form in momentum_analysis.FORMS:
+            (none, plain), (zero, longer) = (arms[f"{form}/{warmup}"] for warmup in ("none", "zero+n"))
+            assert longer.updates - plain.updates == zero.schedule.length and longer.lrs == plain.lrs
+            assert none.lr_scale == zero.lr_scale == pytest.approx(0.1) and longer.seeds == plain.seeds
+        assert {e.batch for e in core}.isdisjoint(e.batch for e in batches)
+        assert all({a.label for a in e.arms} <= set(arms) for e in batches)
 
 
-def test_momentum_takes_batches_and_the_middle_one_is_usual() -> None:
+def test_momentum_takes_batches_and_a_momentum_that_the_core_grid_lacks() -> None:
     found = parts(MOMENTUM, preset="smoke", momentum="0.5", batches="64, 8")
-    assert {e.batch for e in found["grid"]} == {64} and {e.batch for e in found["batch"]} == {8}
-    assert {arm.optimizer.momentum for arm in found["zero"][0].arms} == {0.5}
+    assert {e.batch for e in found["core"]} == {64} and {e.batch for e in found["batch"]} == {8}
+    assert {arm.optimizer.name for e in found["core"] for arm in e.arms} == {"sgd"}
+    assert {arm.optimizer.momentum for e in found["forms"] for arm in e.arms} == {0.5}
+    assert {arm.optimizer.name for e in found["forms"] for arm in e.arms} == set(momentum_analysis.FORMS)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -30,7 +30,7 @@ SWAPS: dict[str, tuple[Callable[[pd.DataFrame], Found], tuple[str, str], Callabl
         ("none", "short"),
         lambda key: key.endswith("low LR first"),
     ),
-    "3_momentum": (momentum.batch_gains, ("none", "ramp"), lambda key: True),
+    "3_momentum": (momentum.batch_gains, ("none", "ramp"), lambda key: key[2] == momentum.USABLE),
     "4_early_examples": (skew.gap_differences, ("none", "ramp"), lambda key: not key.endswith("constant")),
     "5_attention_and_decay": (lambda runs: attention_and_decay.decay_gains(runs, "adam"), ("none", "ramp"), bool),
     "6_mechanism": (mechanism.deaths, ("none", "ramp"), lambda key: True),

@@ -222,8 +222,8 @@ def say_adaptive(runs: pd.DataFrame) -> str:
     usable = {name: f"{effect_in_words(found[f'{label} {USABLE}'])}{NO_BREAK}decades" for name, label in _GAINS.items()}
     above = {name: compared_with_interval(found[f"{label} {ABOVE}"]) for name, label in _GAINS.items()}
     return (
-        f"A ramp widens the usable learning rates by {usable['sgd']} for plain SGD and by {usable['momentum']} for SGD "
-        f"with momentum; the difference is {usable['difference']}. At twice the best rate the ramp's loss is "
+        f"A ramp changes the usable learning rates by {usable['sgd']} for plain SGD and by {usable['momentum']} for "
+        f"SGD with momentum; the difference is {usable['difference']}. At twice the best rate the ramp's loss is "
         f"{above['sgd']} than without warmup for plain SGD and {above['momentum']} for SGD with momentum; "
         f"with momentum the ratio of the two is {above['difference']} than with plain SGD."
     )

@@ -158,16 +158,24 @@ def outcomes(runs: pd.DataFrame) -> tuple[Figure, Words]:
     for task, form, axes in panels:
         _outcome_panel(axes, runs[runs["task"] == task], form)
     legend(panels.axes[0, 0])
-    found = over_tasks(analysis.like_none_effects(runs))
-    above = [compared(found[f"difference in outcome ({name}) above it"].estimate) for name in FORM_NAMES.values()]
     return panels.figure, Words(
-        f"At twice the best rate, loss after learning rate 0 is {above[0]} in torch's form, {above[1]} in Sutskever's",
+        _outcome_title(runs),
         f"Two columns of panels, one per form of momentum, {len(panels.rows)} rows, one per task. In each, three "
         "curves of test loss against the learning rate, one per warmup, fall and then rise.",
         f"Means over n = {runs['seed'].nunique()} seeds with 95 % intervals. Learning rate 0 has as many updates more "
         "as it idles away. A run that diverged counts with the loss of an untrained network (dotted); a vertical line "
         "marks the best rate without warmup, another twice that.",
     )
+
+
+def _outcome_title(runs: pd.DataFrame) -> str:
+    found = over_tasks(analysis.like_none_effects(runs))
+    if not found:
+        return "Momentum trains none of these tasks, with warmup or without"
+    outside, inside = (
+        compared(found[f"difference in outcome ({name}) above it"].estimate) for name in FORM_NAMES.values()
+    )
+    return f"At twice the best rate, loss after learning rate 0 is {outside} in torch's form, {inside} in Sutskever's"
 
 
 OUTCOME_ARMS = {"none": "none", "zero+n": "zero", "ramp": "ramp"}  # and the warmup whose look each has
@@ -193,25 +201,31 @@ def _outcome_panel(axes: Axes, runs: pd.DataFrame, form: str) -> None:
 def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
     """The ramp's gain for SGD with and without momentum, and the difference, by batch size: a column per task."""
     rows = {USABLE: f"usable learning rates\n({margin('usable_lr').unit})", ABOVE: "above the best rate\n(log ratio)"}
-    shown = {task: gains for task, gains in gains_by_task.items() if gains}
-    panels = facets(rows, list(shown), (3.6, 2.6), (1.4, 0.3), x="batch size")
+    panels = facets(rows, list(gains_by_task), (3.6, 2.6), (1.4, 0.3), x="batch size")
     for place, task, axes in panels:
-        estimates = _by_batch(shown[task], place)
+        estimates = _by_batch(gains_by_task[task], place)
         intervals(
             axes, list(estimates.values()), [f"{size:,}" for size in estimates], margin=_margin(place), upright=True
         )
-    legend(panels.axes[0, 0], ink=False)
-    every = [effect for gains in shown.values() for effect in differences(gains, USABLE).values()]
-    more = pooled(every).estimate
+    every = [effect for gains in gains_by_task.values() for effect in differences(gains, USABLE).values()]
+    if every:
+        legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
-        f"A ramp widens the usable learning rates {number(abs(more))} decades {'more' if more > 0 else 'less'} with "
-        "momentum than without",
-        f"Two rows of panels, one column for each of {len(shown)} tasks: what a ramp gains SGD and SGD with momentum "
-        "at each batch size, and the difference, with a band for small effects; above in usable learning rates, below "
-        "in the loss at twice the best rate.",
+        _batch_title(every),
+        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks: what a ramp gains SGD and SGD with "
+        "momentum at each batch size, and the difference, with a band for small effects; above in usable learning "
+        "rates, below in the loss at twice the best rate.",
         f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds; "
         "above zero the ramp is better. Shaded: smaller than the smallest gain of interest.",
     )
+
+
+def _batch_title(every: list[Effect]) -> str:
+    if not every:
+        return "SGD trains none of these tasks, with momentum or without"
+    more = pooled(every).estimate
+    side = "more" if more > 0 else "less"
+    return f"A ramp gains {number(abs(more))} decades of usable learning rates {side} with momentum than without"
 
 
 def _by_batch(gains: BatchGains, place: str) -> dict[int, list[Estimate]]:
