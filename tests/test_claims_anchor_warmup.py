@@ -95,8 +95,8 @@ def test_figures_and_sentences_come_from_the_same_tables() -> None:
     runs = table(weak=0.8)
     raw = np.zeros((figures.SHOWN, detection.PREDICTORS, detection.OUTPUTS)).ravel()
     arms = [f"adam/{name}" for name in figures.ARMS]
-    pictures = pd.DataFrame({"part": "picture", "task": "detection", "arm": arms, "updates": 4, "lr": 0.01})
-    pictures["outputs"], pictures["pull_curve"] = [raw] * len(arms), [[2.0, 1.0]] * len(arms)
+    same = {"part": "picture", "task": "detection", "updates": 4, "lr": 0.01, "outputs": raw, "pull_curve": [2.0, 1.0]}
+    pictures = pd.DataFrame([same | {"arm": arm} for arm in arms])
     made = [
         figures.anchors(("detection",)),
         figures.early_boxes(pictures, "detection"),

@@ -104,12 +104,13 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Means of every arm at the learning rate best without warmup, and what it changes on its control, in words."""
     grid, found = with_endpoints(runs), effects(runs)
     rows = []
-    for (task, optimizer), mine in grid.groupby(["task", "optimizer"], sort=False):
+    for task, optimizer in dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True)):
+        mine = where(grid, task=task, optimizer=optimizer)
         lr = without_warmup(mine, optimizer).best_lr
         for arm in ("none", *COMPARISONS):
             means = where(mine, arm=f"{optimizer}/{arm}", lr=lr)[["lr", "early", "mean_ap"]].mean().to_dict()
             gains = {
-                f"change in {quantity}": effect_in_words(found[str(task)][optimizer, arm, quantity])
+                f"change in {quantity}": effect_in_words(found[task][optimizer, arm, quantity])
                 if arm in COMPARISONS
                 else ""
                 for quantity in (EARLY_LOSS, PRECISION)

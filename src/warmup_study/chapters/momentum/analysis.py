@@ -165,7 +165,7 @@ def like_none_effects(runs: pd.DataFrame) -> ByTask[str]:
 
 def _like_none(runs: pd.DataFrame) -> dict[str, Effect] | str:
     batch, probe = usual_batch(runs), where(runs, part="probe")
-    found = {}
+    found: dict[str, Effect] = {}
     for form, name in FORM_NAMES.items():
         none, zero = (curves(runs, f"{form}/{warmup}", batch) for warmup in ("none", "zero+n"))
         if not lr_curves.trains(none, zero):
