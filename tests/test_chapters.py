@@ -9,6 +9,7 @@ from small_experiments import RAMP, arm, small
 
 from warmup_study.chapters import Chapter, open_chapter
 from warmup_study.chapters.design_table import design_table
+from warmup_study.chapters.momentum import analysis as momentum_analysis
 from warmup_study.chapters.packages import design_of
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, PRESETS
@@ -113,6 +114,31 @@ def test_the_table_says_what_is_run_in_which_part() -> None:
     assert first[columns].tolist() == ["all rates", "4", "128 / 131", "32", "3", "32"]
     assert second[columns].tolist() == ["a closer look", "5", "8", "16", "3", "20"]
     assert (last["runs"], last["updates"]) == ("52", f"{16 * 128 + 16 * 131 + 20 * 8:,}")
+
+
+# ---------------------------------------- chapter by chapter
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_momentum_pairs_every_comparison(preset: str) -> None:
+    found = parts(MOMENTUM, preset=preset)
+    for task in {e.task for e in found["core"]}:
+        core, forms, batches = ([e for e in found[part] if e.task == task] for part in ("core", "forms", "batch"))
+        arms = {arm.label: (arm, e) for e in (*core, *forms) for arm in e.arms}
+        for form in momentum_analysis.FORMS:
+            (none, plain), (zero, longer) = (arms[f"{form}/{warmup}"] for warmup in ("none", "zero+n"))
+            assert longer.updates - plain.updates == zero.schedule.length and longer.lrs == plain.lrs
+            assert none.lr_scale == zero.lr_scale == pytest.approx(0.1) and longer.seeds == plain.seeds
+        assert {e.batch for e in core}.isdisjoint(e.batch for e in batches)
+        assert all({a.label for a in e.arms} <= set(arms) for e in batches)
+
+
+def test_momentum_takes_batches_and_a_momentum_that_the_core_grid_lacks() -> None:
+    found = parts(MOMENTUM, preset="smoke", momentum="0.5", batches="64, 8")
+    assert {e.batch for e in found["core"]} == {64} and {e.batch for e in found["batch"]} == {8}
+    assert {arm.optimizer.name for e in found["core"] for arm in e.arms} == {"sgd"}
+    assert {arm.optimizer.momentum for e in found["forms"] for arm in e.arms} == {0.5}
+    assert {arm.optimizer.name for e in found["forms"] for arm in e.arms} == set(momentum_analysis.FORMS)
 
 
 # ---------------------------------------- what is refused

@@ -1,23 +1,24 @@
-"""Design of the third chapter: both forms of momentum under every warmup, over depth and batch size, and their kin."""
+"""Design of the third chapter: SGD with and without momentum over depth and batch size, and both forms of momentum."""
 
 from collections.abc import Iterator
 
 from pydantic import Field
 
-from warmup_study.chapters import design
+from warmup_study.chapters import core_grid, design
+from warmup_study.chapters.core_grid import Core
+from warmup_study.chapters.design import Bracket
 from warmup_study.parameters import BatchSizes, RunParameters, Share
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
 
 PARTS = {
-    "grid": "plain SGD and both forms of momentum, over a grid of learning rates",
-    "zero": "lr = 0 with the updates made up for that it idles away",
+    core_grid.PART: core_grid.TITLE,
+    "forms": "momentum in the forms that the core grid lacks",
     "batch": "SGD without and with momentum at other batch sizes",
-    "adam": "Adam with and without its first moment, over its own grid",
     "probe": "the velocity update by update, to some updates after the warmup's end",
 }
 FORMS = ("momentum", "momentum_lr_inside")  # v ← μv + g, θ ← θ − ηv; and v ← μv + ηg, θ ← θ − v
-PAIR = ("none", "ramp")
+USUAL = 0.9  # the core grid's momentum
 PROBED_LR = 0.1  # effective: the step that settled momentum takes along a steady gradient
 PROBED_WARMUP = 30  # updates: a velocity with μ = 0.9 has gathered all but 4 % of its length
 PROBED_AFTER, PROBED_EVERY = 20, 10
@@ -26,99 +27,104 @@ PROBED_AFTER, PROBED_EVERY = 20, 10
 class Parameters(RunParameters):
     """What the notebook takes."""
 
-    momentum: Share = Field(0.9, description="a number above 0 and below 1")
+    momentum: Share = Field(USUAL, description="a number above 0 and below 1")
     batches: BatchSizes = Field((), description="whole numbers from 1 to 1024 joined by commas (empty: the preset's)")
 
 
 class Sizes(design.RunSizes):
-    """How large the chapter is.
+    """How large the chapter is at the ``batches`` beside each task's own, which the core grid has.
 
-    ``further`` counts the tasks, from the first on, on which the arms beyond the claims' own are trained, too; of
-    ``batches`` the middle one is the chapter's usual batch.
+    What differs on a task at a batch size is called ``task at size``; ``bracket`` holds its learning rates.
     """
 
-    further: int
-    adam_points_per_decade: int
     batches: tuple[int, ...]
+    bracket: Bracket | None = None
 
 
+# Planned for half-widths of a third of the margins or less, 0.03 decades and 3 % of the loss, as the spread over seeds
+# in a pilot promised: with 60 seeds, 24 where a batch is dear. Own parts: 9 minutes, of which 1,024 examples take 6.
+FULL = {
+    "digits-mlp at 16": {"bracket": (0.0562, 3.17)},
+    "digits-he16 at 16": {"bracket": (0.01, 1.0)},
+    "digits-mlp at 1024": {"bracket": (0.1, 10.0), "updates": 500, "warmup": 25, "seeds": 24},
+    "digits-he16 at 1024": {"bracket": (0.01, 1.78), "updates": 500, "warmup": 25, "seeds": 24},
+}
 SIZES = Sizes.by_preset(
-    tasks={
-        "smoke": ("digits-he2",),
-        "quick": ("digits-he2", "digits-he8"),
-        "full": ("digits-he2", "digits-he4", "digits-he8"),
-    },
-    further={"smoke": 1, "quick": 1, "full": 3},
-    updates={"smoke": 20, "quick": 128, "full": 300},
-    warmup={"smoke": 5, "quick": 24, "full": 60},
-    points_per_decade={"smoke": 1, "quick": 2, "full": 3},
-    adam_points_per_decade={"smoke": 1, "quick": 1, "full": 2},
+    tasks={"smoke": ("digits-he2",), "quick": ("digits-he16",), "full": ("digits-mlp", "digits-he16")},
+    updates={"smoke": 20, "quick": 1000, "full": 1000},
+    warmup={"smoke": 5, "quick": 50, "full": 50},
+    points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     evaluations={"smoke": 5, "quick": 4, "full": 5},
-    batches={"smoke": (16, 64), "quick": (16, 64), "full": (16, 64, 256)},
-    selection_seeds={"smoke": 2, "quick": 4, "full": 8},
-    confirmation_seeds={"smoke": 2, "quick": 6, "full": 20},
+    batches={"smoke": (16,), "quick": (16,), "full": (16, 1024)},
+    seeds={"smoke": 2, "quick": 6, "full": 60},
+    own={"full": FULL},
 )
 
 
 def experiments(parameters: Parameters) -> Iterator[Experiment]:
-    """Per task: the grid at the usual batch, ``zero`` at equal active updates, other batches, Adam, the velocity."""
+    """Per task: the core grid's cells of SGD and momentum, the other form, other batches, the velocity."""
     sizes = SIZES[parameters.preset]
-    for index, task in enumerate(parameters.task_names or sizes.tasks):
-        plan, further = _Design.on(task, parameters, sizes), index < sizes.further
-        picking = {"selection_seeds": plan.selection_seeds}
-        claimed = plan.plain() + plan.forms(("none", "constant", "ramp"))
-        sgd, adam = plan.lrs("sgd"), plan.lrs("adaptive", points_per_decade=sizes.adam_points_per_decade)
-        idle = plan.updates + plan.warmup
-        yield plan.experiment("grid", claimed + plan.kin() if further else claimed, sgd, **picking)
-        yield plan.experiment("zero", plan.forms(("zero",)), sgd, updates=idle, **picking)
-        for batch in (size for size in plan.batches if size != plan.batch):  # where nothing is picked
-            yield plan.experiment("batch", plan.plain() + plan.forms(PAIR, names=FORMS[:1]), sgd, batch=batch)
-        if further:
-            yield plan.experiment("adam", plan.adam(), adam, **picking)
-        yield plan.probe()
+    for task in parameters.task_names or sizes.tasks:
+        usual = parameters.momentum == USUAL
+        yield from core_grid.experiments(parameters, (task,), ("sgd", "momentum") if usual else ("sgd",))
+        grid = _Forms.on(task, parameters, core_grid.SIZES[parameters.preset])
+        yield from grid.forms(FORMS[1:] if usual else FORMS)
+        for batch in parameters.batches or sizes.batches:
+            if batch != grid.batch:
+                yield _Batch.on(task, parameters, sizes.on(f"{task} at {batch}")).pairs(batch)
+        yield grid.probe()
 
 
-class _Design(design.Design):
+class _Forms(Core):
+    """Forms of momentum on one task, at the lengths and learning rates of its core grid."""
+
     parameters: Parameters
-    sizes: Sizes
 
-    @property
-    def batches(self) -> tuple[int, ...]:
-        return self.parameters.batches or self.sizes.batches
+    def forms(self, names: tuple[str, ...]) -> Iterator[Experiment]:
+        """Without warmup, and under a ramp; and at lr = 0 with the updates made up for that it idles away."""
+        lrs = self.lrs("sgd", self.sizes.brackets.get("momentum"))
+        yield self.experiment("forms", self._arms(names, ("none", "ramp")), lrs)
+        yield self.experiment("forms", self._arms(names, ("zero+n",)), lrs, updates=self.updates + self.warmup)
 
-    @property
-    def batch(self) -> int:
-        return self.batches[len(self.batches) // 2]
-
-    def plain(self) -> tuple[Arm, ...]:
-        return self.cross({"sgd": Optimizer(name="sgd")}, PAIR)
-
-    def forms(
-        self, warmups: tuple[str, ...], length: int | None = None, names: tuple[str, ...] = FORMS
-    ) -> tuple[Arm, ...]:
-        momentum = self.parameters.momentum
-        rules = {name: Optimizer.model_validate({"name": name, "momentum": momentum}) for name in names}
-        return self.cross(rules, warmups, length)
-
-    def kin(self) -> tuple[Arm, ...]:
-        """Nesterov's momentum, and a momentum that is itself ramped up."""
-        momentum = self.parameters.momentum
-        ramped = Optimizer(name="momentum", momentum=momentum, momentum_ramp=self.warmup)
-        return self.cross({"nesterov": Optimizer(name="nesterov", momentum=momentum), "ramped": ramped}, PAIR)
-
-    def adam(self) -> tuple[Arm, ...]:
-        """Adam without and with its first moment."""
-        return self.cross({"adam0": Optimizer(name="adam", beta1=0.0), "adam": Optimizer(name="adam")}, PAIR)
+    def _arms(self, names: tuple[str, ...], warmups: tuple[str, ...]) -> list[Arm]:
+        return [
+            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self._decaying(warmup.removesuffix("+n")))
+            for name in names
+            for warmup in warmups
+        ]
 
     def probe(self) -> Experiment:
+        """Both forms under every warmup at one learning rate, each update looked at."""
         length = min(PROBED_WARMUP, self.warmup)
         updates = length + PROBED_AFTER
+        rules = {name: _rule(name, self.parameters) for name in FORMS}
         return self.experiment(
             "probe",
-            self.forms(("none", "zero", "constant", "ramp"), length),
+            self.cross(rules, ("none", "zero", "constant", "ramp"), length),
             PROBED_LR,
             updates=updates,
             evaluate_every=PROBED_EVERY,
             probed=tuple(range(1, updates + 1)),
             probes=("update_norm", "alignment", "velocity_norm", "velocity_alignment"),
         )
+
+
+class _Batch(design.Design):
+    """SGD without and with momentum on one task at a batch size that is not its own."""
+
+    parameters: Parameters
+    sizes: Sizes
+
+    def pairs(self, batch: int) -> Experiment:
+        """Both without warmup and under a ramp."""
+        arms = [
+            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self.schedule(warmup, decay="cosine"))
+            for name in ("sgd", "momentum")
+            for warmup in ("none", "ramp")
+        ]
+        return self.experiment("batch", arms, self.lrs("sgd", self.sizes.bracket), batch=batch)
+
+
+def _rule(name: str, parameters: Parameters) -> Optimizer:
+    momentum = {} if name == "sgd" else {"momentum": parameters.momentum}
+    return Optimizer.model_validate({"name": name} | momentum)

@@ -1,4 +1,4 @@
-"""Figures of the third chapter: what momentum gathers during warmup, what follows, and what warmup gains with it."""
+"""Figures of the third chapter: what momentum gathers during warmup, what follows, and what a ramp gains with it."""
 
 from collections.abc import Mapping
 
@@ -7,26 +7,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
+from scipy import stats
 
 from warmup_study import tasks, theory
+from warmup_study.chapters.momentum import analysis
 from warmup_study.chapters.momentum.analysis import (
+    ABOVE,
     BATCHED,
-    COMPARISONS,
+    FORM_NAMES,
     FORMS,
-    SENSITIVITY,
+    USABLE,
     BatchGains,
-    Gains,
     Probed,
-    momentum_differences,
+    differences,
+    over_tasks,
+    velocity_effects,
 )
-from warmup_study.claims.evidence import pool_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.curves import curves, lr_panels
-from warmup_study.presentation.facets import Facets, facets, legend
+from warmup_study.presentation.changes import compared
+from warmup_study.presentation.curves import curves
+from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
+from warmup_study.presentation.formatting import number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
-from warmup_study.statistics.bootstrap import Floats
+from warmup_study.statistics.bootstrap import Effect, Floats, pooled
+from warmup_study.statistics.lr_curves import OVERSHOOT
 
 SHORT = {
     "momentum": "learning rate outside the velocity",
@@ -53,7 +59,7 @@ def by_hand(paths: Mapping[str, pd.DataFrame]) -> tuple[Figure, Words]:
     position.text(length / 2 + 0.5, -0.9, f"learning rate 0\nfor {length} updates", ha="center", fontsize=9)
     position.legend(loc="upper right")
     return panels.figure, Words(
-        "The two forms of momentum, by hand",
+        f"By hand: at learning rate 0 one form gathers {zero['velocity'].max():g} gradients, the other none",
         "Two panels over a few updates. Left, velocities: one form's climbs while the learning rate is zero, the "
         "other's stays at zero. Right, the weight: one form leaps past the minimum at its first real step, the other "
         "reaches it.",
@@ -98,10 +104,14 @@ def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
     _velocity_theory(panels, probe)
     legend(panels.axes[0, panels.columns.index("zero")], ink=False)
     effective = probe["lr"].iloc[0] / (1 - probe["momentum"].iloc[0])
+    outside, inside = (
+        seen.estimate for name, seen in _effects_on(probe, task).items() if name.startswith("first step")
+    )
     return panels.figure, Words(
-        "What momentum has gathered when warmup ends",
+        f"After learning rate 0 the first step is {number(outside)} times too long in torch's form, "
+        f"{number(inside)} times as long as usual in Sutskever's",
         "A column per warmup, three rows: length of the velocity, size of the step, and the velocity's cosine with "
-        "the way straight downhill. At learning rate zero one form's velocity climbs to about ten gradients and its "
+        "the way straight downhill. At learning rate zero one form's velocity climbs to several gradients and its "
         "first real step is that large; the other form's stays at zero.",
         f"{tasks.load(task).title}. Thin: one of n = {probe['seed'].nunique()} seeds each; thick: the median; shaded: "
         f"warmup. Effective learning rate η/(1 − μ): {effective:.3g}. Lengths are in first batch gradients, steps in "
@@ -110,14 +120,18 @@ def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
     )
 
 
+def _effects_on(runs: pd.DataFrame, task: str) -> Mapping[str, Effect]:
+    found = velocity_effects(runs)[task]
+    assert isinstance(found, Mapping)
+    return found
+
+
 def _velocity_values(probe: pd.DataFrame, form: str, warmup: str) -> tuple[Floats, Floats, Floats]:
     """Length of the velocity, size of the step and cosine with descent, each [S, K]."""
     none, seen = (Probed.of(probe, f"{form}/{name}") for name in ("none", warmup))
-    first_step = none.values("update_norm")[:, :1]
-    first_gradient = first_step if form == "momentum_lr_inside" else first_step / none.lr
     return (
-        seen.values("velocity_norm") / first_gradient,
-        seen.values("update_norm") / first_step,
+        seen.values("velocity_norm") / none.first_gradient()[:, None],
+        seen.values("update_norm") / none.values("update_norm")[:, :1],
         seen.values("velocity_alignment"),
     )
 
@@ -137,78 +151,100 @@ def _velocity_theory(panels: Facets[str, str], probe: pd.DataFrame) -> None:
 
 @figure_maker
 def outcomes(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Test loss against effective learning rate under every warmup: a row per task, a column per form of momentum."""
-    chosen = runs[runs["part"].isin(["grid", "zero"]) & runs["arm"].str.partition("/")[0].isin(FORMS)]
+    """Test loss against effective learning rate in both forms: a row per task, a column per form of momentum."""
+    names = {str(task): f"{task}\ntest loss (nats)" for task in runs["task"].unique()}
     titles = {form: f"momentum, {SHORT[form]}" for form in FORMS}
-    panels = lr_panels(chosen, "task", "optimizer", titles, (5.2, 2.9))
+    panels = facets(names, titles, (5.2, 2.9), (0, 0.5), x="effective learning rate η/(1 − μ)")
+    for task, form, axes in panels:
+        _outcome_panel(axes, runs[runs["task"] == task], form)
+    legend(panels.axes[0, 0])
     return panels.figure, Words(
-        "Loss against learning rate under every warmup, in both forms of momentum",
-        f"Two columns of panels, one per form of momentum, {len(panels.rows)} rows, one per task. In each, four curves "
-        "of test loss against the learning rate, one per warmup, fall and then rise.",
-        f"Thin: one of n = {chosen['seed'].nunique()} seeds; thick: the median. lr = 0 has as many updates more as its "
-        "warmup takes, so all curves but those of the ramp and the low learning rate had equal updates at the full "
-        "one. A run that diverged counts with the loss of an untrained network (dotted); hatched: half the seeds "
-        "diverged.",
+        _outcome_title(runs),
+        f"Two columns of panels, one per form of momentum, {len(panels.rows)} rows, one per task. In each, three "
+        "curves of test loss against the learning rate, one per warmup, fall and then rise.",
+        f"Means over n = {runs['seed'].nunique()} seeds with 95 % intervals. Learning rate 0 has as many updates more "
+        "as it idles away. A run that diverged counts with the loss of an untrained network (dotted); a vertical line "
+        "marks the best rate without warmup, another twice that.",
     )
+
+
+def _outcome_title(runs: pd.DataFrame) -> str:
+    found = over_tasks(analysis.like_none_effects(runs))
+    if not found:
+        return "Momentum trains none of these tasks, with warmup or without"
+    outside, inside = (
+        compared(found[f"difference in outcome ({name}) above it"].estimate) for name in FORM_NAMES.values()
+    )
+    return f"At twice the best rate, loss after learning rate 0 is {outside} in torch's form, {inside} in Sutskever's"
+
+
+OUTCOME_ARMS = {"none": "none", "zero+n": "zero", "ramp": "ramp"}  # and the warmup whose look each has
+
+
+def _outcome_panel(axes: Axes, runs: pd.DataFrame, form: str) -> None:
+    batch, colour = analysis.usual_batch(runs), OPTIMIZERS[form].colour
+    for name, warmup in OUTCOME_ARMS.items():
+        seen = analysis.curves(runs, f"{form}/{name}", batch)
+        lrs = seen.lrs / (1 - float(runs["momentum"].max()))
+        error = stats.t.ppf(0.975, seen.seeds - 1) * seen.test.std(axis=0, ddof=1) / seen.seeds**0.5
+        axes.errorbar(lrs, seen.test.mean(axis=0), error, fmt="none", ecolor=colour, elinewidth=1)
+        axes.plot(lrs, seen.test.mean(axis=0), lw=1.4, **WARMUPS[warmup].keywords(colour))
+        if name == "none":
+            for multiple in (1, OVERSHOOT):
+                axes.axvline(multiple * lrs[seen.best], **GUIDE)
+            axes.axhline(seen.initial.mean(), ls=":", **GUIDE)
+    axes.set_xscale("log")
+    plain_log_scale(axes)
 
 
 @figure_maker
 def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
     """The ramp's gain for SGD with and without momentum, and the difference, by batch size: a column per task."""
-    columns, least = pool_tasks(gains_by_task), margin(SENSITIVITY)
-    rows = (f"gain of the ramp\n({least.unit})", "momentum minus SGD")
-    titles = {task: task if task in gains_by_task else "all tasks" for task in columns}
-    panels = facets(rows, titles, (2.2, 2.6), (1.6, 0), x="batch size", sharex=True)
-    for row, task, axes in panels:
-        estimates = _of_optimizers(columns[task]) if row == rows[0] else _of_differences(columns[task])
-        names = [str(size) for size in estimates]
-        intervals(axes, list(estimates.values()), names, margin=least.value, upright=True)
-    legend(panels.axes[0, 0], ink=False)
-    seeds = min(effect.n for effects in columns.values() for effect in effects.values())
+    rows = {USABLE: f"usable learning rates\n({margin('usable_lr').unit})", ABOVE: "above the best rate\n(log ratio)"}
+    panels = facets(rows, list(gains_by_task), (3.6, 2.6), (1.4, 0.3), x="batch size")
+    for place, task, axes in panels:
+        estimates = _by_batch(gains_by_task[task], place)
+        intervals(
+            axes, list(estimates.values()), [f"{size:,}" for size in estimates], margin=_margin(place), upright=True
+        )
+    every = [effect for gains in gains_by_task.values() for effect in differences(gains, USABLE).values()]
+    if every:
+        legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
-        "Does momentum make SGD gain from a ramp?",
-        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks and one for all: above, what a ramp "
-        "gains SGD and SGD with momentum at each batch size; below, the difference, with a band for small effects.",
-        f"Gain in lr sensitivity at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {seeds} "
-        "seeds. Shaded: smaller than the smallest gain of interest. Tasks from shallow to deep.",
+        _batch_title(every),
+        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks: what a ramp gains SGD and SGD with "
+        "momentum at each batch size, and the difference, with a band for small effects; above in usable learning "
+        "rates, below in the loss at twice the best rate.",
+        f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds; "
+        "above zero the ramp is better. Shaded: smaller than the smallest gain of interest.",
     )
 
 
-def _of_optimizers(effects: BatchGains) -> dict[int, list[Estimate]]:
-    looks = {name: OPTIMIZERS[name] for name in BATCHED}
+def _batch_title(every: list[Effect]) -> str:
+    if not every:
+        return "SGD trains none of these tasks, with momentum or without"
+    more = pooled(every).estimate
+    side = "more" if more > 0 else "less"
+    return f"A ramp gains {number(abs(more))} decades of usable learning rates {side} with momentum than without"
+
+
+def _by_batch(gains: BatchGains, place: str) -> dict[int, list[Estimate]]:
+    """Each batch size's estimates: both optimisers, and the difference."""
     return {
-        size: [Estimate(effects[name, size], look.colour, label=look.label) for name, look in looks.items()]
-        for size in sorted({size for _, size in effects})
+        size: [
+            *(
+                Estimate(gains[size, name, place], OPTIMIZERS[name].colour, label=OPTIMIZERS[name].label)
+                for name in BATCHED
+            ),
+            Estimate(effect, INK, "D", label="momentum less SGD"),
+        ]
+        for size, effect in differences(gains, place).items()
     }
 
 
-def _of_differences(effects: BatchGains) -> dict[int, list[Estimate]]:
-    return {size: [Estimate(effect, INK)] for size, effect in sorted(momentum_differences(effects).items())}
+def _margin(place: str) -> float:
+    return margin("usable_lr" if place == USABLE else "overshoot").value
 
 
-@figure_maker
-def kin(gains_by_task: Mapping[str, Gains], seeds: int) -> tuple[Figure, Words]:
-    """Gain of every warmup in lr sensitivity, for momentum and its kin: a row per comparison, a column per task."""
-    names = [name for name in COMPARISONS if any((name, SENSITIVITY) in effects for effects in gains_by_task.values())]
-    least, shown = margin(SENSITIVITY), list(gains_by_task)
-    height = 0.3 * len(names) + 1.2
-    panels = facets([""], shown, (2.6, height), (2.6, 0), x=f"gain ({least.unit})", sharex=True)
-    for _, task, axes in panels:
-        rows = [_of_comparison(gains_by_task[task], name) for name in names]
-        intervals(axes, rows, names, margin=least.value)
-    return panels.figure, Words(
-        "What each warmup gains, by form of momentum",
-        f"{len(shown)} panels of points with intervals, one for each task, {len(names)} rows of comparisons; points to "
-        "the right of zero mean that the warmup does better than none.",
-        f"Gain in lr sensitivity over no warmup, paired by seed (n = {seeds}), with 95 % intervals. Shaded: smaller "
-        "than the smallest gain of interest. Squares: lr = 0; diamonds: low learning rate; triangles: ramp. A momentum "
-        "that is ramped itself is held against momentum at full strength from the start.",
-    )
-
-
-def _of_comparison(effects: Gains, name: str) -> list[Estimate]:
-    if (name, SENSITIVITY) not in effects:
-        return []
-    pair = COMPARISONS[name]
-    look = OPTIMIZERS[pair.optimizer]
-    return [Estimate(effects[name, SENSITIVITY], look.colour, WARMUPS[pair.warmup].marker)]
+def _seeds(effects: list[Effect]) -> str:
+    return " or ".join(str(n) for n in sorted({effect.n for effect in effects}))
