@@ -40,11 +40,10 @@ class Sizes(design.Sizes):
     """How large the chapter is on one task.
 
     ``lr`` and ``sgd_lr`` are learning rates at which Adam and plain SGD do best without warmup on an ordinary stream,
-    as other seeds showed, ``pass_lr`` is Adam's in a single pass, None where one pass trains nothing; ``multiples`` of the
-    first make the grid on skewed streams. One pass is cut in ``blocks``, at least three, so that what it leaves over suffices for one, from
-    ``block_seeds`` seeds. ``orders`` of the same
-    examples are each seen by ``inits`` networks; ``firsts`` are lengths of ramps in updates whose first batch is
-    exchanged, from ``first_seeds`` seeds.
+    as other seeds showed; ``multiples`` of the former make the grid on skewed streams. ``pass_lr`` is Adam's in a
+    single pass, None where one pass trains nothing. A pass is cut in ``blocks``, at least three, so that what it leaves
+    over suffices for one, from ``block_seeds`` seeds. ``orders`` of the same examples are each seen by ``inits``
+    networks; ``firsts`` are lengths of ramps in updates whose first batch is exchanged, from ``first_seeds`` seeds.
     """
 
     epochs: int
