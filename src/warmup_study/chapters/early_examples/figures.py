@@ -128,6 +128,7 @@ def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
     for _, _, axes in panels:
         axes.axhline(0, **GUIDE)
         log_ticks(axes, (0.5, 1, 2, 4, 8, 16))
+        axes.set_xlim(left=0.35)
         axes.set_yscale("symlog", linthresh=0.3, linscale=0.7)
         axes.set_yticks([-1, -0.3, 0, 0.3, 1, 3, 10])
         axes.yaxis.set_major_formatter("{x:g}")
@@ -157,8 +158,9 @@ def unlearning(runs: pd.DataFrame) -> tuple[Figure, Words]:
         plain_log_scale(axes)
     legend(panels.axes[0, 0], ncols=3)
     saved = {name: _estimate(runs, "extra-epochs", f"epochs saved ({name})") for name in ("skewed", "ordinary")}
+    least = "at least " if skew.share_reached(runs) < 1 else ""
     return panels.figure, Words(
-        f"After a skewed start a ramp saves {saved['skewed']} epochs, on ordinary streams {saved['ordinary']}",
+        f"After a skewed start a ramp saves {least}{saved['skewed']} epochs, on ordinary streams {saved['ordinary']}",
         "Panels, a row per task and a column per kind of cluster: validation loss over the epochs, without warmup, "
         "with a ramp, and with the ramp's mean rate from the start, beside training without warmup on an ordinary "
         "stream; a line marks the target.",
