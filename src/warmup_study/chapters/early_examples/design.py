@@ -1,6 +1,6 @@
-"""Design of the fourth chapter: streams of examples that are redrawn, reordered, skewed, or switched to new classes."""
+"""Design of the fourth chapter: streams of examples that are redrawn, reordered, or skewed at the start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from pydantic import Field
@@ -12,29 +12,21 @@ from warmup_study.parameters import GridParameters, Skew, Whole
 from warmup_study.training.batches import ORDINARY, Cluster, Stream
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
-from warmup_study.training.schedules import Warmup
-from warmup_study.training.starts import Pretraining, Start
+from warmup_study.training.schedules import Decay, Schedule, Warmup
+from warmup_study.training.starts import PositiveFloat
 
 PARTS = {
     "orders": "many orders of the same examples, and many initial weights under one order",
     "blocks": "one pass over a stream of examples, with one of its blocks redrawn at a time",
     "skewed": "the first half epoch from one cluster, or from an ordinary stream",
     "first": "the first batch, or those of the whole ramp, from one class",
-    "lengths": "ramps of growing length on streams of growing skew",
-    "new": "a trained network meets classes that it has never seen",
 }
-LRS = (0.003, 0.01)  # Adam trains at either without warmup, as trials on other seeds showed
-FIRST_LRS = {"sgd": 0.3, "adam": 0.01}
-TUNED = (1e-3, 3.2e-2)  # bracket of the tuned parts
 SPAN = 0.5  # epochs that the skewed start takes; a ramp over one epoch outlasts it
 PASS, PASS_BATCH = 0.75, 8  # share of the examples that the single pass uses; what it leaves over is for redrawing
-NEW_AT = (*range(1, 11), 12, 14, 17, 20, 25, 30, 40, 50, 70, 100, 140, 200)  # updates whose losses are told apart
-TAUGHT, TAUGHT_LR = 500, 3e-3  # updates of Adam on the old classes, at a rate at which it needs no warmup
-STRETCH = 20  # one update in so many is at the low learning rate when new classes come: answer 3's 500 of 10,000
 ORDERED_EPOCHS = 6
-KEPT = 3  # test examples whose final outputs are kept
-GAP_AT = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)  # epochs at which the cluster's loss is told apart
-WARMUPS: tuple[Warmup, ...] = ("none", "ramp", "constant")
+KEPT = 8  # test examples whose final outputs are kept
+GAP_AT = (0.5, 1, 2, 4, 8)  # epochs at which the cluster's loss is told apart, on the whole test split
+WARMUPS: tuple[Warmup, ...] = ("none", "ramp")
 
 
 class Parameters(GridParameters):
@@ -45,55 +37,72 @@ class Parameters(GridParameters):
 
 
 class Sizes(design.Sizes):
-    """How large the chapter is.
+    """How large the chapter is on one task.
 
-    ``ordered`` are the tasks whose examples are put in many ``orders``, each seen by ``inits`` networks: the perceptron
-    on MNIST-1D never halves its loss, so the convolutional net stands in there. One pass is cut in ``blocks``, at least
-    three, so that what it leaves over suffices for one; ``firsts`` are lengths of ramps in updates whose first batch is
-    exchanged; ``lengths`` of ramps, in epochs, are crossed with ``skews``.
+    ``lr`` and ``sgd_lr`` are learning rates at which Adam and plain SGD do best without warmup on an ordinary stream,
+    as other seeds showed; ``multiples`` of the former make the grid on skewed streams. ``pass_lr`` is Adam's in a
+    single pass, None where one pass trains nothing. A pass is cut in ``blocks``, at least three, so that what it leaves
+    over suffices for one, from ``block_seeds`` seeds. ``orders`` of the same examples are each seen by ``inits``
+    networks; ``firsts`` are lengths of ramps in updates whose first batch is exchanged, from ``first_seeds`` seeds.
     """
 
-    ordered: tuple[str, ...]
     epochs: int
+    lr: PositiveFloat = 0.008
+    pass_lr: PositiveFloat | None = 0.008
+    sgd_lr: PositiveFloat = 0.3
+    multiples: tuple[float, ...]
     blocks: int
+    block_seeds: int
     inits: int
     orders: int
     firsts: tuple[int, ...]
-    lengths: tuple[float, ...]
-    skews: tuple[float, ...]
-    new_updates: int
+    first_seeds: int
 
 
+# Planned for `full`, from the spreads of the first round: half-widths of 0.09 in the log ratio of a block's influence,
+# 0.04 in that of the logits' variances, 0.025 nats in the gap, 0.15 epochs on the way to the target, 0.05 in a slope.
 SIZES = Sizes.by_preset(
-    tasks={"smoke": ("digits-mlp",), "quick": ("digits-mlp",), "full": ("digits-mlp", "mnist1d-mlp")},
-    ordered={"smoke": ("digits-mlp",), "quick": ("digits-mlp",), "full": ("digits-mlp", "mnist1d-conv")},
-    epochs={"smoke": 2, "quick": 8, "full": 12},
-    blocks={"smoke": 3, "quick": 5, "full": 8},
+    tasks={
+        "smoke": ("digits-mlp",),
+        "quick": ("digits-mlp",),
+        "full": ("digits-mlp", "digits-he8", "mnist1d-conv"),
+    },
+    epochs={"smoke": 4, "quick": 16, "full": 24},
+    multiples={"smoke": (1.0,), "quick": (1 / 2, 1.0, 2.0, 4.0), "full": (1 / 4, 1 / 2, 1.0, 2.0, 4.0)},
+    blocks={"smoke": 3, "quick": 6, "full": 8},
+    block_seeds={"smoke": 2, "quick": 30, "full": 120},
     inits={"smoke": 1, "quick": 2, "full": 3},
-    orders={"smoke": 2, "quick": 16, "full": 40},
+    orders={"smoke": 2, "quick": 40, "full": 120},
     firsts={"smoke": (1, 4), "quick": (1, 4, 16), "full": (1, 2, 4, 8, 16, 32, 64)},
-    lengths={"smoke": (0, 1), "quick": (0, 1 / 4, 1, 4), "full": (0, 1 / 4, 1 / 2, 1, 2, 4)},
-    skews={"smoke": (0.0, 1.0), "quick": (0.0, 1.0), "full": (0.0, 0.5, 0.9, 1.0)},
-    new_updates={"smoke": 20, "quick": 200, "full": 200},
-    points_per_decade={"smoke": 1, "quick": 2, "full": 2},
-    selection_seeds={"smoke": 2, "quick": 3, "full": 6},
-    confirmation_seeds={"smoke": 2, "quick": 8, "full": 30},
+    first_seeds={"smoke": 2, "quick": 12, "full": 40},
+    points_per_decade={"smoke": 1, "quick": 2, "full": 4},
+    seeds={"smoke": 2, "quick": 10, "full": 60},
+    own={
+        "full": {
+            "digits-he8": {"epochs": 30, "pass_lr": 0.003, "sgd_lr": 0.1},
+            "mnist1d-conv": {
+                "epochs": 16,
+                "lr": 0.016,
+                "pass_lr": None,
+                "multiples": tuple(2.0**k for k in range(-4, 3)),
+            },
+        }
+    },
 )
 
 
 def experiments(parameters: Parameters) -> Iterator[Experiment]:
-    """Orders; then per task: blocks redrawn, skewed starts, the first batch exchanged, lengths by skew, new classes."""
+    """Per task: orders, blocks redrawn, skewed starts, and the first batch exchanged."""
     sizes = SIZES[parameters.preset]
-    for task in parameters.task_names or sizes.ordered:
-        yield _Design.over_epochs(task, parameters, sizes).orders()
     for task in parameters.task_names or sizes.tasks:
-        plan = _Design.over_epochs(task, parameters, sizes)
-        yield plan.blocks()
+        plan = _Design.over_epochs(task, parameters, sizes.on(task))
+        yield plan.orders()
+        if plan.sizes.pass_lr:
+            yield plan.blocks(plan.sizes.pass_lr)
         yield plan.skewed(task, ("class", "kmeans"))
         yield plan.skewed(f"{task}+marks", ("mark",))
-        yield from (plan.first(optimizer) for optimizer in FIRST_LRS)
-        yield plan.lengths()
-        yield plan.new_classes()
+        yield plan.first("sgd", plan.sizes.sgd_lr)
+        yield plan.first("adam", plan.sizes.lr)
 
 
 class _Design(design.Design):
@@ -107,71 +116,83 @@ class _Design(design.Design):
         updates, warmup = (_updates(task, epochs) for epochs in (parameters.epochs or sizes.epochs, 1))
         return cls(task=task, parameters=parameters, sizes=sizes, updates=updates, warmup=warmup)
 
-    def twin(
-        self,
-        warmup: str,
-        label: str,
-        length: int | None = None,
-        *,
-        optimizer: str = "adam",
-        decay: str = "constant",
-        **settings: Any,
-    ) -> Arm:
+    def twin(self, label: str, schedule: Schedule, *, optimizer: str = "adam", **settings: Any) -> Arm:
         """An arm ``optimizer/warmup, label``."""
-        rule, schedule = Optimizer.model_validate({"name": optimizer}), self.schedule(warmup, length, decay=decay)
-        return arm(f"{optimizer}/{warmup}, {label}", rule, schedule, **settings)
+        rule = Optimizer.model_validate({"name": optimizer})
+        return arm(f"{optimizer}/{schedule.warmup}, {label}", rule, schedule, **settings)
+
+    def seeded(self, count: int) -> tuple[int, ...]:
+        """The first so many of the preset's seeds, or as many as were asked for."""
+        first = self.seeds[0]
+        return tuple(range(first, first + (self.parameters.seeds or count)))
 
     def orders(self) -> Experiment:
-        first, count = self.confirmation_seeds[0], self.parameters.seeds or self.sizes.orders
+        seeds = self.seeded(self.sizes.orders)
         total = min(self.updates, _updates(self.task, ORDERED_EPOCHS))
+        schedules = [self.schedule(warmup, decay="cosine") for warmup in WARMUPS]
+        fixed: list[tuple[str, dict[str, Any]]] = [
+            *((f"weights {k}", {"init": seeds[0] + k}) for k in range(self.sizes.inits)),
+            ("one order", {"stream": Stream(order=seeds[0])}),
+        ]
         return self.experiment(
             "orders",
-            [
-                *(self.twin(w, f"weights {k}", init=first + k) for k in range(self.sizes.inits) for w in WARMUPS[:2]),
-                *(self.twin(warmup, "one order", stream=Stream(order=first)) for warmup in WARMUPS[:2]),
-            ],
-            LRS[-1],
-            confirmation_seeds=tuple(range(first, first + count)),
+            [self.twin(name, schedule, **what) for name, what in fixed for schedule in schedules],
+            (self.sizes.lr, 2 * self.sizes.lr),
+            seeds=seeds,
             updates=total,
             outputs_kept=KEPT,
         )
 
-    def blocks(self) -> Experiment:
+    def blocks(self, lr: float) -> Experiment:
         length = int(PASS * len(tasks.load(self.task).splits.train) / PASS_BATCH / self.sizes.blocks)
         total = length * self.sizes.blocks
         streams = [ORDINARY, *(Stream(redrawn=(at + 1, at + length)) for at in range(0, total, length))]
+        conditions: list[tuple[Warmup, Decay]] = [("none", "constant"), ("ramp", "constant"), ("none", "cosine")]
         arms = [
-            self.twin(warmup, f"{decay}, block {place}", total // 4, decay=decay, stream=stream)
-            for decay in ("constant", "cosine")
-            for warmup in WARMUPS
+            self.twin(f"{decay}, block {place}", self.schedule(warmup, total // 4, decay=decay), stream=stream)
+            for warmup, decay in conditions
             for place, stream in enumerate(streams)
         ]
-        return self.experiment("blocks", arms, LRS[-1], updates=total, batch=PASS_BATCH, outputs_kept=KEPT)
+        return self.experiment(
+            "blocks",
+            arms,
+            lr,
+            seeds=self.seeded(self.sizes.block_seeds),
+            updates=total,
+            batch=PASS_BATCH,
+            outputs_kept=KEPT,
+        )
 
-    def skewed(self, task: str, clusters: tuple[Cluster, ...]) -> Experiment:
-        skews = [(cluster, self.parameters.skew, WARMUPS) for cluster in clusters]
-        arms = [
-            self.twin(warmup, f"{cluster} {skew:g}", stream=self.stream(cluster, skew))
-            for cluster, skew, warmups in [*skews, (clusters[0], 0.0, WARMUPS[:2])]  # the latter is the control
-            for warmup in warmups
-        ]
+    def skewed(self, task: str, clusters: Sequence[Cluster]) -> Experiment:
+        schedules = [self.schedule(warmup, decay="cosine") for warmup in WARMUPS]
+        streams = [self.stream(cluster, self.parameters.skew) for cluster in clusters]
+        settings = [(stream, schedule) for stream in streams for schedule in (*schedules, self.equally_small())]
+        settings += [(self.stream(clusters[0], 0.0), schedule) for schedule in schedules]
         probed = {_updates(self.task, epochs) for epochs in GAP_AT} | {self.updates}
         return self.experiment(
             "skewed",
-            arms,
-            LRS,
+            [self.twin(f"{stream.cluster} {stream.skew:g}", how, stream=stream) for stream, how in settings],
+            tuple(self.sizes.lr * multiple for multiple in self.sizes.multiples),
             task=task,
             evaluate_every=max(1, self.warmup // 3),
             probed=tuple(sorted(update for update in probed if update <= self.updates)),
             probes=("inside_loss", "outside_loss"),
         )
 
-    def first(self, optimizer: str) -> Experiment:
+    def equally_small(self) -> Schedule:
+        """As many updates as the ramp takes, at its mean learning rate: equally small steps that do not grow."""
+        mean = (self.warmup + 1) / (2 * self.warmup)
+        return self.schedule("constant", level=mean, decay="cosine")
+
+    def first(self, optimizer: str, lr: float) -> Experiment:
         """Twins that differ in the first batch alone, or in those of the whole ramp: from one class, or ordinary."""
         lengths = self.sizes.firsts
         arms = [
             self.twin(
-                "ramp", f"{name} {n}", n, optimizer=optimizer, stream=Stream(cluster="class", skew=skew, span=span)
+                f"{name} {n}",
+                self.schedule("ramp", n),
+                optimizer=optimizer,
+                stream=Stream(cluster="class", skew=skew, span=span),
             )
             for n in lengths
             for name, skew, span in (("plain", 0.0, 0), ("first", 1.0, 1), ("whole", 1.0, n))
@@ -180,38 +201,12 @@ class _Design(design.Design):
         return self.experiment(
             "first",
             arms,
-            FIRST_LRS[optimizer],
+            lr,
+            seeds=self.seeded(self.sizes.first_seeds),
             updates=lengths[-1],
             probed=lengths,
             probes=("inside_loss", "outside_loss", "displacement"),
         )
-
-    def lengths(self) -> Experiment:
-        epochs = self.sizes.lengths
-        lengths = sorted({min(_updates(self.task, share), self.updates) if share else 0 for share in epochs})
-        arms = [
-            self.twin("ramp" if n else "none", f"skew {skew:g}, {n}", n, stream=self.stream("class", skew))
-            for skew in self.sizes.skews
-            for n in lengths
-        ]
-        return self.experiment("lengths", arms, self.lrs("adaptive", TUNED), selection_seeds=self.selection_seeds)
-
-    def new_classes(self) -> Experiment:
-        total = self.sizes.new_updates
-        settings: dict[str, Any] = {"stream": Stream(cluster="taught"), "start": Start(before=self.old_classes())}
-        return self.experiment(
-            "new",
-            [self.twin(warmup, "new classes", max(1, total // STRETCH), **settings) for warmup in WARMUPS],
-            self.lrs("adaptive", TUNED),
-            task=f"{self.task}+new",
-            updates=total,
-            probed=tuple(update for update in NEW_AT if update <= total),
-            probes=("inside_loss", "outside_loss"),
-        )
-
-    def old_classes(self) -> Pretraining:
-        rule, batch = Optimizer(name="adam"), tasks.load(self.task).batch
-        return Pretraining(task=f"{self.task}+old", updates=TAUGHT, optimizer=rule, lr=TAUGHT_LR, batch=batch)
 
     def stream(self, cluster: Cluster, skew: float) -> Stream:
         """Skewed for half an epoch."""
@@ -219,5 +214,5 @@ class _Design(design.Design):
 
 
 def _updates(task: str, epochs: float) -> int:
-    """So many epochs in updates, at least one."""
-    return max(1, round(epochs * len(tasks.load(task).splits.train) / tasks.load(task).batch))
+    """So many epochs in updates, at least two: a ramp of one update is none."""
+    return max(2, round(epochs * len(tasks.load(task).splits.train) / tasks.load(task).batch))
