@@ -17,6 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_runs import Planted, audit, grid, probe, table
 
+from warmup_study.chapters import core_curves
 from warmup_study.chapters.sgd_vs_adam import analysis, figures
 from warmup_study.paths import Folders
 from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
@@ -29,10 +30,17 @@ from warmup_study.running import store
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.training.table import from_frame
 
+
+def cells_and_gains(runs: pd.DataFrame) -> tuple[core_curves.Cells, core_curves.Gains]:
+    """What the first chapter's figures are drawn from."""
+    cells = core_curves.cells(runs)
+    return cells, core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
+
+
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
-    "lr_curves": figures.lr_curves,
-    "gains": lambda runs: figures.gains(analysis.gains(runs), seeds=runs["seed"].nunique()),
-    "first_updates": lambda runs: figures.first_updates(runs, str(runs["task"].iloc[0])),
+    "four_setups": lambda runs: figures.four_setups(*cells_and_gains(runs)),
+    "gains": lambda runs: figures.gains(*cells_and_gains(runs)),
+    "first_updates": figures.first_updates,
     "realised_lr": figures.realised_lr,
 }
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -169,7 +177,7 @@ def test_sidecar_says_all_there_is_to_say(drawn: dict[str, StudyFigure], name: s
 
 def test_captions_count_the_seeds(drawn: dict[str, StudyFigure]) -> None:
     few = table(grid({}, seeds=6), probe(10, -0.3, seeds=6), audit())
-    for name in ("lr_curves", "gains", "first_updates"):
+    for name in ("four_setups", "gains", "first_updates"):
         assert "n = 12 " in drawn[name].words.caption and "n = 6 " in MAKERS[name](few).words.caption
 
 

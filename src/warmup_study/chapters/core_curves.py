@@ -56,7 +56,7 @@ COLOURS = {name: LOOKS[rule.name].colour for name, rule in OPTIMIZERS.items()}
 
 def cells(runs: pd.DataFrame, optimizers: Iterable[str] = tuple(OPTIMIZERS)) -> dict[Cell, Arms]:
     """The curves of every cell that was run without warmup and with the ramp, at two learning rates or more."""
-    found = {}
+    found: dict[Cell, Arms] = {}
     for task, rows in where(runs, part=PART).groupby("task", sort=False):
         arms = {str(arm): group for arm, group in rows.groupby("arm", sort=False)}
         for name in optimizers:

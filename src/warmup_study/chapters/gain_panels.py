@@ -1,4 +1,4 @@
-"""Gains one below the other, in panels side by side by the place they are measured at: margins shaded, the null drawn."""
+"""Gains one below the other, in a panel for each place they are measured at: margins shaded, the null drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -118,7 +118,8 @@ def _paragraph(place: str, endpoint: str, told: Mapping[str, int], regimes: Mapp
     return (
         f"**{place[:1].upper()}{place[1:]}**, over all tasks, the loss with the ramp is {_told(over_all, least)}. "
         f"By regime: {'; '.join(each)}. Of {sum(told.values())} pairs of task and optimiser {told['above']} gain more "
-        f"than the margin, {told['below']} lose more, {told['inside']} do neither, and {told['undecided']} leave it open."
+        f"than the margin, {told['below']} lose more, {told['inside']} do neither, and {told['undecided']} leave it "
+        "open."
     )
 
 
@@ -131,6 +132,6 @@ def _beside(over_all: Means) -> str:
     points = [f"{number(100 * value)}" for value in (share.estimate, share.low, share.high)]
     return (
         f"Beside it: {THIRD} the loss is {compared_with_interval(over_all[THIRD])}; {FAR} it is "
-        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}% more of the seeds train "
-        f"with the ramp than without ({points[1]} to {points[2]})."
+        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}% more of the seeds "
+        f"train with the ramp than without ({points[1]} to {points[2]})."
     )

@@ -25,9 +25,9 @@ def pooled(found: Cells, regimes: Regimes) -> tuple[Figure, Words]:
         f"{len(PLACES)} panels of points with intervals, by the learning rate that both arms are compared at: rows for "
         "all tasks together, for each regime and for each of its tasks; right of the null the ramp does better than no "
         "warmup.",
-        f"Gain of the ramp, mean over a task's optimisers that train; bars: 95 % bootstrap intervals ({count}). Diamonds: "
-        "equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. Shaded: "
-        f"smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
+        f"Gain of the ramp, mean over a task's optimisers that train; bars: 95 % bootstrap intervals ({count}). "
+        "Diamonds: equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. "
+        f"Shaded: smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
     )
 
 

@@ -1,16 +1,30 @@
 """What the first chapter's claims rest on, as functions of its table of runs alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.chapters.core_curves import ABOVE, BEST, LABELS, THIRD, USABLE, Arms, by_task, cells, counts, gain
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    LABELS,
+    THIRD,
+    USABLE,
+    Arms,
+    Gains,
+    by_task,
+    cells,
+    counts,
+    gain,
+)
 from warmup_study.claims.evidence import Outcome, exact_verdict, mean_over_tasks, untrainable, where
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
-from warmup_study.statistics.bootstrap import Effect, difference, paired_effect
+from warmup_study.presentation.changes import compared_with_interval
+from warmup_study.presentation.formatting import INTERVALS, effect, number
+from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
 
 PLACES = (USABLE, ABOVE, BEST, THIRD)  # the first two decide
 SETTLED_AFTER = 50  # updates; by then Adam's and RMSProp's step has its long-run size in theory
@@ -42,10 +56,10 @@ def _comparisons(arms: Mapping[str, Arms]) -> Outcome[str]:
     found: dict[str, Effect] = {}
     for place in PLACES:
         gains = {name: gain(mine, place) for name, mine in arms.items() if counts(mine)}
-        for name, effect in gains.items():
-            found[f"{LABELS[name]}'s gain {place}"] = effect
+        for name, own in gains.items():
+            found[f"{LABELS[name]}'s gain {place}"] = own
             if name != "sgd":
-                found[f"{LABELS[name]}'s gain less SGD's {place}"] = difference(effect, gains["sgd"])
+                found[f"{LABELS[name]}'s gain less SGD's {place}"] = difference(own, gains["sgd"])
     return found
 
 
@@ -91,6 +105,38 @@ def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect]
         ALIGNMENT: paired_effect(lag(seen)),
         f"{ALIGNMENT}, RMSProp less SGD": paired_effect(lag(seen) - lag(plain)),
     }
+
+
+def compared_optimizers(gains: Gains) -> Iterator[str]:
+    """What is left of each optimiser's mean gain when SGD's is taken off, over the tasks that both have."""
+    for name in ("adam", "adam0", "rmsprop", "momentum"):
+        tasks = [task for task, optimizer in gains if optimizer == name and (task, "sgd") in gains]
+        if tasks:
+            by_place = {place: pooled([_less_sgd(gains, task, name, place) for task in tasks]) for place in PLACES}
+            usable, above = by_place[USABLE], by_place[ABOVE]
+            count = f"{len(tasks)} task{'s' if len(tasks) > 1 else ''}"
+            yield (
+                f"Against SGD, on the same {count}, the ramp gains {LABELS[name]} "
+                f"{effect(usable)} decades of usable learning rates more; at twice the best rate its loss with a ramp, "
+                f"relative to none, is {compared_with_interval(above)} than SGD's."
+            )
+
+
+def _less_sgd(gains: Gains, task: str, optimizer: str, place: str) -> Effect:
+    mine, plain = (gains[task, name]["ramp", place] for name in (optimizer, "sgd"))
+    return difference(mine, plain)
+
+
+def first_update_in_words(runs: pd.DataFrame) -> str:
+    """RMSProp's first update beside its settled ones, in size and direction, as means over the probed tasks."""
+    mean = pd.concat(probed(runs, "rmsprop").values()).mean()
+    behind = mean_first_updates(runs)[f"{ALIGNMENT}, RMSProp less SGD"]
+    return (
+        f"RMSProp's first update is {number(mean['update_size_first'])} times its learning rate, and "
+        f"{number(mean['update_size_settled'])} times once settled; its cosine with the descent direction is "
+        f"{number(mean['alignment_first'])} at first and {number(mean['alignment_settled'])} once settled. Against the "
+        f"same difference of SGD on the same batches that is {effect(behind)} ({INTERVALS}); below 0 it points worse."
+    )
 
 
 CLAIMS = {"adaptive-only": comparisons, "first-update": first_updates}

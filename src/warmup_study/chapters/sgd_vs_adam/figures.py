@@ -1,4 +1,4 @@
-"""Figures of the first chapter: the four setups, gains with intervals, the first hundred updates, the realised rates."""
+"""Figures of the first chapter: the four setups, gains with intervals, the first updates, the realised rates."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from warmup_study import theory
-from warmup_study.chapters.core_curves import ABOVE, COLOURS, LABELS, Cells, Gains, mean_gain, shown, told_untrainable
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    COLOURS,
+    LABELS,
+    THIRD,
+    USABLE,
+    Cells,
+    Gains,
+    mean_gain,
+    shown,
+    told_untrainable,
+)
 from warmup_study.chapters.gain_panels import Row, gain_panels
 from warmup_study.chapters.sgd_vs_adam import analysis
 from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, points
@@ -24,7 +36,7 @@ from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import OVERSHOOT
 from warmup_study.training.optimizers import Optimizer
 
-_ORDER = (analysis.THIRD, analysis.BEST, analysis.ABOVE, analysis.USABLE)
+_ORDER = (THIRD, BEST, ABOVE, USABLE)
 _TICKS = (0.1, 0.3, 1, 3, 10, 30)
 _ROWS = {
     "loss": "loss over best\nwithout warmup",
@@ -80,8 +92,8 @@ def _task_lines(axes: Axes, rows: pd.DataFrame, mean: pd.DataFrame) -> None:
         ratios = np.exp([-effect.estimate for effect in mine["gain"]])
         axes.plot(mine["multiple"], ratios, **look.keywords(look.colour), ms=3, lw=0.9)
     effects = list(mean["gain"])
-    ends = (np.exp([-getattr(effect, end) for effect in effects]) for end in ("high", "low"))
-    axes.fill_between(mean["multiple"], *ends, color=INK, alpha=0.18, lw=0)
+    best, worst = (np.exp([-getattr(effect, end) for effect in effects]) for end in ("high", "low"))
+    axes.fill_between(mean["multiple"], best, worst, color=INK, alpha=0.18, lw=0)
     axes.plot(mean["multiple"], np.exp([-e.estimate for e in effects]), color=INK, lw=2, label="mean over tasks, 95 %")
 
 
@@ -100,9 +112,7 @@ def _finish(panels: Facets[str, str]) -> None:
         else:
             axes.set_ylim(-0.04, 1.04)
     ratios = panels.axes[1:3].ravel()
-    low, high = (
-        choose(end) for choose, end in zip((min, max), zip(*(axes.get_ylim() for axes in ratios), strict=True))
-    )
+    low, high = min(axes.get_ylim()[0] for axes in ratios), max(axes.get_ylim()[1] for axes in ratios)
     for axes in ratios:
         axes.set_ylim(min(0.6, low), max(1.8, high))
     for axes in panels.axes[1:3, 0]:
@@ -118,13 +128,13 @@ def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
     return Words(
         title,
         f"Four rows of panels, a column for each of {len({name for _, name in drawn})} optimisers, over the learning "
-        "rate as a multiple of the best without warmup. Above, the loss falls to its best at 1 and rises beyond; below, "
-        "lines for each task show the loss with lr = 0 first, and with a ramp, over the loss without warmup; at the "
-        "bottom the share of seeds that train.",
+        "rate as a multiple of the best without warmup. Above, the loss falls to its best at 1 and rises beyond; "
+        "below, lines for each task show the loss with lr = 0 first, and with a ramp, over the loss without warmup; at "
+        "the bottom the share of seeds that train.",
         "Learning rates are relative to the best without warmup (1, picked on the validation split), with momentum the "
         f"effective ones. First and last row: equal-weight means over tasks (n = {_seeds(drawn)} seeds each). "
-        "Between them, thin: one line per task, in the colour of its kind; thick: their mean with its 95 % band; above 1 "
-        f"warmup is worse than none at the same rate, below it better. {left_out}".rstrip(),
+        "Between them, thin: one line per task, in the colour of its kind; thick: their mean with its 95 % band; above "
+        f"1 warmup is worse than none at the same rate, below it better. {left_out}".rstrip(),
     )
 
 
@@ -160,7 +170,7 @@ def _gain_rows(known: Gains) -> Iterator[Row]:
 
 
 def _title_of_gains(known: Gains) -> str:
-    effects = {LABELS[name]: mean_gain(known, name, analysis.USABLE) for name in ("adam", "sgd")}
+    effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
     told = [f"{label} {number(effect.estimate)}" for label, effect in effects.items() if effect]
     return f"Decades of usable learning rates that a ramp gains: {', '.join(told)}"
 

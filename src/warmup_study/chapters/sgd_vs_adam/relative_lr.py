@@ -53,7 +53,7 @@ def _points(task: str, optimizer: str, arms: Arms) -> Iterator[dict[str, object]
 
 def _means(curves: LrCurves) -> Floats:
     """Average test loss at each learning rate, [L]."""
-    return curves.averaged(curves.test, np.arange(curves.seeds)[None])[0]
+    return np.asarray(curves.averaged(curves.test, np.arange(curves.seeds)[None])[0])
 
 
 def _between(curves: LrCurves, values: Floats, lr: float) -> float:
@@ -114,7 +114,7 @@ def _paragraph(mine: Cells, gains: Gains, optimizer: str, warmup: str) -> str:
 
 def _shares(mine: Cells, warmup: str) -> str:
     shares = [share_trained(arms["none"], arms[warmup]) for arms in mine.values()]
-    without, with_warmup = (100 * np.mean([each[which].estimate for each in shares]) for which in (0, 1))
+    without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
     return (
         f"At {OVERSHOOT:g} times the best rate {number(without)}{NO_BREAK}% of the seeds train without warmup, "
         f"{number(with_warmup)}{NO_BREAK}% with it."
