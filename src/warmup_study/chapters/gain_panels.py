@@ -32,12 +32,12 @@ class Panel:
 
 
 PANELS = {
-    USABLE: Panel("usable learning rates", "decades gained", "usable_lr"),
-    THIRD: Panel("a third of the best", _RATIO, "tuned_loss", ratio=True),
-    BEST: Panel("each at its best", _RATIO, "tuned_loss", ratio=True),
-    ABOVE: Panel("twice the best", _RATIO, "overshoot", ratio=True),
-    FAR: Panel("four times the best", _RATIO, "overshoot", ratio=True),
-    SHARE: Panel("seeds that train", "share gained at twice"),
+    USABLE: Panel("usable lr", "decades gained", "usable_lr"),
+    THIRD: Panel("⅓ × the best lr", _RATIO, "tuned_loss", ratio=True),
+    BEST: Panel("best lr of each", _RATIO, "tuned_loss", ratio=True),
+    ABOVE: Panel("2 × the best lr", _RATIO, "overshoot", ratio=True),
+    FAR: Panel("4 × the best lr", _RATIO, "overshoot", ratio=True),
+    SHARE: Panel("seeds that train", "share gained at 2 ×"),
 }
 
 

@@ -26,6 +26,7 @@ from warmup_study.claims.table import claim, margin
 from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.presentation.changes import compared_with_interval, reading
 from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.presentation.style import REGIMES
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.decisions import decide
 
@@ -75,11 +76,11 @@ def _gains_on(arms: Mapping[str, Arms]) -> Outcome[str]:
 
 def by_regime(found: Cells) -> dict[str, dict[str, Means]]:
     """What the ramp gains at each place in the tasks that count, regime by regime and task by task."""
-    regimes: dict[str, dict[str, Means]] = {}
+    regimes: dict[str, dict[str, Means]] = {regime: {} for regime in REGIMES}
     for task, arms in by_task(counted(found)).items():
         means = {place: pooled([gain(mine, place) for mine in arms.values()]) for place in PLACES}
-        regimes.setdefault(regime_of(task), {})[task] = means
-    return regimes
+        regimes[regime_of(task)][task] = means
+    return {regime: tasks for regime, tasks in regimes.items() if tasks}
 
 
 def mean(tasks: Mapping[str, Means]) -> Means:
@@ -114,7 +115,7 @@ def paragraphs(found: Cells, regimes: Mapping[str, Mapping[str, Means]]) -> list
 def _paragraph(place: str, endpoint: str, told: Mapping[str, int], regimes: Mapping[str, Mapping[str, Means]]) -> str:
     least = margin(endpoint).value
     over_all = mean(all_tasks(regimes))[place]
-    each = [f"{regime or 'others'} {_told(mean(tasks)[place], least)}" for regime, tasks in regimes.items()]
+    each = [f"{REGIMES[regime].label} {_told(mean(tasks)[place], least)}" for regime, tasks in regimes.items()]
     return (
         f"**{place[:1].upper()}{place[1:]}**, over all tasks, the loss with the ramp is {_told(over_all, least)}. "
         f"By regime: {'; '.join(each)}. Of {sum(told.values())} pairs of task and optimiser {told['above']} gain more "
@@ -132,6 +133,6 @@ def _beside(over_all: Means) -> str:
     points = [f"{number(100 * value)}" for value in (share.estimate, share.low, share.high)]
     return (
         f"Beside it: {THIRD} the loss is {compared_with_interval(over_all[THIRD])}; {FAR} it is "
-        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}% more of the seeds "
+        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}percentage points more of the seeds "
         f"train with the ramp than without ({points[1]} to {points[2]})."
     )
