@@ -26,28 +26,28 @@ class Planted:
 def grid(
     planted: dict[str, Planted], task: str = "digits-mlp", seeds: int = 12, noise: float = 0.02, trainable: int = 4
 ) -> list[dict[str, object]]:
-    """Rows of the part "grid": above the last trainable rate every run diverges."""
+    """Rows of the core grid: above the last trainable rate every run diverges; lr = 0 changes nothing."""
     chance = np.random.default_rng(1)
     rows: list[dict[str, object]] = []
     for name in OPTIMIZERS:
         truth = planted.get(name, Planted())
-        for warmup, more, gain in (("none", 0, 0.0), ("ramp", truth.more_rates, truth.log_loss)):
+        for warmup, more, gain in (("none", 0, 0.0), ("zero", 0, 0.0), ("ramp", truth.more_rates, truth.log_loss)):
             for seed in range(seeds):
                 losses = 0.4 * np.exp(noise * chance.standard_normal(len(LRS)) - gain)
                 losses *= 1 + 0.2 * np.abs(np.arange(len(LRS)) - 2)
                 rows += [
-                    run(task, name, warmup, seed, lr, loss if k < trainable + more else np.nan, seeds)
+                    run(task, name, warmup, seed, lr, loss if k < trainable + more else np.nan)
                     for k, (lr, loss) in enumerate(zip(LRS, losses, strict=True))
                 ]
     return rows
 
 
-def run(task: str, name: str, warmup: str, seed: int, lr: float, loss: float, seeds: int) -> dict[str, object]:
-    """One row; a third of the seeds select."""
+def run(task: str, name: str, warmup: str, seed: int, lr: float, loss: float) -> dict[str, object]:
+    """One row of the core grid."""
     settings = Optimizer.model_validate({"name": name}).model_dump(exclude={"name"})
     return {
         **settings,
-        **{"part": "grid", "task": task, "arm": f"{name}/{warmup}", "optimizer": name, "warmup": warmup},
+        **{"part": "core", "task": task, "arm": f"{name}/{warmup}", "optimizer": name, "warmup": warmup},
         **{"seed": seed, "grid_lr": lr, "lr": lr, "decay": "constant"},
         **{"length": 20 * (warmup == "ramp"), "updates": 100, "batch": 64, "lr_audit": 0.0, "initial_loss": INITIAL},
         **{"status": "ok" if np.isfinite(loss) else "diverged", "diverged_at": None if np.isfinite(loss) else 7},
@@ -69,14 +69,14 @@ def probe(ratio: float, better: float, task: str = "digits-mlp", seeds: int = 12
                 cosine = 0.3 + 0.05 * chance.standard_normal(len(PROBED))
                 size[0], cosine[0] = ratio * size[0], cosine[0] + better * (name != "sgd")
                 seen = {"probed_at": PROBED, "update_size": size, "alignment": cosine}
-                rows.append(run(task, name, warmup, seed, 0.001, 0.5, seeds) | {"part": "probe"} | seen)
+                rows.append(run(task, name, warmup, seed, 0.001, 0.5) | {"part": "probe"} | seen)
     return rows
 
 
 def audit(deviation: float = 0.0, task: str = "digits-mlp", seeds: int = 5) -> list[dict[str, object]]:
     """Rows of the part "audit", one run of which deviates from the formula."""
     curve = {"evaluated_at": range(11), "realised_lr": np.linspace(0, 0.1, 11), "validation_curve": np.ones(11)}
-    rows = [run(task, "sgd", "ramp", seed, 0.1, 0.5, seeds) | {"part": "audit"} | curve for seed in range(seeds)]
+    rows = [run(task, "sgd", "ramp", seed, 0.1, 0.5) | {"part": "audit"} | curve for seed in range(seeds)]
     return [*rows[:-1], rows[-1] | {"lr_audit": deviation}]
 
 

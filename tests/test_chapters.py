@@ -17,7 +17,7 @@ from warmup_study.statistics.decisions import MIN_SEEDS
 from warmup_study.tasks import text
 from warmup_study.training.experiment import Experiment
 
-MOMENTUM, EARLY, ANCHORS = "3_momentum", "4_early_examples", "7_anchor_warmup"
+FIRST, MOMENTUM, EARLY, ANCHORS = "1_sgd_vs_adam", "3_momentum", "4_early_examples", "7_anchor_warmup"
 IN_UPDATES = [name for name in CHAPTERS if "updates" in design_of(name).Parameters.model_fields]
 REFUSED = r"^warmup: got 50000; takes at most the number of updates, \d+$"
 
@@ -117,6 +117,12 @@ def test_the_table_says_what_is_run_in_which_part() -> None:
 
 
 # ---------------------------------------- chapter by chapter
+
+
+def test_sgd_vs_adam_takes_a_batch_for_all_its_parts() -> None:
+    found = parts(FIRST, preset="smoke", batch=16, seeds=6, task="digits-deep")
+    assert {e.batch for mine in found.values() for e in mine} == {16}
+    assert all(len(grid.seeds) == 6 and grid.task == "digits-deep" for grid in found["core"])
 
 
 @pytest.mark.parametrize("preset", PRESETS)

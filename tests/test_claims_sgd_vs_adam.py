@@ -9,23 +9,32 @@ import pytest
 from numpy.typing import ArrayLike
 from synthetic_runs import OPTIMIZERS, Planted, audit, grid, probe, table
 
-from warmup_study.chapters import judging
-from warmup_study.chapters.sgd_vs_adam import analysis, design
+from warmup_study.chapters import core_curves, judging
+from warmup_study.chapters.core_curves import ABOVE, BEST, USABLE
+from warmup_study.chapters.sgd_vs_adam import analysis, design, relative_lr
 from warmup_study.chapters.sgd_vs_adam.design import Parameters as SgdVsAdam
 from warmup_study.claims.correction import corrected
+from warmup_study.claims.evidence import verdicts
 from warmup_study.claims.verdict import Verdict
+from warmup_study.statistics.bootstrap import fewer_resamples
 from warmup_study.training import schedules
 from warmup_study.training.schedules import Floats, Schedule
 from warmup_study.training.table import to_frame
 from warmup_study.training.trainer import train_chunk
 
-CHAPTER = "1_sgd_vs_adam"
+CHAPTER, TASK = "1_sgd_vs_adam", "digits-mlp"
 FURTHER, BETTER, BOTH = Planted(more_rates=2), Planted(log_loss=0.5), Planted(more_rates=2, log_loss=0.5)
 
 
-def words(verdicts: Sequence[Verdict]) -> dict[str, str]:
+@pytest.fixture(autouse=True)
+def _quickly() -> object:
+    with fewer_resamples(999):
+        yield
+
+
+def words(rows: Sequence[Verdict]) -> dict[str, str]:
     """Of the rows over all tasks, by claim."""
-    return {verdict.id: verdict.verdict for verdict in verdicts if verdict.over_all}
+    return {verdict.id: verdict.verdict for verdict in rows if verdict.over_all}
 
 
 def judged(claim: str, runs: pd.DataFrame) -> list[Verdict]:
@@ -33,7 +42,7 @@ def judged(claim: str, runs: pd.DataFrame) -> list[Verdict]:
 
 
 def adaptive_only(**planted: Planted) -> dict[str, str]:
-    return words(judged("adaptive-only", table(grid(planted))))
+    return words(verdicts("adaptive-only", analysis.comparisons(table(grid(planted))), 12))
 
 
 @pytest.mark.parametrize(
@@ -57,35 +66,58 @@ def test_adaptive_only_decides_nothing_on_few_seeds_or_in_noise() -> None:
     few = grid({"adam": BOTH}, seeds=4)
     noisy = grid({"adam": Planted(log_loss=0.1)}, noise=0.6, seeds=6)
     for rows in (few, noisy):
-        assert set(words(judged("adaptive-only", table(rows))).values()) == {"inconclusive"}
+        found = verdicts("adaptive-only", analysis.comparisons(table(rows)), 6)
+        assert set(words(found).values()) == {"inconclusive"}
 
 
 def test_gains_have_the_planted_size() -> None:
     planted = {"adam": FURTHER, "sgd": BETTER, "rmsprop": Planted(more_rates=-1, log_loss=-0.2)}
-    (gains,) = analysis.gains(table(grid(planted))).values()
-    doublings = {name: gains[name, "max_trainable_lr"].estimate for name in OPTIMIZERS}
-    step = np.log2(10) / 2
-    assert doublings == pytest.approx({"sgd": 0, "momentum": 0, "rmsprop": -step, "adam": 2 * step}, abs=1e-4)
-    tuned = {name: gains[name, "tuned_loss"].estimate for name in OPTIMIZERS}
-    assert tuned == pytest.approx({"sgd": 0.5, "momentum": 0, "rmsprop": -0.2, "adam": 0}, abs=0.03)
-    assert gains["adam", "lr_sensitivity"].low > 0 > gains["rmsprop", "lr_sensitivity"].high
+    gains = core_curves.gains(core_curves.cells(table(grid(planted))), analysis.PLACES, ("ramp", "zero"))
+    best = {name: gains[TASK, name]["ramp", BEST].estimate for name in OPTIMIZERS}
+    assert best == pytest.approx({"sgd": 0.5, "momentum": 0, "rmsprop": -0.2, "adam": 0}, abs=0.03)
+    usable = {name: gains[TASK, name]["ramp", USABLE] for name in OPTIMIZERS}
+    assert usable["adam"].low > 0.5 and usable["rmsprop"].high < -0.3  # two and one half decade, less what is left
+    assert all(abs(gains[TASK, name]["zero", BEST].estimate) < 0.03 for name in OPTIMIZERS)
 
 
-def swapped(runs: pd.DataFrame) -> pd.DataFrame:
-    """The table with the names of both arms exchanged."""
-    other = {"none": "ramp", "ramp": "none"}
-    warmup = runs["warmup"].map(other)
-    return runs.assign(warmup=warmup, arm=runs["optimizer"] + "/" + warmup)
+def test_a_task_counts_only_if_sgd_and_adam_train_it() -> None:
+    runs = table(grid({"adam": BOTH}), grid({"adam": BOTH}, "digits-deep"))
+    lost = (runs["task"] == "digits-deep") & (runs["optimizer"] == "sgd")
+    runs.loc[lost, ["validation_loss", "test_loss"]] = 2.2
+    over_all = verdicts("adaptive-only", analysis.comparisons(runs), 12)[-1]
+    assert over_all.left_out == {"digits-deep": "untrainable with SGD"} and over_all.verdict == "supported"
+    cells = core_curves.cells(runs)
+    assert ("digits-deep", "sgd") not in core_curves.counted(cells)
+    assert core_curves.told_untrainable(cells) == "Untrained, and therefore left out: SGD on digits-deep."
+    alone = runs[(runs["grid_lr"] == runs["grid_lr"].min())]
+    assert core_curves.cells(alone) == {}
 
 
 def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
-    runs = table(grid({"adam": FURTHER, "sgd": BETTER, "momentum": Planted(more_rates=-1)}, noise=0.1))
-    (gains,), (turned,) = (analysis.gains(rows).values() for rows in (runs, swapped(runs)))
-    assert set(gains) == set(turned) and len(gains) == len(OPTIMIZERS) * 3
-    for key, effect in gains.items():
-        assert turned[key].estimate == pytest.approx(-effect.estimate, abs=1e-12)
-        tolerance = 0.1 if key[1] == "max_trainable_lr" else 1e-9  # what the grid hides is drawn at random
-        assert [turned[key].low, turned[key].high] == pytest.approx([-effect.high, -effect.low], abs=tolerance)
+    runs = table(grid({"adam": FURTHER, "momentum": Planted(more_rates=-1)}, noise=0.1))
+    other = {"none": "ramp", "ramp": "none"}
+    warmup = runs["warmup"].replace(other)
+    turned = runs.assign(warmup=warmup, arm=runs["optimizer"] + "/" + warmup)
+    before, after = (core_curves.gains(core_curves.cells(rows), (USABLE, BEST)) for rows in (runs, turned))
+    for cell, effects in before.items():
+        for key, effect in effects.items():
+            assert after[cell][key].estimate == pytest.approx(-effect.estimate, abs=1e-12)
+
+
+def test_the_four_setups_stand_over_the_relative_learning_rate() -> None:
+    cells = core_curves.cells(table(grid({"adam": FURTHER})))
+    rows = relative_lr.points(cells)
+    none = rows[rows["warmup"] == "none"]
+    assert (none.loc[np.isclose(none["multiple"], 1), "loss"] - 1).abs().max() < 1e-9
+    assert set(none["share"].round(3)) <= {0.0, 0.5, 1.0}  # half way between two learning rates of the grid, a half
+    adam = relative_lr.means(rows).query("optimizer == 'adam' and warmup == 'ramp'")
+    by_multiple = {round(row.multiple, 2): row.gain.estimate for row in adam.itertuples()}
+    assert by_multiple[1.0] == pytest.approx(0, abs=0.03) and by_multiple[10.0] > 1
+    gains = core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
+    assert relative_lr.headline(cells, gains).startswith("At 2 times the best learning rate a ramp leaves Adam's loss")
+    assert len(relative_lr.paragraphs(cells, gains)) == 6  # SGD, momentum and Adam, under lr = 0 and the ramp
+    lost = core_curves.cells(table(grid({}, trainable=0)))
+    assert relative_lr.headline(lost, core_curves.gains(lost, (ABOVE,))).startswith("Nothing trains")
 
 
 @pytest.mark.parametrize(
@@ -100,10 +132,10 @@ def test_swapping_the_arms_turns_the_sign_of_every_gain() -> None:
     ],
 )
 def test_first_update_finds_what_was_planted(ratio: float, better: float, word: str) -> None:
-    verdicts = judged("first-update", table(probe(ratio, better)))
-    assert words(verdicts) == {"first-update": word}
-    assert verdicts[0].estimate == pytest.approx(ratio, rel=0.05) and verdicts[0].n == 12
-    assert verdicts[0].parts[1].estimate == pytest.approx(better, abs=0.04)
+    found = judged("first-update", table(probe(ratio, better)))
+    assert words(found) == {"first-update": word}
+    assert found[0].estimate == pytest.approx(ratio, rel=0.05) and found[0].n == 12
+    assert found[0].parts[1].estimate == pytest.approx(better, abs=0.04)
 
 
 def test_first_update_looks_at_rmsprop_without_warmup_alone() -> None:
@@ -123,11 +155,11 @@ def test_definition_allows_no_deviation(deviation: float, seeds: int, word: str)
 
 def test_all_verdicts_carry_what_the_table_of_claims_says() -> None:
     runs = table(grid({"adam": BOTH}), probe(10, -0.3), audit())
-    verdicts = corrected(judging.judge(CHAPTER, runs))
-    assert {verdict.id for verdict in verdicts} == {"definition", "adaptive-only", "first-update"}
-    assert set(words(verdicts).values()) == {"supported"}
-    assert {verdict.task for verdict in verdicts} == {"digits-mlp", "all"}
-    for verdict in verdicts:
+    found = corrected(judging.judge(CHAPTER, runs))
+    assert {verdict.id for verdict in found} == {"definition", "adaptive-only", "first-update"}
+    assert set(words(found).values()) == {"supported"}
+    assert {verdict.task for verdict in found} == {"digits-mlp", "all"}
+    for verdict in found:
         assert verdict.notebook == CHAPTER and verdict.figure.startswith(f"{CHAPTER}-")
         assert verdict.rule and verdict.claim and verdict.source and verdict.n >= 5
         assert verdict.ci_low is None or verdict.estimate is None or verdict.ci_low <= verdict.estimate

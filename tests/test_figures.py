@@ -17,6 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_runs import Planted, audit, grid, probe, table
 
+from warmup_study.chapters import core_curves
 from warmup_study.chapters.sgd_vs_adam import analysis, figures
 from warmup_study.paths import Folders
 from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
@@ -29,10 +30,17 @@ from warmup_study.running import store
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.training.table import from_frame
 
+
+def cells_and_gains(runs: pd.DataFrame) -> tuple[core_curves.Cells, core_curves.Gains]:
+    """What the first chapter's figures are drawn from."""
+    cells = core_curves.cells(runs)
+    return cells, core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
+
+
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
-    "lr_curves": figures.lr_curves,
-    "gains": lambda runs: figures.gains(analysis.gains(runs), seeds=runs["seed"].nunique()),
-    "first_updates": lambda runs: figures.first_updates(runs, str(runs["task"].iloc[0])),
+    "four_setups": lambda runs: figures.four_setups(*cells_and_gains(runs)),
+    "gains": lambda runs: figures.gains(*cells_and_gains(runs)),
+    "first_updates": figures.first_updates,
     "realised_lr": figures.realised_lr,
 }
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -169,7 +177,7 @@ def test_sidecar_says_all_there_is_to_say(drawn: dict[str, StudyFigure], name: s
 
 def test_captions_count_the_seeds(drawn: dict[str, StudyFigure]) -> None:
     few = table(grid({}, seeds=6), probe(10, -0.3, seeds=6), audit())
-    for name in ("lr_curves", "gains", "first_updates"):
+    for name in ("four_setups", "gains", "first_updates"):
         assert "n = 12 " in drawn[name].words.caption and "n = 6 " in MAKERS[name](few).words.caption
 
 
@@ -179,11 +187,10 @@ def texts_and_paths(svg: str) -> int:
 
 def test_more_tasks_make_more_panels() -> None:
     one, three = runs_on("digits-mlp"), runs_on("digits-mlp", "digits-deep", "mnist1d-mlp")
-    for name in ("lr_curves", "gains"):
-        small, large = (MAKERS[name](rows).svg for rows in (one, three))
-        heights = [float(ElementTree.fromstring(svg).attrib["viewBox"].split()[3]) for svg in (small, large)]
-        assert heights[1] > 1.5 * heights[0] and texts_and_paths(large) > 1.5 * texts_and_paths(small)
-    for name in ("first_updates", "realised_lr"):
+    small, large = (MAKERS["gains"](rows).svg for rows in (one, three))
+    heights = [float(ElementTree.fromstring(svg).attrib["viewBox"].split()[3]) for svg in (small, large)]
+    assert heights[1] > 1.5 * heights[0] and texts_and_paths(large) > 1.5 * texts_and_paths(small)
+    for name in ("four_setups", "first_updates", "realised_lr"):
         assert MAKERS[name](three).svg
 
 
@@ -195,10 +202,9 @@ def test_arms_that_diverged_throughout_are_drawn(name: str) -> None:
     assert MAKERS[name](everything).svg
 
 
-@pytest.mark.parametrize("rates", [1, 2])
-def test_a_grid_of_few_rates_is_drawn(runs: pd.DataFrame, rates: int) -> None:
-    few = sorted(runs["lr"].unique())[:rates]
-    assert figures.lr_curves(runs[runs["lr"].isin(few)]).svg
+def test_a_grid_of_two_learning_rates_is_drawn(runs: pd.DataFrame) -> None:
+    few = sorted(runs["lr"].unique())[1:3]
+    assert MAKERS["four_setups"](runs[runs["lr"].isin(few)]).svg
 
 
 def test_what_is_drawn_depends_on_the_data(drawn: dict[str, StudyFigure], name: str) -> None:

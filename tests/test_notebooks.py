@@ -18,7 +18,7 @@ from warmup_study.claims.table import table as claims_table
 from warmup_study.cli import main
 from warmup_study.errors import StudyError
 from warmup_study.paths import BATCH, CHAPTERS, Folders, project_root
-from warmup_study.running import store
+from warmup_study.running import store, tables
 from warmup_study.training.table import from_frame
 
 STORED = project_root() / "notebooks"
@@ -205,6 +205,6 @@ def test_numbers_may_come_as_text(study: Study, tmp_path: Path) -> None:
     yaml = f"{{preset: smoke, lrs: 1e-3, updates: '6', warmup: 2e0, output_dir: '{tmp_path}'}}"
     ran = execute(FIRST, tmp_path / "elsewhere", "-y", yaml)
     assert ran.status == 0, ran.output[-3000:]
-    runs = store.read_runs(tmp_path / "data" / "results" / "smoke" / f"{FIRST}.parquet")
-    of_grid = runs[(runs["part"] == "grid") & (runs["arm"] == "adam/ramp")]
+    runs = tables.read(tmp_path / "data" / "results" / "smoke", FIRST)
+    of_grid = runs[(runs["part"] == "core") & (runs["arm"] == "adam/ramp")]
     assert set(of_grid["lr"]) == {1e-3} and set(of_grid["updates"]) == {6} and set(of_grid["length"]) == {2}

@@ -77,10 +77,10 @@ def test_every_chapter_of_classes_takes_them(chapter: str) -> None:
 
 def test_a_task_without_learning_rates_gets_those_of_a_pilot(tmp_path: Path) -> None:
     given = {"preset": "smoke", "task": "tiny_tasks:curve", "output_dir": str(tmp_path)}
-    grids = [e.lrs for e in open_chapter("1_sgd_vs_adam", given).experiments if e.part == "grid"]
+    grids = [e.lrs for e in open_chapter("1_sgd_vs_adam", given).experiments if e.part == "core"]
     assert len(set(grids)) == 2 and all(len(lrs) >= 2 for lrs in grids)
     asked = open_chapter("1_sgd_vs_adam", given | {"lrs": "0.2, 2"}).experiments
-    assert {e.lrs for e in asked if e.part == "grid"} == {(0.2, 2.0)}
+    assert {e.lrs for e in asked if e.part == "core"} == {(0.2, 2.0)}
 
 
 def test_the_chapter_of_detectors_says_that_it_takes_none() -> None:

@@ -55,6 +55,15 @@ WARMUPS = {
     "zero": Look("lr = 0, then full", line=(0, (1, 1.5)), marker="s"),
     "constant": Look("low lr, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),
 }
+REGIMES = {
+    "easy": Look("easy", "#7F7F7F", marker="o"),
+    "deep": Look("deep", "#8B7D00", marker="s"),
+    "conv": Look("convolutional", "#008B8B", marker="D"),
+    "attention": Look("attention", "#B5446E", marker="^"),
+    "large batch": Look("large batch", "#7570B3", marker="v"),
+    "": Look("of another kind", "#7F7F7F", line="--", marker="x"),
+}
+"""The kinds of training problems, where lines stand for tasks; the optimiser is then told by the panel."""
 ENDPOINTS = {
     "tuned_loss": ("tuned test loss", "gain, log ratio"),
     "lr_sensitivity": ("sensitivity to the lr", "gain, share of initial loss"),

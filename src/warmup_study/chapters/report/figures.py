@@ -1,56 +1,54 @@
-"""The report's own figure: what warmup gains in every task and optimiser, and all of them together."""
+"""The report's own figure: what the ramp gains in every regime, below the best learning rate, at it and above it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from warmup_study.chapters.report.analysis import FEWEST, Cell, prediction, summary
-from warmup_study.claims.table import margin
+from warmup_study.chapters.core_curves import ABOVE, BEST, Cells, counted, told_untrainable
+from warmup_study.chapters.gain_panels import Row, gain_panels
+from warmup_study.chapters.report.analysis import PLACES, Means, all_tasks, mean
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.intervals import Estimate, intervals, name_rows
-from warmup_study.presentation.style import INK, OPTIMIZERS
-from warmup_study.statistics.bootstrap import Effect
+from warmup_study.presentation.changes import compared
+from warmup_study.presentation.intervals import Estimate
+from warmup_study.presentation.style import INK, REGIMES
+
+Regimes = Mapping[str, Mapping[str, Means]]
 
 
 @figure_maker
-def pooled(gains: Mapping[Cell, Effect]) -> tuple[Figure, Words]:
-    """The ramp's gain at the tuned learning rate for each task and optimiser, their mean, and what to expect."""
-    figure, axes = plt.subplots(figsize=(8.4, 0.2 * len(gains) + 1.9))
-    labels = [f"{task} · {_named(optimizer)}" for task, optimizer in gains]
-    rows = [[Estimate(gain, OPTIMIZERS[_look(optimizer)].colour)] for (_, optimizer), gain in gains.items()]
-    intervals(axes, rows, labels, margin=margin("tuned_loss").value)
-    if len(gains) >= FEWEST:
-        _draw_summary(axes, gains)
-        name_rows(axes, [*labels, "", "all together"])
-    axes.set(xlabel="gain of the ramp at the tuned learning rate (log ratio of test losses)")
-    seeds = sorted(gain.n for gain in gains.values())
-    count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no cell has been run"
-    return figure, Words(
-        "Does warmup give better results, all in all?",
-        f"A row for each of {len(gains)} pairs of task and optimiser: a point with an interval for what the ramp gains "
-        "in test loss at the tuned learning rate, right of zero where warmup helps. The last row, a diamond, is their "
-        "random-effects mean, and a thin line through it says what to expect of a further task and optimiser.",
-        f"Bars: 95 % intervals over {count}. Diamond: mean with its 95 % interval (Hartung, Knapp, Sidik, Jonkman); "
-        "thin line: 95 % prediction interval. Shaded: gains too small to count.",
+def pooled(found: Cells, regimes: Regimes) -> tuple[Figure, Words]:
+    """The ramp's gain at every place: over all tasks, by regime, and task by task."""
+    seeds = sorted({arms["none"].seeds for arms in counted(found).values()})
+    count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no task counts"
+    return gain_panels(list(PLACES), list(_rows(regimes)), 2.0), Words(
+        _title(regimes),
+        f"{len(PLACES)} panels of points with intervals, by the learning rate that both arms are compared at: rows for "
+        "all tasks together, for each regime and for each of its tasks; right of the null the ramp does better than no "
+        "warmup.",
+        f"Gain of the ramp, mean over a task's optimisers that train; bars: 95 % bootstrap intervals ({count}). "
+        "Diamonds: equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. "
+        f"Shaded: smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
     )
 
 
-def _draw_summary(axes: Axes, gains: Mapping[Cell, Effect]) -> None:
-    mean, ends, place = summary(gains), prediction(gains), len(gains) + 1
-    axes.plot(ends, [place] * 2, color=INK, lw=1)
-    corners = [mean.low, mean.estimate, mean.high, mean.estimate]
-    axes.fill(corners, [place, place - 0.4, place, place + 0.4], color=INK)
+def _rows(regimes: Regimes) -> Iterator[Row]:
+    if regimes:
+        yield _row("all tasks", mean(all_tasks(regimes)), INK, "D")
+    for regime, tasks in regimes.items():
+        look = REGIMES[regime]
+        if len(tasks) > 1:
+            yield _row(f"{look.label}: mean", mean(tasks), look.colour, "D")
+        for task, means in tasks.items():
+            yield _row(f"{look.label} · {task}", means, look.colour, look.marker, hollow=len(tasks) > 1)
 
 
-def _named(optimizer: str) -> str:
-    """How the reader knows a cell's optimiser: ``adam0`` is Adam without momentum."""
-    label = OPTIMIZERS[_look(optimizer)].label
-    return f"{label}, β₁ = 0" if optimizer.endswith("0") else label
+def _row(name: str, means: Means, colour: str, marker: str, hollow: bool = False) -> Row:
+    return Row(name, {place: Estimate(effect, colour, marker, hollow) for place, effect in means.items()})
 
 
-def _look(optimizer: str) -> str:
-    """The optimiser whose colour a cell has."""
-    plain = optimizer.rstrip("0123456789")
-    return plain if plain in OPTIMIZERS else "adam"
+def _title(regimes: Regimes) -> str:
+    if not regimes:
+        return "Nothing trains at this size, with warmup or without"
+    over_all = mean(all_tasks(regimes))
+    best, above = (compared(over_all[place].estimate) for place in (BEST, ABOVE))
+    return f"With a ramp the loss is {best} at the best learning rate and {above} at twice it"

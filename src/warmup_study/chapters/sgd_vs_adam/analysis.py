@@ -1,29 +1,35 @@
 """What the first chapter's claims rest on, as functions of its table of runs alone."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from warmup_study.claims.evidence import GAINS, exact_verdict, untrainable, where
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    LABELS,
+    THIRD,
+    USABLE,
+    Arms,
+    Gains,
+    by_task,
+    cells,
+    counts,
+    gain,
+)
+from warmup_study.claims.evidence import Outcome, exact_verdict, mean_over_tasks, untrainable, where
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
-from warmup_study.presentation.formatting import NO_BREAK, number
-from warmup_study.presentation.style import OPTIMIZERS as LOOKS
-from warmup_study.statistics import endpoints
-from warmup_study.statistics.bootstrap import Effect, difference, paired_effect
-from warmup_study.statistics.lr_curves import LrCurves, overshoot, trains, usable_lr
+from warmup_study.presentation.changes import compared_with_interval
+from warmup_study.presentation.formatting import INTERVALS, effect, number
+from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
 
-OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
-ABOVE: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
-    "in usable learning rates": usable_lr,
-    "above the best learning rate": overshoot,
-}
-"""Gains by the place that they are told of."""
+PLACES = (USABLE, ABOVE, BEST, THIRD)  # the first two decide
 SETTLED_AFTER = 50  # updates; by then Adam's and RMSProp's step has its long-run size in theory
-
-Gains = dict[tuple[str, str], Effect]  # by (optimiser, endpoint)
+SIZE = "size of the first update over that of settled ones"
+ALIGNMENT = "alignment of the first update less that of settled ones"
 
 
 def definition(runs: pd.DataFrame) -> list[Verdict]:
@@ -34,61 +40,26 @@ def definition(runs: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def gains(runs: pd.DataFrame) -> dict[str, Gains]:
-    """Gain of the ramp per task, optimiser and endpoint; positive = the ramp does better than no warmup."""
-    return {str(task): _gains_of(rows) for task, rows in where(runs, part="grid").groupby("task", sort=False)}
-
-
-def _gains_of(runs: pd.DataFrame) -> Gains:
-    return {
-        (optimizer, endpoint): gain(*(where(runs, optimizer=optimizer, warmup=warmup) for warmup in ("none", "ramp")))
-        for optimizer in OPTIMIZERS
-        for endpoint, gain in GAINS.items()
-    }
-
-
-def best_points(runs: pd.DataFrame) -> pd.DataFrame:
-    """For display, per task, optimiser and warmup: the tuned rate, its test loss, and the largest trainable rate.
-
-    Flags are words beside a value, and only where they hold: a tuned rate at the grid's edge, a largest trainable rate
-    that is the grid's last, or that no rate of the grid trains.
+def comparisons(runs: pd.DataFrame) -> dict[str, Outcome[str]]:
+    """Per task that both SGD and Adam train: what the ramp gains each optimiser, and what is left when SGD's gain is
+    taken off.
     """
-    groups = where(runs, part="grid").groupby(["task", "optimizer", "warmup"], sort=False)
-    return pd.DataFrame([dict(zip(groups.keys, key, strict=True)) | _best_point(rows) for key, rows in groups])
+    return {task: _comparisons(arms) for task, arms in by_task(cells(runs)).items()}
 
 
-def _best_point(runs: pd.DataFrame) -> dict[str, float | str]:
-    best, largest = endpoints.tuned(runs), endpoints.max_trainable_lr(runs)
-    at_least = f"≥{NO_BREAK}" if largest.above_grid else ""
-    return {
-        "tuned_lr": number(best.lr) + (" (edge)" if best.on_edge else ""),
-        "test_loss": best.losses.mean(),
-        "diverged": str(best.diverged or ""),
-        "max_trainable_lr": "none" if largest.below_grid else at_least + number(2**largest.log2_lr),
-    }
-
-
-def comparisons(runs: pd.DataFrame) -> dict[str, dict[str, Effect] | str]:
-    """Per task that SGD trains: every optimiser's gain in usable learning rates and above the best one, and what
-    is left of it when SGD's is taken off.
-    """
-    grid = where(runs, part="grid")
-    return {str(task): _comparisons(rows) for task, rows in grid.groupby("task", sort=False)}
-
-
-def _comparisons(runs: pd.DataFrame) -> dict[str, Effect] | str:
-    curves = {
-        name: [LrCurves.of(where(runs, optimizer=name, warmup=warmup)) for warmup in ("none", "ramp")]
-        for name in OPTIMIZERS
-    }
-    if not trains(*curves["sgd"]):
-        return untrainable("SGD")
+def _comparisons(arms: Mapping[str, Arms]) -> Outcome[str]:
+    if not {"sgd", "adam"} <= set(arms):
+        return None
+    for name in ("sgd", "adam"):
+        if not counts(arms[name]):
+            return untrainable(LABELS[name])
     found: dict[str, Effect] = {}
-    for place, gain in ABOVE.items():
-        gains = {name: gain(none, ramp) for name, (none, ramp) in curves.items()}
-        for name, effect in gains.items():
-            found[f"{LOOKS[name].label}'s gain {place}"] = effect
-            found[f"{LOOKS[name].label}'s gain less SGD's {place}"] = difference(effect, gains["sgd"])
+    for place in PLACES:
+        gains = {name: gain(mine, place) for name, mine in arms.items() if counts(mine)}
+        for name, own in gains.items():
+            found[f"{LABELS[name]}'s gain {place}"] = own
+            if name != "sgd":
+                found[f"{LABELS[name]}'s gain less SGD's {place}"] = difference(own, gains["sgd"])
     return found
 
 
@@ -114,18 +85,58 @@ def _first_and_settled(runs: pd.DataFrame) -> pd.DataFrame:
     for name in ("update_size", "alignment"):
         values = np.stack(runs[name].to_list()).astype(float)
         columns |= {f"{name}_first": values[:, 0], f"{name}_settled": values[:, settled].mean(1)}
-    return pd.DataFrame(columns, index=runs["seed"])
+    return pd.DataFrame(columns, index=runs["seed"]).sort_index()
+
+
+def lag(seen: pd.DataFrame) -> pd.Series:
+    """By seed, how much better the first update points than the settled ones; below 0 where it points worse."""
+    return seen["alignment_first"] - seen["alignment_settled"]
+
+
+def mean_first_updates(runs: pd.DataFrame) -> dict[str, Effect]:
+    """The same, as equal-weight means over tasks."""
+    return mean_over_tasks(list(first_updates(runs).values()))
 
 
 def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect]:
     ratio = np.log(seen["update_size_first"] / seen["update_size_settled"])
-    lag, usual = (rows["alignment_first"] - rows["alignment_settled"] for rows in (seen, plain))
-    name = "alignment of the first update less that of settled ones"
     return {
-        "size of the first update over that of settled ones": paired_effect(ratio),
-        name: paired_effect(lag),
-        f"{name}, RMSProp less SGD": paired_effect(lag - usual),
+        SIZE: paired_effect(ratio),
+        ALIGNMENT: paired_effect(lag(seen)),
+        f"{ALIGNMENT}, RMSProp less SGD": paired_effect(lag(seen) - lag(plain)),
     }
+
+
+def compared_optimizers(gains: Gains) -> Iterator[str]:
+    """What is left of each optimiser's mean gain when SGD's is taken off, over the tasks that both have."""
+    for name in ("adam", "adam0", "rmsprop", "momentum"):
+        tasks = [task for task, optimizer in gains if optimizer == name and (task, "sgd") in gains]
+        if tasks:
+            by_place = {place: pooled([_less_sgd(gains, task, name, place) for task in tasks]) for place in PLACES}
+            usable, above = by_place[USABLE], by_place[ABOVE]
+            count = f"{len(tasks)} task{'s' if len(tasks) > 1 else ''}"
+            yield (
+                f"Against SGD, on the same {count}, the ramp gains {LABELS[name]} "
+                f"{effect(usable)} decades of usable learning rates more; at twice the best rate its loss with a ramp, "
+                f"relative to none, is {compared_with_interval(above)} than SGD's."
+            )
+
+
+def _less_sgd(gains: Gains, task: str, optimizer: str, place: str) -> Effect:
+    mine, plain = (gains[task, name]["ramp", place] for name in (optimizer, "sgd"))
+    return difference(mine, plain)
+
+
+def first_update_in_words(runs: pd.DataFrame) -> str:
+    """RMSProp's first update beside its settled ones, in size and direction, as means over the probed tasks."""
+    mean = pd.concat(probed(runs, "rmsprop").values()).mean()
+    behind = mean_first_updates(runs)[f"{ALIGNMENT}, RMSProp less SGD"]
+    return (
+        f"RMSProp's first update is {number(mean['update_size_first'])} times its learning rate, and "
+        f"{number(mean['update_size_settled'])} times once settled; its cosine with the descent direction is "
+        f"{number(mean['alignment_first'])} at first and {number(mean['alignment_settled'])} once settled. Against the "
+        f"same difference of SGD on the same batches that is {effect(behind)} ({INTERVALS}); below 0 it points worse."
+    )
 
 
 CLAIMS = {"adaptive-only": comparisons, "first-update": first_updates}

@@ -1,93 +1,233 @@
-"""Figures of the first chapter: loss against learning rate, gains with intervals, the first hundred updates."""
+"""Figures of the first chapter: the four setups, gains with intervals, the first updates, the realised rates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
-from warmup_study import tasks, theory
-from warmup_study.claims.table import margin
+from warmup_study import theory
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    COLOURS,
+    LABELS,
+    THIRD,
+    USABLE,
+    Cells,
+    Gains,
+    mean_gain,
+    shown,
+    told_untrainable,
+)
+from warmup_study.chapters.gain_panels import Row, gain_panels
+from warmup_study.chapters.sgd_vs_adam import analysis
+from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, points
+from warmup_study.claims.evidence import regime_of
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.curves import by_warmup, lr_panels
-from warmup_study.presentation.facets import facets, legend
-from warmup_study.presentation.intervals import Estimate, intervals
-from warmup_study.presentation.style import ENDPOINTS, GUIDE, INK, OPTIMIZERS
+from warmup_study.presentation.changes import compared
+from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.formatting import number
+from warmup_study.presentation.intervals import Estimate
+from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.lr_curves import OVERSHOOT
 from warmup_study.training.optimizers import Optimizer
 
-Gains = Mapping[str, Mapping[tuple[str, str], Effect]]
+_ORDER = (THIRD, BEST, ABOVE, USABLE)
+_TICKS = (0.1, 0.3, 1, 3, 10, 30)
+_ROWS = {
+    "loss": "loss over best\nwithout warmup",
+    "zero": "lr = 0 first:\nloss with ÷ without",
+    "ramp": "ramp:\nloss with ÷ without",
+    "share": "share of seeds\nthat train",
+}
+_LOOKS = {warmup: WARMUPS[warmup] for warmup in ("none", *WARMED)}
 
 
 @figure_maker
-def lr_curves(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Test loss against peak learning rate: a row per task, a column per optimiser, {no warmup, ramp} in each."""
-    grid = runs[runs["part"] == "grid"]
-    titles = {name: OPTIMIZERS[name].label for name in grid["optimizer"].unique()}
-    panels = lr_panels(grid, "task", "optimizer", titles, (2.6, 2.8))
-    seeds, lrs = grid["seed"].nunique(), grid.groupby("optimizer")["lr"].nunique().max()
-    return panels.figure, Words(
-        "Test loss against learning rate, with and without warmup",
-        f"{len(titles)} columns of panels, one per optimiser ({', '.join(titles.values())}), a row per task. Each "
-        "shows test loss falling and then rising with the peak learning rate, one curve without warmup and one under "
-        "the ramp.",
-        f"Thin lines: one seed each; thick lines: the median over n = {seeds} seeds at {lrs} learning rates, with "
-        "momentum the effective ones. Open circles: no warmup; filled triangles: ramp. A run that diverged counts with "
-        "the loss of an untrained network (dotted); hatched: at least half the seeds diverged (rising strokes: no "
-        "warmup, falling ones: ramp).",
+def four_setups(found: Cells, gains: Gains) -> tuple[Figure, Words]:
+    """{SGD, Adam}, momentum off and on, x {lr = 0, ramp} over the learning rate relative to the best without warmup.
+
+    Losses and shares of seeds that train as means over tasks; between them, a line per task, what either warmup does
+    to the loss at the same learning rate. Cells that do not train are left out, unless none does.
+    """
+    drawn = {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
+    rows = points(drawn)
+    over_tasks = means(rows)
+    titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in SETUPS if name in set(rows["optimizer"])}
+    label = "lr ÷ best without warmup"
+    panels = facets(_ROWS, titles, (2.6, 1.85), (0.4, 0.6), x=label, sharex="all", sharey="row")
+    for row, name, axes in panels:
+        mean = over_tasks[over_tasks["optimizer"] == name]
+        if row in WARMED:
+            mine = rows[(rows["optimizer"] == name) & (rows["warmup"] == row)]
+            _task_lines(axes, mine, mean[mean["warmup"] == row])
+            _tell_gain(axes, mean_gain(gains, name, ABOVE, row))
+        else:
+            _mean_lines(axes, mean, row, name)
+        axes.axvline(1, **GUIDE)
+    _finish(panels)
+    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
+
+
+def _tasks(rows: pd.DataFrame, optimizer: str) -> str:
+    count = rows.loc[rows["optimizer"] == optimizer, "task"].nunique()
+    return f"{count} task{'s' if count > 1 else ''}"
+
+
+def _mean_lines(axes: Axes, mean: pd.DataFrame, column: str, optimizer: str) -> None:
+    for warmup, look in _LOOKS.items():
+        mine = mean[mean["warmup"] == warmup]
+        axes.plot(mine["multiple"], mine[column], **look.keywords(COLOURS[optimizer]), ms=4, lw=1.6)
+
+
+def _task_lines(axes: Axes, rows: pd.DataFrame, mean: pd.DataFrame) -> None:
+    """Loss with warmup over loss without: a line for each task in its regime's look, and their mean with its band."""
+    axes.axhline(1, **GUIDE)
+    for task, mine in rows.groupby("task", sort=False):
+        look = REGIMES[regime_of(str(task))]
+        ratios = np.exp([-effect.estimate for effect in mine["gain"]])
+        axes.plot(mine["multiple"], ratios, **look.keywords(look.colour), ms=3, lw=0.9)
+    effects = list(mean["gain"])
+    best, worst = (np.exp([-getattr(effect, end) for effect in effects]) for end in ("high", "low"))
+    axes.fill_between(mean["multiple"], best, worst, color=INK, alpha=0.18, lw=0)
+    axes.plot(mean["multiple"], np.exp([-e.estimate for e in effects]), color=INK, lw=2, label="mean over tasks, 95 %")
+
+
+def _tell_gain(axes: Axes, above: Effect | None) -> None:
+    if above:
+        text = f"at {OVERSHOOT:g}×: {compared(above.estimate)}"
+        axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=9, va="bottom")
+
+
+def _finish(panels: Facets[str, str]) -> None:
+    """Log scales with equal ends in both rows of ratios, and a legend of the warmups and one of the regimes."""
+    for row, _, axes in panels:
+        log_ticks(axes, _TICKS)
+        if row != "share":
+            plain_log_scale(axes)
+        else:
+            axes.set_ylim(-0.04, 1.04)
+    ratios = panels.axes[1:3].ravel()
+    low, high = min(axes.get_ylim()[0] for axes in ratios), max(axes.get_ylim()[1] for axes in ratios)
+    for axes in ratios:
+        axes.set_ylim(min(0.6, low), max(1.8, high))
+    for axes in panels.axes[1:3, 0]:
+        axes.text(0.03, 0.95, "↑ warmup is worse", transform=axes.transAxes, fontsize=8.5, va="top")
+    legend(panels.axes[0, 0])
+    handles = {
+        label: handle for axes in ratios for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    panels.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+
+
+def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
+    return Words(
+        title,
+        f"Four rows of panels, a column for each of {len({name for _, name in drawn})} optimisers, over the learning "
+        "rate as a multiple of the best without warmup. Above, the loss falls to its best at 1 and rises beyond; "
+        "below, lines for each task show the loss with lr = 0 first, and with a ramp, over the loss without warmup; at "
+        "the bottom the share of seeds that train.",
+        "Learning rates are relative to the best without warmup (1, picked on the validation split), with momentum the "
+        f"effective ones. First and last row: equal-weight means over tasks (n = {_seeds(drawn)} seeds each). "
+        "Between them, thin: one line per task, in the colour of its kind; thick: their mean with its 95 % band; above "
+        f"1 warmup is worse than none at the same rate, below it better. {left_out}".rstrip(),
     )
 
 
+def _seeds(drawn: Cells) -> str:
+    counts = sorted({arms["none"].seeds for arms in drawn.values()})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
 @figure_maker
-def gains(gains_by_task: Gains, seeds: int) -> tuple[Figure, Words]:
-    """Gain of the ramp per endpoint, optimiser and task, with 95 % intervals and the margin shaded."""
-    names = list(dict.fromkeys(endpoint for effects in gains_by_task.values() for _, endpoint in effects))
-    rows = list(dict.fromkeys((task, optimizer) for task, effects in gains_by_task.items() for optimizer, _ in effects))
-    labels = [f"{OPTIMIZERS[optimizer].label} · {task}" for task, optimizer in rows]
-    titles = {name: ENDPOINTS[name][0] for name in names}
-    panels = facets([""], titles, (10.4 / len(names), 0.28 * len(rows) + 1.3))
-    for _, endpoint, axes in panels:
-        estimates = [[Estimate(gains_by_task[task][o, endpoint], OPTIMIZERS[o].colour)] for task, o in rows]
-        intervals(axes, estimates, labels, margin=margin(endpoint).value)
-        axes.set_xlabel(ENDPOINTS[endpoint][1])
-    return panels.figure, Words(
-        "What the ramp gains, by optimiser and endpoint",
-        f"Three panels of points with intervals, one row for each of {len(rows)} pairs of optimiser and task; points "
-        "to the right of zero mean that the ramp does better than no warmup.",
-        f"Gain of the ramp over no warmup, paired by seed (n = {seeds} in all, selection and confirmation seeds; the "
-        "tuned loss is reported on the confirmation seeds alone), with 95 % bootstrap intervals; that of the largest "
-        "trainable learning rate allows for the grid's step. Shaded: smaller than the smallest gain of interest.",
+def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
+    """What the ramp gains by optimiser and task: below the best rate, at it, at twice it, and over the curve."""
+    return gain_panels(_ORDER, list(_gain_rows(known))), Words(
+        _title_of_gains(known),
+        f"Panels of points with intervals, a row for each of {len(known)} pairs of optimiser and task and one for each "
+        "optimiser's mean; points to the right of the null mean that the ramp does better than no warmup.",
+        f"Gain of the ramp over no warmup, paired by seed, with 95 % bootstrap intervals (n = {_seeds(shown(found))} "
+        "seeds); diamonds: means over an optimiser's tasks. Multiples are of the learning rate that is best without "
+        f"warmup. Shaded: smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
     )
 
 
+def _gain_rows(known: Gains) -> Iterator[Row]:
+    """Each optimiser's mean, and below it its tasks."""
+    for optimizer, label in LABELS.items():
+        mine = {task: effects for (task, name), effects in known.items() if name == optimizer}
+        colour = COLOURS[optimizer]
+        if len(mine) > 1:
+            means = {place: mean_gain(known, optimizer, place) for place in _ORDER}
+            yield Row(f"{label}: mean", {place: Estimate(e, colour, "D") for place, e in means.items() if e})
+        for task, effects in mine.items():
+            estimates = {p: Estimate(effects["ramp", p], colour, hollow=len(mine) > 1) for p in _ORDER}
+            yield Row(f"{label} · {task}", estimates)
+
+
+def _title_of_gains(known: Gains) -> str:
+    effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
+    told = [f"{label} {number(effect.estimate)}" for label, effect in effects.items() if effect]
+    return f"Decades of usable learning rates that a ramp gains: {', '.join(told)}"
+
+
 @figure_maker
-def first_updates(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
+def first_updates(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Size of each of the first updates over its learning rate, against theory, and its alignment with descent."""
-    probed = runs[(runs["part"] == "probe") & (runs["task"] == task)]
-    rows = {"update_size": "size of update / learning rate", "alignment": "cosine with descent"}
-    optimizers = {name: OPTIMIZERS[name].label for name in probed["optimizer"].unique()}
-    panels = facets(rows, optimizers, (2.6, 2.6), x="update", sharex=True)
-    for column, optimizer, axes in panels:
-        seen, colour = probed[probed["optimizer"] == optimizer], OPTIMIZERS[optimizer].colour
-        by_warmup(axes, seen, "probed_at", column, colour=colour, marker="")
+    probed = runs[runs["part"] == "probe"]
+    tasks = list(probed["task"].unique())
+    rows = {"update_size": "size of update\n÷ learning rate", "alignment": "cosine with\ndescent"}
+    panels = facets(rows, tasks, (max(2.6, 5.2 / len(tasks)), 2.3), x="update", sharex="all")
+    for column, task, axes in panels:
+        for optimizer, seen in probed[probed["task"] == task].groupby("optimizer", sort=False):
+            _band(axes, seen, column, str(optimizer))
+            if column == "update_size":
+                _noise(axes, str(optimizer), int(seen["probed_at"].iloc[0][-1]))
+        log_ticks(axes, (1, 3, 10, 30, 100))
         if column == "alignment":
             axes.axhline(0, **GUIDE)
-            continue
-        axes.set(xscale="log", yscale="log")
-        rule, updates = Optimizer.model_validate({"name": optimizer}), seen["probed_at"].iloc[0]
-        if rule.kernel == "adaptive":
-            sizes = theory.noise_update_size(rule, int(updates[-1]))
-            axes.plot(range(1, len(sizes) + 1), sizes, color="0.5", lw=1.2, ls=":", label="theory, pure noise")
-    legend(panels.axes[0, -1])
+        else:
+            plain_log_scale(axes)
+    legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
-        "The first updates: how large, and which way",
-        "A column per optimiser. Above, the size of each update divided by its learning rate, on log axes: RMSProp "
-        "starts near ten and falls, Adam starts at one. Below, the cosine between the update and the descent "
-        "direction of the whole training set.",
-        f"{tasks.load(task).title}; thin lines: one of n = {probed['seed'].nunique()} seeds; thick: the median. Size "
-        "is the root mean square over parameters. Dotted: what theory predicts where gradients are nothing but noise. "
-        "The learning rate is divided out, so the ramp acts only through where it has led.",
+        _title_of_first(runs),
+        f"A column per task ({', '.join(tasks)}). Above, the size of each update divided by its learning rate, on log "
+        "axes: RMSProp starts near ten and falls, Adam starts at one. Below, the cosine between the update and the "
+        "descent direction of the whole training set.",
+        f"Without warmup. Lines: means over n = {probed['seed'].nunique()} seeds, with 95 % bands. Size is the root "
+        "mean square over parameters. Dotted: what theory predicts where gradients are nothing but noise.",
     )
+
+
+def _band(axes: Axes, runs: pd.DataFrame, column: str, optimizer: str) -> None:
+    """The mean over seeds at each probed update, with Student's 95 % interval."""
+    values, look = np.stack(runs[column].to_list()).astype(float), OPTIMIZERS[optimizer]
+    mean, count = values.mean(0), len(values)
+    reach = stats.t.ppf(0.975, count - 1) * values.std(0, ddof=1) / np.sqrt(count) if count > 1 else 0 * mean
+    updates = np.asarray(runs["probed_at"].iloc[0])
+    axes.fill_between(updates, mean - reach, mean + reach, color=look.colour, alpha=0.25, lw=0)
+    axes.plot(updates, mean, color=look.colour, lw=1.5, label=look.label)
+
+
+def _noise(axes: Axes, optimizer: str, updates: int) -> None:
+    """The size that theory gives an adaptive rule on pure noise."""
+    rule = Optimizer.model_validate({"name": optimizer})
+    if rule.kernel == "adaptive":
+        sizes = theory.noise_update_size(rule, updates)
+        axes.plot(range(1, updates + 1), sizes, color=OPTIMIZERS[optimizer].colour, lw=1.2, ls=":")
+
+
+def _title_of_first(runs: pd.DataFrame) -> str:
+    told = analysis.mean_first_updates(runs)
+    ratio = number(np.exp(told[analysis.SIZE].estimate))
+    behind = told[f"{analysis.ALIGNMENT}, RMSProp less SGD"]
+    words = {True: "and points worse than its later ones, beyond SGD's", False: "and does not point worse than SGD's"}
+    direction = "with its direction undecided" if behind.low <= 0 <= behind.high else words[behind.high < 0]
+    return f"RMSProp's first update is {ratio} times as large as its settled ones, {direction}"
 
 
 @figure_maker
@@ -104,9 +244,18 @@ def realised_lr(runs: pd.DataFrame) -> tuple[Figure, Words]:
             axes.plot(updates, shares, color=INK, lw=0.8, alpha=0.5)
             axes.plot(updates[::5], shares[::5], ".", color=INK, markersize=4)
     return panels.figure, Words(
-        "The learning rates that updates were really taken at",
+        _title_of_audit(runs),
         f"A grid of small panels, {len(warmups)} warmups across and {len(decays)} decays down; in each the learning "
         "rate rises as its warmup says and then stays at its peak or decays.",
         f"As logged by the engine at each of {len(audit['evaluated_at'].iloc[0]) - 1} updates, as a share of the peak "
         "learning rate. Columns: the warmup; rows: what follows it.",
+    )
+
+
+def _title_of_audit(runs: pd.DataFrame) -> str:
+    deviant = int((runs["lr_audit"] != 0).sum())
+    return (
+        f"{deviant:,} of {len(runs):,} runs left the formula's learning rates"
+        if deviant
+        else f"Every update of all {len(runs):,} runs had exactly the formula's learning rate"
     )

@@ -1,0 +1,76 @@
+"""Gains one below the other, in a panel for each place they are measured at: margins shaded, the null drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from warmup_study.chapters.core_curves import ABOVE, BEST, FAR, SHARE, THIRD, USABLE
+from warmup_study.claims.table import margin
+from warmup_study.presentation.facets import facets, log_ticks
+from warmup_study.presentation.intervals import Estimate, intervals
+
+_FINE, _COARSE = (0.5, 0.7, 1, 1.5, 2, 3), (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+_RATIO = "loss without ÷ with"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What a place is called above its panel, the unit below it, and whether gains are ratios of losses."""
+
+    title: str
+    unit: str
+    endpoint: str = ""
+    ratio: bool = False
+
+    @property
+    def margin(self) -> float:
+        """The smallest gain of interest; 0 where none was set."""
+        return margin(self.endpoint).value if self.endpoint else 0.0
+
+
+PANELS = {
+    USABLE: Panel("usable lr", "decades gained", "usable_lr"),
+    THIRD: Panel("⅓ × the best lr", _RATIO, "tuned_loss", ratio=True),
+    BEST: Panel("best lr of each", _RATIO, "tuned_loss", ratio=True),
+    ABOVE: Panel("2 × the best lr", _RATIO, "overshoot", ratio=True),
+    FAR: Panel("4 × the best lr", _RATIO, "overshoot", ratio=True),
+    SHARE: Panel("seeds that train", "share gained at 2 ×"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A named row with its estimates by place; means stand out by a diamond."""
+
+    name: str
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+def gain_panels(places: Sequence[str], rows: Sequence[Row], width: float = 2.3) -> Figure:
+    """A panel for each of the ``places``, keys of `PANELS`, in which each row has its estimate, where it has one.
+
+    Ratios of losses share one log axis, right of 1 where warmup does better.
+    """
+    panels = facets([""], {place: PANELS[place].title for place in places}, (width, 0.24 * len(rows) + 1.1))
+    for _, place, axes in panels:
+        look = PANELS[place]
+        shown = [[row.estimates[place]] if place in row.estimates else [] for row in rows]
+        intervals(axes, shown, [row.name for row in rows], margin=look.margin, ratio=look.ratio)
+        axes.set_xlabel(look.unit)
+    _share_scale([axes for _, place, axes in panels if PANELS[place].ratio])
+    return panels.figure
+
+
+def _share_scale(panels: Sequence[Axes]) -> None:
+    """One log scale for all ratios, with a tick at round factors."""
+    ends = np.array([axes.get_xlim() for axes in panels if axes.lines]).clip(1 / 200, 200)
+    if not len(ends):
+        return
+    low, high = min(0.8, ends[:, 0].min()), max(1.25, ends[:, 1].max())
+    ticks = _FINE if high / low < 5 else _COARSE
+    for axes in panels:
+        log_ticks(axes, [tick for tick in ticks if low <= tick <= high])
+        axes.set_xlim(low, high)

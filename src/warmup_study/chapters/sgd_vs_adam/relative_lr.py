@@ -1,0 +1,121 @@
+"""The four setups over the learning rate relative to the best without warmup: numbers of the figure, and its reading.
+
+What happens left of 1 is what warmup costs where nobody needs it, right of 1 what it saves where the rate is too high.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from warmup_study.chapters.core_curves import ABOVE, BEST, LABELS, THIRD, Arms, Cells, Gains, counted, mean_gain, shown
+from warmup_study.claims.table import margin
+from warmup_study.presentation.changes import compared, compared_with_interval, reading
+from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.statistics.bootstrap import Floats, pooled
+from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple, share_trained
+
+SETUPS = ("sgd", "momentum", "adam0", "adam")  # SGD and Adam, momentum off and on
+WARMED = {"zero": "lr = 0 first", "ramp": "ramp"}
+MULTIPLES = tuple(10 ** (step / 4) for step in range(-4, 9))  # of the best learning rate without warmup
+RESAMPLES = 999  # for the bands of a figure
+ENDPOINTS = {THIRD: "tuned_loss", BEST: "tuned_loss", ABOVE: "overshoot"}
+"""The margin that a gain is held against."""
+
+
+def points(found: Cells) -> pd.DataFrame:
+    """A row for each cell, warmup and multiple of the best learning rate within the grid.
+
+    ``loss``: mean test loss over that at the best learning rate without warmup; ``share`` of seeds that train;
+    ``gain``: the effect of the warmup at this multiple, None without.
+    """
+    rows = [row for (task, optimizer), arms in found.items() for row in _points(task, optimizer, arms)]
+    return pd.DataFrame(rows, columns=["task", "optimizer", "warmup", "multiple", "loss", "share", "gain"])
+
+
+def _points(task: str, optimizer: str, arms: Arms) -> Iterator[dict[str, object]]:
+    none = arms["none"]
+    ends = none.lrs[[0, -1]] / none.best_lr * (1 - 1e-6, 1 + 1e-6)
+    for warmup, curves in arms.items():
+        if warmup not in ("none", *WARMED):
+            continue
+        for multiple in MULTIPLES:
+            if ends[0] <= multiple <= ends[1]:
+                lr = multiple * none.best_lr
+                yield {
+                    **{"task": task, "optimizer": optimizer, "warmup": warmup, "multiple": multiple},
+                    "loss": np.exp(_between(curves, np.log(_means(curves)), lr) - np.log(_means(none)[none.best])),
+                    "share": _between(curves, curves.shares_trained, lr),
+                    "gain": None if warmup == "none" else at_multiple(none, curves, multiple, RESAMPLES),
+                }
+
+
+def _means(curves: LrCurves) -> Floats:
+    """Average test loss at each learning rate, [L]."""
+    return np.asarray(curves.averaged(curves.test, np.arange(curves.seeds)[None])[0])
+
+
+def _between(curves: LrCurves, values: Floats, lr: float) -> float:
+    """The value at a learning rate, linear between those of the grid in log learning rate."""
+    return float(np.interp(np.log(lr), np.log(curves.lrs), values))
+
+
+def means(found: pd.DataFrame) -> pd.DataFrame:
+    """Of the `points` of each optimiser and warmup the equal-weight mean over tasks, at multiples that every task has.
+
+    Losses are averaged as logarithms.
+    """
+    rows = []
+    for (optimizer, warmup, multiple), group in found.groupby(["optimizer", "warmup", "multiple"], sort=False):
+        if len(group) == found.loc[found["optimizer"] == optimizer, "task"].nunique():
+            rows.append(
+                {
+                    **{"optimizer": optimizer, "warmup": warmup, "multiple": multiple},
+                    "loss": np.exp(np.log(group["loss"]).mean()),
+                    "share": group["share"].mean(),
+                    "gain": None if warmup == "none" else pooled(list(group["gain"])),
+                }
+            )
+    return pd.DataFrame(rows, columns=["optimizer", "warmup", "multiple", "loss", "share", "gain"])
+
+
+def headline(found: Cells, gains: Gains) -> str:
+    """What the figure shows, as a title: what either warmup does to either optimiser's loss above the best rate."""
+    if not counted(found):
+        return "Nothing trains here at any learning rate, with warmup or without"
+    told = []
+    for warmup, words in {"ramp": "a ramp leaves", "zero": "lr = 0 first leaves"}.items():
+        effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
+        losses = [f"{label}'s loss {compared(effect.estimate)}" for label, effect in effects.items() if effect]
+        told += [f"{words} {' and '.join(losses)}"] if losses else []
+    return f"At {OVERSHOOT:g} times the best learning rate {'; '.join(told)} than no warmup"
+
+
+def paragraphs(found: Cells, gains: Gains) -> list[str]:
+    """One paragraph for each setup: what it costs left of 1, changes at the best rate, and saves right of it."""
+    return [
+        _paragraph({cell: arms for cell, arms in shown(found).items() if cell[1] == name}, gains, name, warmup)
+        for name, warmup in product(SETUPS, WARMED)
+        if mean_gain(gains, name, ABOVE, warmup)
+    ]
+
+
+def _paragraph(mine: Cells, gains: Gains, optimizer: str, warmup: str) -> str:
+    told = []
+    for place, endpoint in ENDPOINTS.items():
+        effect = mean_gain(gains, optimizer, place, warmup)
+        if effect:
+            word = reading(effect, margin(endpoint).value)
+            told.append(f"{place} the loss is {compared_with_interval(effect)}: {word}")
+    tasks = f"{len(mine)} task{'s' if len(mine) > 1 else ''}"
+    return f"**{LABELS[optimizer]}, {WARMED[warmup]}** ({tasks}): {'; '.join(told)}. {_shares(mine, warmup)}"
+
+
+def _shares(mine: Cells, warmup: str) -> str:
+    shares = [share_trained(arms["none"], arms[warmup]) for arms in mine.values()]
+    without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
+    return (
+        f"At {OVERSHOOT:g} times the best rate {number(without)}{NO_BREAK}% of the seeds train without warmup, "
+        f"{number(with_warmup)}{NO_BREAK}% with it."
+    )
