@@ -113,15 +113,19 @@ def test_the_parts_of_an_update_are_told_by_names() -> None:
     assert {name: breakdown.part_of(name) for name in known} == known
 
 
+def event(number: int, name: str, start: float, end: float) -> FunctionEvent:
+    return FunctionEvent(number, name, 0, start, end)  # type: ignore[no-untyped-call]
+
+
 def test_an_update_is_divided_by_what_runs_before_it_ends() -> None:
     """Updates of 10 µs: 6 of products, 3 of attention, 1 of Python; every sixth is followed by 25 of evaluation."""
     events, now = [], 0.0
     for update in range(1, breakdown.UPDATES + 1):
         parts = ("aten::bmm", 0, 6), ("graph_0_cpp_fused__softmax_mul_2", 6, 9), (f"{breakdown.CALL} abc ##", 0, 10)
-        events += [FunctionEvent(update, name, 0, now + start, now + end) for name, start, end in parts]
+        events += [event(update, name, now + start, now + end) for name, start, end in parts]
         now += 10
         if update % (breakdown.UPDATES // breakdown.EVALUATIONS) == 0:
-            events.append(FunctionEvent(update, "aten::bmm", 0, now, now + 25))
+            events.append(event(update, "aten::bmm", now, now + 25))
             now += 25
     found = breakdown.divided(events)
     shares = {breakdown.PRODUCTS: 0.6, "attention": 0.3, breakdown.REST: 0.1}

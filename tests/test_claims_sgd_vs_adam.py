@@ -111,7 +111,9 @@ def test_the_four_setups_stand_over_the_relative_learning_rate() -> None:
     assert (none.loc[np.isclose(none["multiple"], 1), "loss"] - 1).abs().max() < 1e-9
     assert set(none["share"].round(3)) <= {0.0, 0.5, 1.0}  # half way between two learning rates of the grid, a half
     adam = relative_lr.means(rows).query("optimizer == 'adam' and warmup == 'ramp'")
-    by_multiple = {round(row.multiple, 2): row.gain.estimate for row in adam.itertuples()}
+    by_multiple = {
+        round(multiple, 2): gain.estimate for multiple, gain in zip(adam["multiple"], adam["gain"], strict=True)
+    }
     assert by_multiple[1.0] == pytest.approx(0, abs=0.03) and by_multiple[10.0] > 1
     gains = core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
     assert relative_lr.headline(cells, gains).startswith("At 2 times the best learning rate a ramp leaves Adam's loss")

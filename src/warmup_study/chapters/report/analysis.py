@@ -133,6 +133,6 @@ def _beside(over_all: Means) -> str:
     points = [f"{number(100 * value)}" for value in (share.estimate, share.low, share.high)]
     return (
         f"Beside it: {THIRD} the loss is {compared_with_interval(over_all[THIRD])}; {FAR} it is "
-        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}percentage points more of the seeds "
-        f"train with the ramp than without ({points[1]} to {points[2]})."
+        f"{compared_with_interval(over_all[FAR])}. At twice the best rate {points[0]}{NO_BREAK}percentage "
+        f"points more of the seeds train with the ramp than without ({points[1]} to {points[2]})."
     )
