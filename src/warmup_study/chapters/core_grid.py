@@ -52,6 +52,7 @@ def _plan(updates: int, seeds: int, *, points_per_decade: int = 4, **brackets: B
 PLANS: dict[str, dict[str, object]] = {}  # filled in from the pilot before anything is trained
 QUICK = {
     "digits-transformer": {"points_per_decade": 4, "brackets": {"sgd": (0.178, 1.78), "adam": (0.00562, 0.0562)}},
+    "digits-he16": {"updates": 600, "warmup": 30, "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)}},
 }
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},

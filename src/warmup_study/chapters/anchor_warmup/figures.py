@@ -179,7 +179,7 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
         "loss, and of the final mean average precision.",
         "Against no warmup, and for both together against the ramp alone; paired by n = "
         f"{min(effect.n for effect in over_all.values())} seeds, at the learning rate that is best without warmup, "
-        f"with 95 % intervals, mean over {len(effects_by_task)} tasks (grey bars: each). Shaded: changes of less than "
+        f"with 95 % intervals, mean over tasks (grey bars: each). Shaded: changes of less than "
         "2 %; for the claim to hold, the black rows of both pulls must lie left of it. mAP: at an intersection over "
         "union of one half, on the test split.",
     )
