@@ -19,7 +19,7 @@ from warmup_study.tasks import text
 from warmup_study.training.auxiliary import NO_AUXILIARY
 from warmup_study.training.experiment import Experiment
 
-FIRST, ZERO, MOMENTUM, EARLY, ATTENTION, MECHANISM, ANCHORS, *_ = CHAPTERS
+FIRST, ZERO, MOMENTUM, EARLY, ATTENTION, ANCHORS = CHAPTERS[:5] + CHAPTERS[6:7]
 IN_UPDATES = [name for name in CHAPTERS if "updates" in design_of(name).Parameters.model_fields]
 REFUSED = r"^warmup: got 500; takes at most the number of updates, \d+$"
 
@@ -219,18 +219,6 @@ def test_attention_gives_every_net_of_a_comparison_the_same(preset: str, monkeyp
 def test_attention_decays_a_task_asked_for_under_both_optimisers() -> None:
     found = [(e.task, e.arms[0].optimizer.name) for e in parts(ATTENTION, preset="smoke", task="digits-mlp")["decay"]]
     assert found == [("digits-mlp", "adam"), ("digits-mlp", "sgd")]
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_mechanism_probes_both_ends_of_a_warmup_and_tries_the_default_length(preset: str) -> None:
-    found = parts(MECHANISM, preset=preset)
-    for track in found["track"]:
-        assert {1, 1 + track.arms[-1].schedule.length} <= set(track.probed)
-    for experiment in found["lengths"]:
-        lengths = [arm.schedule.warmup_length for arm in experiment.arms]
-        assert round(2 / (1 - (experiment.arms[0].optimizer.beta2 or 0))) in lengths
-    if preset == "full":
-        assert {e.task.partition("+")[0] for e in found["dead"]} > {"digits-mlp", "mnist1d-conv"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -97,7 +97,7 @@ def curvatures(runs: pd.DataFrame) -> Outcomes:
 
 
 def _curvatures(arms: Mapping[str, pd.DataFrame], followed: pd.DataFrame) -> dict[str, Effect] | None:
-    changes = sharpness_changes(followed).dropna(how="all")
+    changes = sharpness_changes(where(followed, part="ramp_end")).dropna(how="all")
     if changes.empty:
         return None
     none = LrCurves.of(arms["none"])
@@ -108,50 +108,42 @@ def _curvatures(arms: Mapping[str, pd.DataFrame], followed: pd.DataFrame) -> dic
         at_one_rate = changes[times].dropna()
         if len(at_one_rate):
             found[f"log sharpness {PLACES[float(times)]}"] = paired_effect(at_one_rate)
-    return found | gaps(followed[followed["part"] == "track"])
+    return found | gaps(where(followed, part="track"))
 
 
 def tracked(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are probed along training or at the ramp's end, with ``times``: the multiple of the best rate."""
+    """The runs whose sharpness is probed, with ``times``: the multiple of the best rate without warmup."""
     chosen = runs[runs["part"].isin(("track", "ramp_end"))]
     return chosen.assign(times=(chosen["lr"] / chosen["grid_lr"]).astype(float).round(6))
 
 
-def sharpness_changes(followed: pd.DataFrame) -> pd.DataFrame:
+def sharpness_changes(ends: pd.DataFrame) -> pd.DataFrame:
     """ln sharpness with a ramp less without, after the ramp's last update: seeds by multiples of the best rate.
 
     NaN where either is not a positive number, as in a network that has broken down.
     """
-    length = int(followed["length"].max())
-    seen = followed.assign(sharpness=[_once(run, "sharpness", length) for _, run in followed.iterrows()])
-    table = seen.pivot(index=["seed", "times"], columns="warmup", values="sharpness")
-    table = table.where(table > 0)
-    return np.log(table["ramp"] / table["none"]).unstack("times")
-
-
-def _once(run: pd.Series, probe: str, length: int) -> float:
-    """A probe at the weights that ``length`` updates have made: before the next one."""
-    places = np.asarray(run["probed_at"])
-    return float(run[probe][int(np.searchsorted(places, min(length + 1, places[-1])))])
+    seen = ends.assign(sharpness=probed(ends, "sharpness")[:, -1])
+    ramp, none = (
+        where(seen, warmup=warmup).pivot(index="seed", columns="times", values="sharpness")
+        for warmup in ("ramp", "none")
+    )
+    return (ramp.where(ramp > 0) / none.where(none > 0)).map(np.log)
 
 
 def gaps(track: pd.DataFrame) -> dict[str, Effect]:
-    """How the sharpness H of a run goes with its training loss f, as a mean over seeds: none, and with a ramp.
+    """How the sharpness H of a run goes with its training loss f, as means over seeds, for either warmup.
 
     Spearman's rank correlation of the two over the places probed, and H₁ of the least-squares line H₀ + H₁ f (arXiv
-    2510.03164; its f* only shifts H₀). Runs in which either is not finite at three places are left out.
+    2510.03164; its f* only shifts H₀). Runs in which fewer than three places are finite are left out.
     """
     found = {}
     for warmup, rows in track.groupby("warmup", sort=False):
-        lines = [
-            _line(np.asarray(run["training_loss"], float), np.asarray(run["sharpness"], float))
-            for _, run in rows.iterrows()
-        ]
-        table = pd.DataFrame(lines, columns=["correlation", "slope"]).assign(seed=rows["seed"].to_numpy())
-        means = table.groupby("seed").mean().dropna()
-        if len(means):
-            found[CORRELATION.format(warmup)] = paired_effect(means["correlation"])
-            found[SLOPE.format(warmup)] = paired_effect(means["slope"])
+        seen = zip(probed(rows, "training_loss"), probed(rows, "sharpness"), strict=True)
+        lines = np.array([_line(loss, sharpness) for loss, sharpness in seen])
+        lines = lines[np.isfinite(lines).all(1)]
+        if len(lines):
+            for name, column in zip((CORRELATION, SLOPE), lines.T, strict=True):
+                found[name.format(warmup)] = paired_effect(column)
     return found
 
 

@@ -13,8 +13,8 @@ from warmup_study.training.schedules import Schedule
 PARTS = {
     "edge": "descent along the gradient over all examples, where theory says at what curvature it settles",
     core_grid.PART: core_grid.TITLE,
-    "track": "with and without a ramp, followed closely at the best learning rate without warmup and at twice it",
-    "ramp_end": "more seeds of the same, looked at once, when the ramp has ended",
+    "track": "with and without a ramp, followed closely at the learning rate that is best without warmup",
+    "ramp_end": "the same there and at twice the rate, from more seeds, looked at when the ramp has ended",
     "disguise": "fixes that claim to need no warmup, and plain Adam under the schedule that each implies",
     "first_steps": "sizes of the fixes' first steps, where all runs meet the same gradients",
     "dead": "units that die without warmup and with a ramp, and the same net without dying units",
@@ -40,7 +40,7 @@ BEST_LRS = {
     "digits-transformer": 0.01,
 }
 """Adam's best learning rates without warmup, as the pilot found them."""
-MULTIPLES = (1.0, 2.0)  # of them, at which runs are tracked
+MULTIPLES = (1.0, 2.0)  # of them, at which the sharpness is taken when the ramp has ended
 
 
 class Parameters(RunParameters):
@@ -64,8 +64,8 @@ class Sizes(design.Sizes):
     edge_points: int
 
 
-# The chapter's own parts under full, in minutes of two cores: track 3 and ramp_end 3 (a look at the sharpness takes as
-# long as 600 to 3,000 updates), disguise 6, dead 3, edge and first_steps 1 each. Expected half-widths of the 95 %
+# The chapter's own parts under full, in minutes of two cores: track 4 and ramp_end 3 (a look at the sharpness takes as
+# long as 3,000 to 7,000 updates), disguise 6, dead 3, edge and first_steps 1. Expected half-widths of the 95 %
 # intervals over tasks: 0.15 in the log sharpness, 0.04 in a replay's excess loss, 0.01 in the share of dead units.
 SIZES = Sizes.by_preset(
     tasks={
@@ -93,7 +93,7 @@ SIZES = Sizes.by_preset(
     tracked_seeds={"smoke": 2, "quick": 6, "full": 12},
     tracked_own={"full": {"digits-transformer": 4}},
     edge_updates={"smoke": 8, "quick": 400, "full": 800},
-    edge_points={"smoke": 2, "quick": 16, "full": 40},
+    edge_points={"smoke": 2, "quick": 10, "full": 40},
 )
 
 
@@ -108,7 +108,7 @@ def experiments(parameters: Parameters) -> Iterator[Experiment]:
         if task in (asked or sizes.tasks + sizes.fixed):
             yield plan.cell("adam")
         if task in (asked or sizes.tasks):
-            yield from plan.tracks()
+            yield from (plan.track(), plan.ramp_end())
         if task in (asked or sizes.fixed):
             yield from (plan.disguises(), plan.first_steps())
         if task in (asked or sizes.rectified):
@@ -150,23 +150,31 @@ class _Plan(core_grid.Core):
     def adam_lrs(self) -> tuple[float, ...]:
         return self.cell("adam").lrs
 
-    def tracks(self) -> Iterator[Experiment]:
-        """The first seeds closely; of the others what the claim rests on, the sharpness at the ramp's end."""
+    @property
+    def best_lr(self) -> float:
+        """Adam's best learning rate where it is known; else the middle of the grid."""
+        return BEST_LRS.get(self.task) or self.adam_lrs[len(self.adam_lrs) // 2]
+
+    def track(self) -> Experiment:
+        """A few seeds, closely."""
         places = sorted({min(self.updates, 1 + round(share * self.warmup)) for share in self.own.tracked})
         closely = self.own.tracked_own.get(self.task, self.own.tracked_seeds)
-        yield self._tracked("track", self.seeds[:closely], tuple(places))
-        if self.seeds[closely:]:
-            yield self._tracked("ramp_end", self.seeds[closely:], (min(self.updates, 1 + self.warmup),))
+        return self._looked_at("track", MULTIPLES[:1], self.seeds[:closely], tuple(places))
 
-    def _tracked(self, part: str, seeds: tuple[int, ...], probed: tuple[int, ...]) -> Experiment:
-        """At known learning rates; where nothing is known of the task, in the middle of the grid and at twice that."""
-        best = BEST_LRS.get(self.task) or self.adam_lrs[len(self.adam_lrs) // 2]
+    def ramp_end(self) -> Experiment:
+        """What the claim rests on, from all seeds."""
+        return self._looked_at("ramp_end", MULTIPLES, self.seeds, (min(self.updates, 1 + self.warmup),))
+
+    def _looked_at(
+        self, part: str, multiples: tuple[float, ...], seeds: tuple[int, ...], probed: tuple[int, ...]
+    ) -> Experiment:
         arms = [
             arm(f"adam/{warmup} at {times:g}", ADAM, self._decaying(warmup), lr_scale=times)
-            for times in MULTIPLES
+            for times in multiples
             for warmup in COMPARED
         ]
-        return self.experiment(part, arms, best, seeds=seeds, probed=probed, probes=("sharpness", "training_loss"))
+        probes = ("sharpness", "training_loss")
+        return self.experiment(part, arms, self.best_lr, seeds=seeds, probed=probed, probes=probes)
 
     def disguises(self) -> Experiment:
         return self.experiment("disguise", self._disguised(), self.adam_lrs[:FIXED_RATES])
@@ -196,7 +204,7 @@ class _Plan(core_grid.Core):
         )
 
     def _disguised(self) -> Iterator[Arm]:
-        """Each fix, and its replay; plain Adam without warmup, which replays a fix that implies none, is in the grid."""
+        """Each fix and its replay; plain Adam, which replays a fix that implies no warmup, is in the grid."""
         for name, fix in theory.FIXES.items():
             yield arm(f"fix/{name}", fix, Schedule(decay="cosine"))
             implied = theory.implied_schedule(fix)

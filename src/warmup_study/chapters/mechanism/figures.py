@@ -10,10 +10,11 @@ from matplotlib.ticker import NullFormatter
 
 from warmup_study import theory
 from warmup_study.chapters.mechanism import analysis, words
+from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import by_warmup, curves, untrained, with_capped_loss
-from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
+from warmup_study.presentation.facets import facets, legend, plain_log_scale
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect, Floats
@@ -58,61 +59,49 @@ def _rule(run: pd.Series) -> str:
 
 @figure_maker
 def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Sharpness along training, at two learning rates (rows), a column per task; the ramp's end marked."""
-    track, found = analysis.tracked(runs), analysis.curvatures(runs)
-    track = track[track["part"] == "track"]
+    """Sharpness along training at the best rate, a column per task, and what the ramp makes of it at its end."""
+    found = analysis.curvatures(runs)
+    track = runs[runs["part"] == "track"]
     tasks = list(track["task"].unique())
-    rows = {times: f"sharpness\n{analysis.PLACES[times]}" for times in sorted(track["times"].unique())}
-    panels = facets(rows, tasks, (3.2, 2.2), (1.4, 0.6), x="update", sharey=False)
-    for times, task, axes in panels:
-        _draw_track(axes, track[(track["task"] == task) & (track["times"] == times)], "probed_at")
-        axes.axvspan(1, track["length"].max(), **SHADE)
-        _tell_change(axes, found.get(task), analysis.PLACES[times])
+    panels = facets([""], tasks, (3.2, 2.7), (1.2, 0.6), x="update", y="sharpness", sharey=False)
+    for _, task, axes in panels:
+        seen = track[track["task"] == task]
+        by_warmup(axes, seen, "probed_at", "sharpness", ms=4)
+        axes.set(xscale="log", yscale="log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.axvspan(1, seen["length"].max(), **SHADE)
+        _tell_changes(axes, found.get(task))
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.curvature_title(found),
-        f"Two rows of panels, one for each learning rate, a column for each of {len(tasks)} tasks: the top Hessian "
-        "eigenvalue along training without warmup and with a ramp, whose length is shaded.",
-        f"Adam; {_peaks(track)}. Thin: one of {_counts(track)} seeds; thick: the median; log axes. In each "
-        f"panel, the sharpness with a ramp over that without, once the ramp has ended ({_all_counts(runs)} seeds).",
+        f"A panel for each of {len(tasks)} tasks: the top Hessian eigenvalue along training without warmup and with a "
+        "ramp, whose length is shaded.",
+        f"Adam at the learning rate that is best without warmup. Thin: one of {_counts(track)} seeds; thick: the "
+        "median; log axes. In each panel, the sharpness with the ramp beside that without, once the ramp has ended "
+        f"({_counts(runs[runs['part'] == 'ramp_end'])} seeds; 95 % intervals).",
     )
 
 
-def _draw_track(axes: Axes, seen: pd.DataFrame, x: str) -> None:
-    values = [np.where(np.asarray(row, float) > 0, np.asarray(row, float), np.nan) for row in seen["sharpness"]]
-    by_warmup(axes, seen.assign(sharpness=values), x, "sharpness", ms=4)
-    axes.set(xscale="log", yscale="log")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _tell_change(axes: Axes, found: object, place: str) -> None:
-    effect = found.get(f"log sharpness {place}") if isinstance(found, Mapping) else None
-    if isinstance(effect, Effect):
-        axes.text(0.03, 0.04, words.sharper(effect), transform=axes.transAxes, fontsize=8)
-
-
-def _peaks(track: pd.DataFrame) -> str:
-    best = track.groupby("task", sort=False)["grid_lr"].first()
-    return "best learning rates without warmup: " + ", ".join(f"{lr:.2g} ({task})" for task, lr in best.items())
+def _tell_changes(axes: Axes, found: Outcome[str]) -> None:
+    """In words, the effect of the ramp at either learning rate."""
+    effects = found if isinstance(found, Mapping) else {}
+    told = {place: effects.get(f"log sharpness {place}") for place in analysis.PLACES.values()}
+    lines = [f"{place}: {words.sharper(effect)}" for place, effect in told.items() if effect is not None]
+    axes.text(0.02, 0.03, "\n".join(lines), transform=axes.transAxes, fontsize=7)
 
 
 def _counts(runs: pd.DataFrame) -> str:
-    """Numbers of seeds, task by task."""
+    """Numbers of seeds, task by task where they differ."""
     counts = runs.groupby("task", sort=False)["seed"].nunique()
     if counts.nunique() == 1:
         return f"n = {counts.iloc[0]}"
     return "n = " + ", ".join(f"{count} ({task})" for task, count in counts.items())
 
 
-def _all_counts(runs: pd.DataFrame) -> str:
-    return _counts(analysis.tracked(runs))
-
-
 @figure_maker
 def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Sharpness against the training loss along the same runs: a column per task."""
-    track, found = analysis.tracked(runs), analysis.curvatures(runs)
-    track = track[(track["part"] == "track") & (track["times"] == 1)]
+    track, found = runs[runs["part"] == "track"], analysis.curvatures(runs)
     tasks = list(track["task"].unique())
     panels = facets(
         [""],
@@ -137,8 +126,8 @@ def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.gap_title(found),
-        f"{len(tasks)} panels, one per task, with a path for training without warmup and one with a ramp: the sharpness "
-        "upwards, the training loss falling to the right.",
+        f"{len(tasks)} panels, one per task, with a path for training without warmup and one with a ramp: the "
+        "sharpness upwards, the training loss falling to the right.",
         f"Adam at the best learning rate without warmup; medians of {_counts(track)} seeds at "
         f"{len(track['probed_at'].iloc[0])} places along training, from the start; log axes.",
     )
@@ -173,6 +162,7 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Share of dead units, and loss, against the learning rate, with ReLUs and with leaky ones: a column per task."""
     chosen = with_capped_loss(runs[runs["part"] == "dead"])
     chosen = chosen.assign(share=[float(shares[-1]) for shares in chosen["dead_share"]])
+    seeds = _counts(chosen[~chosen["task"].str.endswith("+leaky")])
     tasks = list(chosen["task"].str.partition("+")[0].unique())
     rows = {"dead": "share of dead ReLUs", "relu": "test loss, ReLU", "leaky": "test loss, leaky"}
     panels = facets(rows, tasks, (3.2, 2.1), (1.2, 0), x="peak learning rate")
@@ -186,10 +176,11 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.dead_title(analysis.deaths(runs)),
-        f"Three rows of panels, a column for each of {len(tasks)} tasks: the share of dead ReLUs at the end against the "
-        "learning rate; below, test loss against the learning rate with ReLUs, and with leaky ReLUs, which cannot die.",
-        f"Dead: off on every training example after the last update. Thin: one of {_counts(chosen[~chosen['task'].str.endswith('+leaky')])} "
-        "seeds; thick: the median. Losses count at most as those of an untrained network (dotted).",
+        f"Three rows of panels, a column for each of {len(tasks)} tasks: the share of dead ReLUs at the end against "
+        "the learning rate; below, test loss against the learning rate with ReLUs, and with leaky ReLUs, which cannot "
+        "die.",
+        f"Dead: off on every training example after the last update. Thin: one of {seeds} seeds; "
+        "thick: the median. Losses count at most as those of an untrained network (dotted).",
     )
 
 

@@ -10,7 +10,7 @@ from warmup_study.chapters.mechanism import analysis
 from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import claim, margin
 from warmup_study.presentation.changes import compared
-from warmup_study.presentation.formatting import NO_BREAK, number, percent
+from warmup_study.presentation.formatting import number, percent
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.decisions import decide
 
@@ -26,9 +26,9 @@ def over_tasks(found: Outcomes, name: str) -> Effect | None:
 
 
 def sharper(effect: Effect) -> str:
-    """A log ratio of sharpness in percent or as a factor: "ramp: 32 % higher (95 % interval: 5 % lower to …)"."""
-    low, middle, high = (compared(-end, False) for end in (effect.low, effect.estimate, effect.high))
-    return f"ramp: {middle} ({low} to {high})"
+    """A log ratio of sharpness in percent or as a factor: "32 % higher (5 % lower to 90 % higher)"."""
+    low, middle, high = (compared(-end) for end in (effect.low, effect.estimate, effect.high))
+    return f"{middle} ({low} to {high})"
 
 
 def edges_title(runs: pd.DataFrame) -> str:
@@ -69,7 +69,7 @@ def curvature_sentence(found: Outcomes) -> str:
     if flatter is None or higher is None:
         return f"Of curvature {NOTHING}."
     return (
-        f"Over all tasks, {sharper(flatter).replace('ramp: ', 'the sharpness at the end of the ramp is ')} "
+        f"Over all tasks, the sharpness at the end of the ramp is {sharper(flatter)} "
         f"than without warmup after as many updates, {percent(flatter.level)} interval in brackets; the largest "
         f"trainable rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
         f"{_factor(higher.high)}). Kalra & Barkeshli (2024) found a factor of four, in one run."
@@ -85,13 +85,14 @@ def trainable_title(found: Outcomes) -> str:
     effect = over_tasks(found, HIGHER)
     if effect is None:
         return f"The largest trainable learning rate: {NOTHING}"
+    span = f"{_factor(effect.low)} to {_factor(effect.high)}"
     return {
         "above": f"A ramp makes the largest trainable learning rate {_factor(effect.estimate)} times as high",
         "inside": "A ramp hardly moves the largest trainable learning rate",
         "below": f"A ramp lowers the largest trainable learning rate to {_factor(effect.estimate)} times",
     }.get(
         decide(effect, margin("largest_trainable_lr").value),
-        f"A ramp changes the largest trainable learning rate by a factor of {_factor(effect.low)} to {_factor(effect.high)}",
+        f"A ramp changes the largest trainable learning rate by a factor of {span}",
     )
 
 
