@@ -1,157 +1,163 @@
-"""The sixth chapter's verdicts on small tables of runs with planted truths, its figures and practical table."""
+"""The sixth chapter's verdicts on tables of runs whose truth is known, and its figures and words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import ArrayLike
 
 from warmup_study import theory
 from warmup_study.chapters import judging
-from warmup_study.chapters.mechanism import analysis, figures
+from warmup_study.chapters.mechanism import analysis, design, figures, words
 from warmup_study.claims.evidence import no_evidence
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import evidence
 from warmup_study.report import advice
-from warmup_study.training.schedules import Schedule
+from warmup_study.statistics.bootstrap import Effect, fewer_resamples
+from warmup_study.statistics.curves import LrCurves
 
-CHAPTER = "6_mechanism"
-LRS, START, LENGTH = (0.01, 0.1, 1.0), 2.3, 4
-CONFIRMATION, SELECTION = range(8), range(100, 104)
-PROBED = (1, 3, 5, 9)
+CHAPTER, START, LENGTH, SEEDS = "6_mechanism", 2.3, 4, range(12)
+LRS = (0.01, 0.1, 1.0)
 SETTINGS = {
-    "optimizer": "adam",
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "updates": 10,
-    "initial_loss": START,
-    "status": "ok",
-    "momentum": None,
+    **{"optimizer": "adam", "beta1": 0.9, "beta2": 0.999, "momentum": None, "task": "t", "updates": 10},
+    **{"initial_loss": START, "status": "ok"},
 }
-GOOD, BAD, WORSE = (0.5, 0.3, 0.4), (0.5, 0.3, 2.3), (0.5, 2.3, 2.3)  # trained at three, two and one of the rates
+GOOD, BAD, WORSE = (0.3, 0.5, 0.6), (0.3, 0.5, 2.3), (0.3, 2.3, 2.3)  # trained at three, two and one of the rates
+NAMES = list(theory.FIXES)
+LOSSES = np.array([2.0, 1.0, 0.5, 0.2])
 
 
-def rows(part: str, arm: str, losses: tuple[float, ...], noise: float = 0.01, **more: Any) -> Iterator[dict[str, Any]]:
+@pytest.fixture(autouse=True)
+def _quickly() -> Iterator[None]:
+    with fewer_resamples(999):
+        yield
+
+
+def rows(part: str, arm: str, losses: ArrayLike, noise: float = 0.01, **more: Any) -> Iterator[dict[str, Any]]:
     """One arm of one part: a loss for each learning rate, a little different for every seed."""
-    roles = {seed: "confirmation" for seed in CONFIRMATION} | {seed: "selection" for seed in SELECTION}
-    for seed, role in roles.items():
-        jitter = np.random.default_rng([seed, sum(map(ord, arm))]).normal(0, noise, len(losses))
-        for lr, loss in zip(LRS, losses + jitter, strict=False):
-            ramp = arm.rpartition("/")[2]
-            yield (
-                SETTINGS
-                | {
-                    "part": part,
-                    "task": "t",
-                    "arm": arm,
-                    "seed": seed,
-                    "role": role,
-                    "lr": lr,
-                    "test_loss": loss,
-                    "validation_loss": loss,
-                    "warmup": ramp if ramp in ("zero", "constant", "ramp") else "none",
-                    "length": 0 if ramp == "none" else LENGTH,
-                    "dead_share": [0.1, 0.1],
-                }
-                | more
-            )
+    warmup = arm.rpartition("/")[2]
+    defined = {"part": part, "arm": arm, "warmup": warmup, "length": 0 if warmup == "none" else LENGTH}
+    for seed in SEEDS:
+        jitter = np.random.default_rng([seed, *arm.encode()]).normal(0, noise, len(LRS))
+        for lr, loss in zip(LRS, np.asarray(losses) * np.exp(jitter), strict=True):
+            found = {"seed": seed, "lr": lr, "grid_lr": lr, "test_loss": loss, "validation_loss": loss}
+            yield SETTINGS | defined | found | more
 
 
-def followed(peak: float, noise: float = 0.05) -> Iterator[dict[str, Any]]:
-    """Tracked runs: under the ramp, the sharpness at its end is ``peak`` times that at the start."""
+def followed(change: float, slope: float, noise: float) -> Iterator[dict[str, Any]]:
+    """Runs whose sharpness at the ramp's end is so many times that without, and along the run 5 + slope x loss."""
+    for seed in SEEDS:
+        for warmup, ratio in (("none", 1.0), ("ramp", change)):
+            chance = np.random.default_rng([seed, warmup == "ramp"])
+            known = {"warmup": warmup, "length": LENGTH * (warmup == "ramp"), "seed": seed, "grid_lr": 0.1}
+            path = {"training_loss": LOSSES, "sharpness": 5 + slope * LOSSES, "probed_at": [1, 3, 5, 9]}
+            yield SETTINGS | known | path | {"part": "track", "arm": f"adam/{warmup} at 1", "lr": 0.1}
+            for times in design.MULTIPLES:
+                seen = {"sharpness": [10 * ratio * np.exp(noise * chance.standard_normal())], "probed_at": [LENGTH + 1]}
+                arm = {"part": "ramp_end", "arm": f"adam/{warmup} at {times:g}", "lr": 0.1 * times}
+                yield SETTINGS | known | seen | arm | {"training_loss": [1.0]}
+
+
+def core(none: Sequence[float], ramp: Sequence[float], noise: float = 0.01) -> Iterator[dict[str, Any]]:
+    """Adam's cell: the ramp ends with these losses, and the other warmups do nothing."""
     for warmup in ("none", "zero", "constant", "ramp"):
-        for seed in CONFIRMATION:
-            chance = np.random.default_rng([seed, len(warmup)])
-            ratio = peak if warmup == "ramp" else 1.0
-            path = np.array([1, ratio, ratio, 1]) * np.exp(noise * chance.standard_normal(4))
-            values = {name: list(10 * path) for name in figures.TRACKED} | {"dead_share": [0.0, 0.1, 0.2, 0.2]}
-            yield (
-                SETTINGS
-                | values
-                | {
-                    "part": "track",
-                    "task": "t",
-                    "arm": f"adam/{warmup}",
-                    "warmup": warmup,
-                    "seed": seed,
-                    "lr": 0.1,
-                    "role": "confirmation",
-                    "probed_at": list(PROBED),
-                    "length": 0 if warmup == "none" else LENGTH,
-                }
-            )
+        yield from rows("core", f"adam/{warmup}", ramp if warmup == "ramp" else none, noise)
 
 
-def curvature(ramp: tuple[float, ...], peak: float, noise: float = 0.01) -> pd.DataFrame:
-    """Runs in which the ramp ends with these losses, and no other warmup does anything."""
-    found = [*followed(peak, 5 * noise)]
-    for warmup in ("none", "zero", "constant", "ramp"):
-        found += rows("grid", f"adam/{warmup}", ramp if warmup == "ramp" else WORSE, noise)
-    return pd.DataFrame(found)
+def curvature(change: float, ramp: Sequence[float], slope: float = 3.0, noise: float = 0.05) -> pd.DataFrame:
+    return pd.DataFrame([*followed(change, slope, noise), *core(WORSE, ramp, noise)])
 
 
-def disguised(ratios: dict[str, float], noise: float = 0.01) -> pd.DataFrame:
-    """Runs in which each fix's replay ends at its loss times a factor."""
-    found = [*rows("disguise", "adam/none", GOOD, noise), *rows("disguise", "adam/ramp", GOOD, noise)]
+def disguised(ratios: Mapping[str, float], noise: float = 0.01) -> pd.DataFrame:
+    """Runs in which each fix's replay ends at its loss times a factor; plain Adam replays one of them."""
+    found = [*core(GOOD, GOOD, noise)]
     for name, fix in theory.FIXES.items():
-        implied = theory.implied_schedule(fix).warmup != "none"
-        found += rows("disguise", f"fix/{name}", GOOD if implied else _times(GOOD, 1 / ratios.get(name, 1)), noise)
+        ratio, implied = ratios.get(name, 1.0), theory.implied_schedule(fix).warmup != "none"
+        found += rows("disguise", f"fix/{name}", np.asarray(GOOD) / (1 if implied else ratio), noise)
         if implied:
-            found += rows("disguise", f"replay/{name}", _times(GOOD, ratios.get(name, 1)), noise)
+            found += rows("disguise", f"replay/{name}", np.asarray(GOOD) * ratio, noise)
     return pd.DataFrame(found)
 
 
-def searched(excess: dict[float, float], noise: float = 0.01) -> pd.DataFrame:
-    """Runs in which the default length ends, for each β2, at the best length's loss times a factor."""
-    found: list[dict[str, Any]] = []
-    for beta2, factor in excess.items():
-        default = Schedule(warmup="untuned", beta2=beta2).warmup_length
-        for length, times in {0: 1.3, 7: 1.0, default: factor}.items():
-            more = {"beta2": beta2, "length": length}
-            found += rows("lengths", f"{beta2}/{length}", _times(GOOD, times), noise, **more)
-    return pd.DataFrame(found)
-
-
-def dying(spared: float, leaky: tuple[float, ...], ramp: tuple[float, ...] = GOOD, noise: float = 0.01) -> pd.DataFrame:
+def dying(spared: float, ramp: Sequence[float], leaky: Sequence[float], noise: float = 0.01) -> pd.DataFrame:
     """Runs in which the ramp spares a share of units, and ends with these losses with ReLUs and with leaky ones."""
     found: list[dict[str, Any]] = []
     for task, losses in (("t", ramp), ("t+leaky", leaky)):
         for warmup in ("none", "ramp"):
             for row in rows("dead", f"adam/{warmup}", losses if warmup == "ramp" else BAD, noise, task=task):
-                share = 0.4 - spared * (warmup == "ramp") + noise * (row["seed"] % 3)
-                found.append(row | {"dead_share": [0.0, share]})
+                share = 0.4 - spared * (warmup == "ramp") * (row["lr"] > LRS[0]) + noise * (row["seed"] % 3)
+                found.append(row | {"dead_share": [share]})
     return pd.DataFrame(found)
 
 
-def _times(losses: tuple[float, ...], factor: float) -> tuple[float, ...]:
-    return tuple(loss * factor for loss in losses)
+def first_steps() -> Iterator[dict[str, Any]]:
+    for arm in ("adam/none", *(f"fix/{name}" for name in NAMES)):
+        for row in rows("first_steps", arm, GOOD):
+            yield row | {"update_size": [1.0, 0.5], "probed_at": [1, 2]}
+
+
+def edge() -> pd.DataFrame:
+    """Whole-batch runs whose sharpness is these shares of its limit."""
+    shares, found = np.array([0.2, 0.5, 1.1, 0.9, 1.1]), []
+    for label, (rule, lr) in design.EDGES.items():
+        name = "preconditioned_sharpness" if rule.kernel == "adaptive" else "sharpness"
+        known = {"part": "edge", "arm": label, "lr": lr, "task": "t", "updates": 10} | rule.model_dump(exclude={"name"})
+        seen = {
+            name: theory.stability_limit(rule) / lr * shares,
+            "training_loss": shares[::-1],
+            "probed_at": [2, 4, 6, 8, 10],
+        }
+        found += [known | seen | {"seed": seed, "optimizer": rule.name} for seed in range(3)]
+    return pd.DataFrame(found)
 
 
 def verdict_on(name: str, runs: pd.DataFrame) -> Verdict:
     found = judging.judge(CHAPTER, runs, name)
-    assert [row.task for row in found] == ["t", "all"]
-    assert found[0].parts == found[1].parts and found[0].verdict == ""
+    assert [row.task for row in found] == ["t", "all"] and found[0].verdict == ""
     return found[1]
 
 
-def test_sharpness_at_the_peak_is_that_after_the_last_update_of_warmup() -> None:
-    effects = analysis.curvatures(curvature(GOOD, 0.3, noise=0.0))["t"]
-    assert effects is not None
-    assert effects["change in sharpness (ramp)"].estimate == pytest.approx(np.log(0.3))
-    assert effects["change in sharpness (zero)"].estimate == pytest.approx(0)
+@pytest.mark.parametrize(
+    ("change", "ramp", "noise", "word"),
+    [
+        (0.5, GOOD, 0.05, "supported"),
+        (1.5, WORSE, 0.05, "contradicted"),
+        (0.5, WORSE, 0.05, "mixed"),
+        (0.97, WORSE, 0.01, "contradicted"),  # flatter by less than a tenth
+        (0.9, WORSE, 0.3, "inconclusive"),
+    ],
+)
+def test_curvature(change: float, ramp: Sequence[float], noise: float, word: str) -> None:
+    assert verdict_on("curvature", curvature(change, ramp, noise=noise)).verdict == word
 
 
-NAMES = list(theory.FIXES)
+def effects(found: Any) -> Mapping[str, Effect]:
+    assert isinstance(found, Mapping)
+    return found
+
+
+def test_sharpness_is_compared_at_the_same_update_and_rate() -> None:
+    runs = curvature(0.5, GOOD, slope=-3.0, noise=0.0)
+    found = effects(analysis.curvatures(runs)["t"])
+    assert found[analysis.FLATTER].estimate == pytest.approx(np.log(0.5))
+    assert found["log sharpness at twice the best rate"].estimate == pytest.approx(np.log(0.5))
+    assert found["rank correlation of sharpness and loss (none)"].estimate == pytest.approx(-1)
+    assert found["rise of the sharpness per nat of loss (ramp)"].estimate == pytest.approx(-3)
+    assert found["gain in largest trainable LR (zero)"].estimate == 0
+    broken = (runs["part"] == "ramp_end") & (runs["lr"] > 0.1) & (runs["warmup"] == "none")
+    runs.loc[broken, "sharpness"] = pd.Series([[np.nan]] * len(runs), index=runs.index)
+    found = effects(analysis.curvatures(runs)["t"])
+    assert found[analysis.FLATTER].n == len(SEEDS) and "log sharpness at twice the best rate" not in found
 
 
 @pytest.mark.parametrize(
     ("ratios", "noise", "word"),
     [
         ({}, 0.003, "supported"),
-        (dict.fromkeys(NAMES, 1.5), 0.01, "contradicted"),
         (dict.fromkeys(NAMES, 0.6), 0.01, "contradicted"),
         ({NAMES[0]: 1.5}, 0.01, "contradicted"),
         ({NAMES[2]: 1.5}, 0.01, "contradicted"),  # replayed by plain Adam without warmup
@@ -160,80 +166,107 @@ NAMES = list(theory.FIXES)
 )
 def test_hidden_warmups(ratios: dict[str, float], noise: float, word: str) -> None:
     row = verdict_on("hidden-warmups", disguised(ratios, noise))
-    assert row.verdict == word and [part.name for part in row.parts] == [
-        f"excess loss of the replay ({name})" for name in NAMES
-    ]
-    if ratios and noise < 0.1:
+    assert row.verdict == word
+    assert [part.name for part in row.parts] == [f"excess loss of the replay ({name})" for name in NAMES]
+    if ratios:
         assert row.estimate == pytest.approx(np.log(max(ratios.values(), key=lambda r: abs(np.log(r)))), abs=0.05)
 
 
-def test_a_default_length_that_is_the_best_costs_nothing() -> None:
-    effects = analysis.excesses(searched({0.9: 0.8}))["t"]
-    assert effects is not None and effects["excess loss (β2 = 0.9)"].estimate == 0
-
-
 @pytest.mark.parametrize(
-    ("spared", "leaky", "ramp", "noise", "word"),
-    [
-        (0.2, BAD, GOOD, 0.01, "supported"),
-        (-0.2, GOOD, BAD, 0.01, "contradicted"),
-        (0.2, GOOD, BAD, 0.01, "mixed"),
-    ],
+    ("spared", "ramp", "leaky", "word"),
+    [(0.2, GOOD, BAD, "supported"), (-0.2, BAD, GOOD, "contradicted"), (0.2, BAD, GOOD, "mixed")],
 )
-def test_dead_units(spared: float, leaky: tuple[float, ...], ramp: tuple[float, ...], noise: float, word: str) -> None:
-    row = verdict_on("dead-units", dying(spared, leaky, ramp, noise))
-    assert row.verdict == word and row.estimate == pytest.approx(spared)
+def test_dead_units(spared: float, ramp: Sequence[float], leaky: Sequence[float], word: str) -> None:
+    row = verdict_on("dead-units", dying(spared, ramp, leaky))
+    assert row.verdict == word
+    twice = np.log10(2)  # on the way from the best rate, where none is spared, to the next, ten times as high
+    assert row.estimate == pytest.approx(spared * twice)
 
 
 def test_pairs_with_a_diverged_run_say_nothing_of_dead_units() -> None:
-    runs = dying(0.2, BAD)
-    lost = (runs["lr"] == LRS[-1]) & (runs["arm"] == "adam/none")
-    runs.loc[lost, "dead_share"] = runs.loc[lost, "dead_share"].map(lambda shares: [shares[0], np.nan])
-    assert verdict_on("dead-units", runs).estimate == pytest.approx(0.2)
-    everything = runs.assign(dead_share=pd.Series([[np.nan, np.nan]] * len(runs), index=runs.index))
-    assert verdict_on("dead-units", everything).estimate is None
+    runs = dying(0.2, GOOD, BAD)
+    lost = (runs["lr"] == LRS[1]) & (runs["arm"] == "adam/none") & (runs["seed"] > 3)
+    runs.loc[lost, "dead_share"] = pd.Series([[np.nan]] * len(runs), index=runs.index)
+    assert effects(analysis.deaths(runs)["t"])["share of dead units spared"].estimate == pytest.approx(
+        0.2 * np.log10(2)
+    )
+    runs["dead_share"] = pd.Series([[np.nan]] * len(runs), index=runs.index)
+    assert verdict_on("dead-units", runs).estimate is None
 
 
-def edge(shares: tuple[float, ...]) -> pd.DataFrame:
-    """Whole-batch runs of Adam whose preconditioned sharpness is these shares of its limit, 38/η."""
-    values = [38 / 0.01 * share for share in shares]
-    row = SETTINGS | {"part": "edge", "arm": "adam", "lr": 0.01, "role": "confirmation", "task": "t"}
-    more = {"preconditioned_sharpness": values, "probed_at": [2, 4, 6, 8, 10], "momentum": None}
-    return pd.DataFrame([row | more | {"seed": seed} for seed in range(3)])
+def test_shares_spared_agree_with_a_plain_loop() -> None:
+    """Every resample picks the best rate anew: a second implementation, seed by seed."""
+    chance = np.random.default_rng(0)
+    losses = np.exp(chance.normal(0, 0.3, (6, 4)))
+    none = LrCurves(np.array([0.01, 0.0316, 0.1, 0.316]), losses, losses, np.full(6, 3.0))
+    spared = chance.normal(0, 0.1, (6, 4))
+    effect = analysis.shares_spared(none, spared)
+    best = losses.mean(0).argmin()
+    expected = np.interp(np.log(2 * none.lrs[best]), np.log(none.lrs), spared.mean(0))
+    assert effect.estimate == pytest.approx(expected) and effect.low < expected < effect.high
+
+
+@pytest.mark.parametrize("name", ["curvature", "hidden-warmups"])
+def test_a_task_that_does_not_train_does_not_count(name: str) -> None:
+    runs = pd.concat([curvature(0.5, GOOD), disguised({})[lambda table: table["part"] == "disguise"]])
+    lost = runs["part"] == "core"
+    runs.loc[lost, ["test_loss", "validation_loss"]] = START
+    row = verdict_on(name, runs)
+    assert row.estimate is None and row.why_open == "untrainable with Adam on t"
 
 
 def test_edges_are_shares_of_the_limit() -> None:
-    assert analysis.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9)))["settled over limit"].item() == pytest.approx(1.0)
+    found = analysis.edges(edge())
+    assert found["settled over limit"].to_list() == pytest.approx([1.0] * 4)
+    assert found["largest over limit"].to_list() == pytest.approx([1.1] * 4)
+    assert found["loss"].to_list() == pytest.approx([0.2] * 4)
+    assert "comes up to 1.1" in words.edges_sentence(edge())
 
 
-def test_figures_are_drawn_from_the_same_tables(tmp_path: Any) -> None:
-    tracked, dead = curvature(GOOD, 0.3), dying(0.2, BAD)
-    steps = pd.DataFrame(
-        [
-            row | {"part": "first_steps", "update_size": [1.0, 0.5], "probed_at": [1, 2]}
-            for arm in ("adam/none", *(f"fix/{name}" for name in NAMES))
-            for row in rows("disguise", arm, GOOD)
-        ]
-    )
-    made = [
-        figures.edges(edge((0.2, 0.5, 0.9, 1.1, 0.9))),
-        figures.curvature(tracked),
-        figures.signs(tracked),
-        figures.trainable(tracked),
-        figures.dead(dead),
-        figures.disguises(pd.concat([disguised({}), steps])),
-        figures.lengths(searched({0.9: 1.0, 0.98: 1.5})),
-    ]
-    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    captions = [figure.words.caption for figure in made]
-    assert [f"n = {n}" in text for n, text in zip((3, 8, 8, 12, 12, 8, 8), captions, strict=True)] == [True] * 7
+@pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
+def test_design_probes_the_end_of_the_ramp_and_shares_its_grid(preset: str) -> None:
+    found: dict[str, list[Any]] = {}
+    for experiment in design.experiments(design.Parameters.model_validate({"preset": preset})):
+        found.setdefault(experiment.part, []).append(experiment)
+    for track, end in zip(found["track"], found["ramp_end"], strict=True):
+        length = track.arms[-1].schedule.length
+        assert {1, 1 + length} <= set(track.probed) and end.probed == (1 + length,)
+        assert preset == "smoke" or len(track.probed) >= 15
+        assert set(track.seeds) <= set(end.seeds)
+    grids = {cell.task: cell for cell in found["core"]}
+    for tried in found["disguise"]:
+        grid = grids[tried.task]
+        assert set(tried.lrs) <= set(grid.lrs) and tried.seeds == grid.seeds and tried.updates == grid.updates
+        assert {arm.schedule.decay for arm in (*tried.arms, *grid.arms)} == {"cosine"}
+
+
+def test_figures_and_words_say_what_was_planted() -> None:
+    flat, sharp = curvature(0.5, GOOD), curvature(2.0, WORSE, slope=-3)
+    hidden, dead = pd.DataFrame([*first_steps(), *disguised({}).to_dict("records")]), dying(0.2, GOOD, BAD)
+    titles = {
+        figures.edges(edge()): "1.1 to 1.1 of the limit",
+        figures.curvature(flat): "50\N{NO-BREAK SPACE}% lower",
+        figures.curvature(sharp): "100\N{NO-BREAK SPACE}% higher",
+        figures.gap(flat): "As the loss falls, so does the sharpness",
+        figures.gap(sharp): "the sharpness rises",
+        figures.trainable(flat): "times as high",
+        figures.trainable(sharp): "hardly moves",
+        figures.disguises(hidden): "every fix ends within 5\N{NO-BREAK SPACE}%",
+        figures.dead(dead): "spares 6 points of units, and gains more with ReLUs",
+    }
+    for figure, title in titles.items():
+        assert title in figure.words.title and figure.svg.startswith("<?xml") and figure.words.alt
+        assert "n = " in figure.words.caption
+    said = [words.curvature_sentence(analysis.curvatures(flat)), words.gap_sentence(analysis.curvatures(flat))]
+    said += [words.disguises_sentence(analysis.replays(hidden)), words.dead_sentence(analysis.deaths(dead))]
+    assert all(" to " in text and "nan" not in text for text in said)
 
 
 def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
     folders = Folders(tmp_path, "quick")
     empty = advice.table(folders)
     assert (empty["then"] == "–").all() and empty["evidence"].str.endswith(": not run").all()
-    judging.enter(folders, CHAPTER, judging.judge(CHAPTER, dying(0.2, BAD), "dead-units"))
+    judging.enter(folders, CHAPTER, judging.judge(CHAPTER, dying(0.2, GOOD, BAD), "dead-units"))
     table = advice.table(folders).set_index("evidence")
     row = table.loc["dead-units: supported"]
     assert row["then"] != "–" and " to " in row["95\N{NO-BREAK SPACE}% interval"]
@@ -246,6 +279,6 @@ def test_a_verdict_without_a_case_says_so_in_words() -> None:
 
 
 def test_every_piece_of_advice_has_its_claim_and_all_words() -> None:
-    words = {"supported", "contradicted", "mixed", "inconclusive"}
+    answers = {"supported", "contradicted", "mixed", "inconclusive"}
     for entry in advice._entries():
-        assert claim(entry["claim"]) and words < set(entry)
+        assert claim(entry["claim"]) and answers < set(entry)

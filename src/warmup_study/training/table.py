@@ -76,7 +76,16 @@ What stands under ``start_`` is of the training before, ``old_`` results are on 
 """
 
 _LATER = {
-    *("updates_before", "match_rms", "adam_lr_ratio", "power", "start_factor", "second_ramp", "critical_lr"),
+    *(
+        "updates_before",
+        "match_rms",
+        "adam_lr_ratio",
+        "power",
+        "start_factor",
+        "second_ramp",
+        "critical_lr",
+        "training_loss",
+    ),
     *(name for name in RUNS.names if name.startswith(("start_", "old_"))),
 }
 

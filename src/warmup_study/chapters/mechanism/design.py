@@ -1,10 +1,10 @@
-"""Design of the sixth chapter: curvature, warmups in disguise, the default length, and dead units."""
+"""Design of the sixth chapter: curvature, warmups in disguise, and dead units, on tasks of the core grid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from warmup_study import tasks, theory
-from warmup_study.chapters import design
-from warmup_study.chapters.design import Bracket, Family, arm
+from warmup_study.chapters import core_grid, design
+from warmup_study.chapters.design import arm
 from warmup_study.parameters import RunParameters
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
@@ -12,179 +12,201 @@ from warmup_study.training.schedules import Schedule
 
 PARTS = {
     "edge": "descent along the gradient over all examples, where theory says at what curvature it settles",
-    "grid": "Adam under every warmup, over learning rates from the best to beyond the last that trains",
-    "track": "the same arms followed closely, where training without warmup begins to fail",
+    core_grid.PART: core_grid.TITLE,
+    "track": "with and without a ramp, followed closely at the learning rate that is best without warmup",
+    "ramp_end": "the same there and at twice the rate, from more seeds, looked at when the ramp has ended",
     "disguise": "fixes that claim to need no warmup, and plain Adam under the schedule that each implies",
     "first_steps": "sizes of the fixes' first steps, where all runs meet the same gradients",
     "dead": "units that die without warmup and with a ramp, and the same net without dying units",
-    "lengths": "ramps of many lengths under several β₂, over learning rates around the best",
 }
-ARMS = ("none", "zero", "constant", "ramp")
-ADAM = Optimizer(name="adam")
+ADAM = core_grid.OPTIMIZERS["adam"]
+COMPARED = ("none", "ramp")
 EDGES = {
     "sgd": (Optimizer(name="sgd"), 0.4),
-    "momentum": (Optimizer(name="momentum"), 0.2),
-    "adam": (ADAM, 0.01),
+    "momentum 0.5": (Optimizer(name="momentum", momentum=0.5), 0.3),
+    "momentum 0.9": (Optimizer(name="momentum", momentum=0.9), 0.2),
+    "adam": (Optimizer(name="adam"), 0.01),
 }
 """Rules that descend along the gradient over all examples, and where they reach their edge of stability."""
 EDGE_TASK = "mnist1d-mlp+smooth"
-LONGEST_RUN = 1.1  # in lengths 2/(1-β2), where those do not fit into the usual run
 SMALL_LR = 1e-5  # so small that the weights hardly move
 FIRST_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60)
-TRACKED = ("sharpness", "preconditioned_sharpness", "gradient_snr", "second_moment_drift", "update_angle", "dead_share")
-TRACKED_ARMS = {"mnist1d-conv": ("none", "ramp")}
-BRACKETS: dict[str, dict[Family, Bracket]] = {
-    "digits-mlp": {"adaptive": (1e-2, 1e0)},
-    "digits-he8": {"adaptive": (3.2e-3, 3.2e-1)},
-    "mnist1d-conv": {"adaptive": (1e-2, 5e-1)},
-    "mnist1d-mlp": {"adaptive": (3.2e-3, 3.2e-1)},
+FIRST_SEEDS = 6
+FIXED_RATES = 7  # of the core grid, from its lowest: beyond, neither a fix nor its replay trains
+BEST_LRS = {
+    "digits-mlp": 0.0178,
+    "digits-he16": 0.00562,
+    "mnist1d-conv": 0.0178,
+    "digits-transformer": 0.01,
 }
-"""Learning rates from the best to beyond the last that trains, found in trials on other seeds."""
-TRACKED_LRS = {"digits-mlp": 0.1, "digits-he8": 0.04, "mnist1d-conv": 0.1}
-"""Where training without warmup begins to fail, found in the same trials."""
+"""Adam's best learning rates without warmup, as the pilot found them."""
+MULTIPLES = (1.0, 2.0)  # of them, at which the sharpness is taken when the ramp has ended
 
 
 class Parameters(RunParameters):
     """What the notebook takes."""
 
 
-class Sizes(design.RunSizes):
-    """How large the chapter is.
+class Sizes(design.Sizes):
+    """How large the chapter's own parts are; lengths, learning rates and seeds are those of the core grid.
 
-    ``tracked`` places are probed along training, as shares of the warmup's length; ``edge_points`` many are in descent
-    along the gradient over all examples. ``lengths`` are those of the ramp in the search for the best, for each of
-    ``beta2s`` whose default length fits into the run, and ``few_lengths`` where the run has to be longer for it.
+    ``tasks`` are those of the claim about curvature, ``fixed`` and ``rectified`` those of fixes and of dead units.
+    ``tracked`` places are probed along training, as shares of the warmup's length, on ``tracked_seeds``, those of
+    ``tracked_own`` tasks excepted; ``edge_points`` many are in descent along the gradient over all examples.
     """
 
-    length_tasks: tuple[str, ...]
+    fixed: tuple[str, ...]
+    rectified: tuple[str, ...]
     tracked: tuple[float, ...]
     tracked_seeds: int
+    tracked_own: Mapping[str, int] = {}
     edge_updates: int
     edge_points: int
-    edge_seeds: int
-    beta2s: tuple[float, ...]
-    lengths: tuple[int, ...]
-    few_lengths: tuple[int, ...]
 
 
+# The chapter's own parts under full, in minutes of two cores: track 4 and ramp_end 3 (a look at the sharpness takes as
+# long as 3,000 to 7,000 updates), disguise 6, dead 3, edge and first_steps 1. Expected half-widths of the 95 %
+# intervals over tasks: 0.15 in the log sharpness, 0.04 in a replay's excess loss, 0.01 in the share of dead units.
 SIZES = Sizes.by_preset(
-    tasks={"smoke": ("digits-mlp",), "quick": ("digits-he8",), "full": ("digits-mlp", "digits-he8", "mnist1d-conv")},
-    length_tasks={"smoke": ("digits-mlp",), "quick": ("digits-mlp",), "full": ("digits-mlp", "mnist1d-mlp")},
-    updates={"smoke": 24, "quick": 100, "full": 300},
-    warmup={"smoke": 6, "quick": 20, "full": 60},
-    points_per_decade={"smoke": 1, "quick": 3, "full": 6},
-    selection_seeds={"smoke": 2, "quick": 2, "full": 4},
-    confirmation_seeds={"smoke": 2, "quick": 5, "full": 20},
-    tracked={"smoke": (0, 1), "quick": (0, 1, 5 / 2), "full": (0, 1 / 2, 1, 5 / 2, 4)},
-    tracked_seeds={"smoke": 2, "quick": 5, "full": 20},
-    edge_updates={"smoke": 8, "quick": 250, "full": 500},
-    edge_points={"smoke": 2, "quick": 10, "full": 20},
-    edge_seeds={"smoke": 2, "quick": 2, "full": 5},
-    beta2s={"smoke": (0.9, 0.95), "quick": (0.9, 0.98, 0.99), "full": (0.9, 0.95, 0.98, 0.99, 0.999)},
-    lengths={"smoke": (0, 5), "quick": (0, 5, 20, 60), "full": (0, 5, 20, 40, 100, 200)},
-    few_lengths={"smoke": (0,), "quick": (0, 20), "full": (0, 20, 200)},
-    own={"full": {"mnist1d-conv": {"points_per_decade": 4, "tracked": (0, 1)}}},  # curvature costs most there
+    tasks={
+        "smoke": ("digits-mlp",),
+        "quick": ("digits-mlp",),
+        "full": ("digits-mlp", "digits-he16", "digits-transformer"),
+    },
+    fixed={
+        "smoke": ("digits-mlp",),
+        "quick": ("digits-mlp",),
+        "full": ("digits-mlp", "digits-he16", "digits-transformer"),
+    },
+    rectified={
+        "smoke": ("digits-mlp",),
+        "quick": ("digits-mlp",),
+        "full": ("digits-mlp", "digits-he16", "mnist1d-conv"),
+    },
+    seeds={"smoke": 2, "quick": 3, "full": 5},
+    points_per_decade={"smoke": 1, "quick": 2, "full": 4},
+    tracked={
+        "smoke": (0, 1),
+        "quick": (0, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20),
+        "full": (0, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 20),
+    },
+    tracked_seeds={"smoke": 2, "quick": 6, "full": 12},
+    tracked_own={"full": {"digits-transformer": 4}},
+    edge_updates={"smoke": 8, "quick": 400, "full": 800},
+    edge_points={"smoke": 2, "quick": 10, "full": 40},
 )
 
 
 def experiments(parameters: Parameters) -> Iterator[Experiment]:
-    """The check of the probes, then per task: grid, tracks, disguises, dead units; and the search for a length."""
+    """The check of the probe, then per task Adam's cell of the core grid and whichever parts the task is one of."""
     sizes = SIZES[parameters.preset]
     for name in EDGES:
-        yield _Design.on(EDGE_TASK, parameters, sizes).edge(name)
-    for task in parameters.task_names or sizes.tasks:
-        plan = _Design.on(task, parameters, sizes)
-        yield plan.grid()
-        yield plan.track()
-        yield plan.disguises()
-        yield plan.first_steps()
-        yield from (plan.dead(twist) for twist in ("", "+leaky"))
-    for task in parameters.task_names or sizes.length_tasks:
-        yield from (_Design.on(task, parameters, sizes).lengths(beta2) for beta2 in sizes.beta2s)
+        yield _Edges.of(parameters, sizes).descent(name)
+    asked = parameters.task_names
+    for task in asked or dict.fromkeys((*sizes.tasks, *sizes.fixed, *sizes.rectified)):
+        plan = _Plan.on(task, parameters, core_grid.SIZES[parameters.preset])
+        if task in (asked or sizes.tasks + sizes.fixed):
+            yield plan.cell("adam")
+        if task in (asked or sizes.tasks):
+            yield from (plan.track(), plan.ramp_end())
+        if task in (asked or sizes.fixed):
+            yield from (plan.disguises(), plan.first_steps())
+        if task in (asked or sizes.rectified):
+            yield from (plan.dead(twist) for twist in ("", "+leaky"))
 
 
-class _Design(design.Design):
+class _Edges(design.Design):
+    """Descent along the gradient over all examples, which has a task and a length of its own."""
+
     sizes: Sizes
-    brackets = BRACKETS
 
-    @property
-    def coarse(self) -> tuple[float, ...]:
-        return self.lrs("adaptive", points_per_decade=-(-self.sizes.points_per_decade // 2))
+    @classmethod
+    def of(cls, parameters: Parameters, sizes: Sizes) -> "_Edges":
+        return cls(task=EDGE_TASK, parameters=parameters, sizes=sizes, updates=sizes.edge_updates, warmup=0)
 
-    def edge(self, name: str) -> Experiment:
-        (optimizer, lr), updates = EDGES[name], self.sizes.edge_updates
-        every = max(1, updates // self.sizes.edge_points)
+    def descent(self, name: str) -> Experiment:
+        optimizer, lr = EDGES[name]
+        every = max(1, self.updates // self.sizes.edge_points)
+        sharpness = "preconditioned_sharpness" if optimizer.kernel == "adaptive" else "sharpness"
         return self.experiment(
             "edge",
             [arm(name, optimizer, lr_scale=1.0)],
             lr,
-            confirmation_seeds=self.confirmation_seeds[: self.sizes.edge_seeds],
-            updates=updates,
+            seeds=self.seeds[: self.sizes.seeds],
             batch=len(tasks.load(self.task).splits.train),
-            probed=tuple(range(every, updates + 1, every)),
-            probes=("preconditioned_sharpness" if optimizer.kernel == "adaptive" else "sharpness",),
+            probed=tuple(range(every, self.updates + 1, every)),
+            probes=(sharpness, "training_loss"),
         )
 
-    def grid(self) -> Experiment:
-        return self.experiment("grid", self.adam(ARMS), self.lrs("adaptive"), selection_seeds=self.selection_seeds)
+
+class _Plan(core_grid.Core):
+    """The chapter's parts on one task, with lengths, learning rates and seeds of the core grid."""
+
+    @property
+    def own(self) -> Sizes:
+        return SIZES[self.parameters.preset]
+
+    @property
+    def adam_lrs(self) -> tuple[float, ...]:
+        return self.cell("adam").lrs
+
+    @property
+    def best_lr(self) -> float:
+        """Adam's best learning rate where it is known; else the middle of the grid."""
+        return BEST_LRS.get(self.task) or self.adam_lrs[len(self.adam_lrs) // 2]
 
     def track(self) -> Experiment:
-        """At a known learning rate; where nothing is known of the task, two thirds up the grid."""
-        grid = self.lrs("adaptive")
-        probed = sorted({min(self.updates, 1 + round(share * self.warmup)) for share in self.sizes.tracked})
-        return self.experiment(
-            "track",
-            self.adam(TRACKED_ARMS.get(self.task, ARMS)),
-            TRACKED_LRS.get(self.task) or grid[2 * (len(grid) - 1) // 3],
-            confirmation_seeds=self.confirmation_seeds[: self.sizes.tracked_seeds],
-            probed=tuple(probed),
-            probes=TRACKED,
-        )
+        """A few seeds, closely."""
+        places = sorted({min(self.updates, 1 + round(share * self.warmup)) for share in self.own.tracked})
+        closely = self.own.tracked_own.get(self.task, self.own.tracked_seeds)
+        return self._looked_at("track", MULTIPLES[:1], self.seeds[:closely], tuple(places))
+
+    def ramp_end(self) -> Experiment:
+        """What the claim rests on, from all seeds."""
+        return self._looked_at("ramp_end", MULTIPLES, self.seeds, (min(self.updates, 1 + self.warmup),))
+
+    def _looked_at(
+        self, part: str, multiples: tuple[float, ...], seeds: tuple[int, ...], probed: tuple[int, ...]
+    ) -> Experiment:
+        arms = [
+            arm(f"adam/{warmup} at {times:g}", ADAM, self._decaying(warmup), lr_scale=times)
+            for times in multiples
+            for warmup in COMPARED
+        ]
+        probes = ("sharpness", "training_loss")
+        return self.experiment(part, arms, self.best_lr, seeds=seeds, probed=probed, probes=probes)
 
     def disguises(self) -> Experiment:
-        return self.experiment("disguise", self.disguised(), self.coarse, selection_seeds=self.selection_seeds)
+        return self.experiment("disguise", self._disguised(), self.adam_lrs[:FIXED_RATES])
 
     def first_steps(self) -> Experiment:
         updates = min(FIRST_STEPS[-1], self.updates)
-        fixes = [fix for fix in self.disguised() if fix.label.startswith("fix/")]
+        fixes = [arm(f"fix/{name}", fix) for name, fix in theory.FIXES.items()]
         return self.experiment(
             "first_steps",
-            [*self.adam(("none",)), *fixes],
+            [arm("adam/none", ADAM), *fixes],
             SMALL_LR,
-            confirmation_seeds=self.confirmation_seeds[:6],
+            seeds=self.seeds[:FIRST_SEEDS],
             updates=updates,
             probed=tuple(update for update in FIRST_STEPS if update <= updates),
             probes=("update_size",),
         )
 
     def dead(self, twist: str) -> Experiment:
+        arms = [arm(f"adam/{warmup}", ADAM, self._decaying(warmup)) for warmup in COMPARED]
         return self.experiment(
             "dead",
-            self.adam(("none", "ramp")),
-            self.coarse,
+            arms,
+            self.adam_lrs,
             task=self.task + twist,
-            probed=tuple(sorted({self.warmup, self.updates})),
+            probed=(self.updates,),
             probes=("dead_share",),
         )
 
-    def lengths(self, beta2: float) -> Experiment:
-        default = Schedule(warmup="untuned", beta2=beta2).warmup_length
-        fits = default <= self.updates
-        updates = self.updates if fits else round(LONGEST_RUN * default)
-        lengths = sorted({*(self.sizes.lengths if fits else self.sizes.few_lengths), default})
-        rule = Optimizer(name="adam", beta2=beta2)
-        arms = [arm(f"{beta2:g}/{n}", rule, self.schedule("ramp" if n else "none", n)) for n in lengths if n <= updates]
-        low = BRACKETS[self.task]["adaptive"][0] if self.task in BRACKETS else None  # the best lies near
-        lrs = self.lrs("adaptive", (low, 10 * low), 2) if low else self.lrs("adaptive", points_per_decade=1)
-        return self.experiment("lengths", arms, lrs, updates=updates, selection_seeds=self.selection_seeds)
-
-    def adam(self, warmups: tuple[str, ...]) -> tuple[Arm, ...]:
-        return self.cross({"adam": ADAM}, warmups)
-
-    def disguised(self) -> Iterator[Arm]:
-        yield from self.adam(("none", "ramp"))
+    def _disguised(self) -> Iterator[Arm]:
+        """Each fix and its replay; plain Adam, which replays a fix that implies no warmup, is in the grid."""
         for name, fix in theory.FIXES.items():
-            yield arm(f"fix/{name}", fix)
+            yield arm(f"fix/{name}", fix, Schedule(decay="cosine"))
             implied = theory.implied_schedule(fix)
             if implied.warmup != "none":
-                yield arm(f"replay/{name}", ADAM, implied)
+                yield arm(f"replay/{name}", ADAM, implied.model_copy(update={"decay": "cosine"}))

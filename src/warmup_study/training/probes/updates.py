@@ -34,6 +34,11 @@ def batch_loss(seen: UpdateContext) -> Tensor:
     return seen.loss
 
 
+def training_loss(seen: UpdateContext) -> Tensor:
+    """Mean loss on some training examples, evenly spread over the split, at the weights before the update."""
+    return seen.full_batch.losses(seen.before)
+
+
 def velocity_norm(seen: UpdateContext) -> Tensor:
     """Euclidean norm of the velocity after the update (momentum kernel only)."""
     return length(flat(seen.state["velocity"]))
