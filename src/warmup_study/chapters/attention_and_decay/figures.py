@@ -49,7 +49,7 @@ PLACES = {USABLE: ("usable_lr", "decades of usable learning rates"), ABOVE: ("ov
 
 
 @figure_maker
-def lr_curves(runs: pd.DataFrame) -> tuple[Figure, Words]:
+def lr_curves(runs: pd.DataFrame, gains: Gains) -> tuple[Figure, Words]:
     """Test loss against Adam's peak learning rate, with and without warmup: a row per depth, a column per net."""
     names = {kind: f"{kind[0]}-LN, {MIXING_NAMES[kind[1]]}" for kind in product(PLACEMENTS, MIXINGS)}
     nets = {
@@ -63,7 +63,7 @@ def lr_curves(runs: pd.DataFrame) -> tuple[Figure, Words]:
         grid.sort_values("depth", kind="stable"), "depth", "net", {n: n for n in names.values()}, (2.6, 2.5)
     )
     return panels.figure, Words(
-        "Where the ramp saves nets with attention and without",
+        sentences.curves_title(gains),
         f"Four columns of panels, one per net, {len(panels.rows)} rows, one per depth. In each, test loss falls and "
         "then rises with Adam's peak learning rate, one curve without warmup and one under the ramp.",
         f"Adam, cosine decay. Thin: one of n = {_seeds(grid)} seeds; thick: the median; open circles: no warmup, "
@@ -83,7 +83,7 @@ def attention_gains(gains: Gains) -> tuple[Figure, Words]:
     rows = {task: effects for task, effects in attention_effects(gains).items() if isinstance(effects, Mapping)}
     names = [f"{placement}-LN, {_blocks(task)} blocks" for task in rows for placement in PLACEMENTS]
     panels = facets(
-        ["gain", "added"], {USABLE: "", ABOVE: ""}, (4.4, 0.55 * len(names) + 0.75), (1.2, 0.3), sharex="col"
+        {"gain": "", "added": ""}, {USABLE: "", ABOVE: ""}, (4.4, 0.55 * len(names) + 0.75), (1.2, 0.3), sharex="col"
     )
     for row, place, axes in panels:
         if row == "gain":
@@ -93,7 +93,7 @@ def attention_gains(gains: Gains) -> tuple[Figure, Words]:
         else:
             shown = [[Estimate(effects[added(place, p)], INK)] for effects in rows.values() for p in PLACEMENTS]
         endpoint, label = PLACES[place]
-        intervals(axes, shown, names if place == USABLE else [""] * len(names), margin=margin(endpoint).value)
+        intervals(axes, shown, names, margin=margin(endpoint).value)
         axes.set_title({"gain": f"gain of the ramp: {label}", "added": "with attention less without"}[row])
     for place, axes in zip(PLACES, panels.axes[-1], strict=True):
         axes.set_xlabel({USABLE: "decades", ABOVE: "log ratio of test losses"}[place])

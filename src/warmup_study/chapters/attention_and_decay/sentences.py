@@ -1,6 +1,7 @@
 """What the fifth chapter's results say: titles of its figures, and paragraphs of its notebook."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import pandas as pd
 
@@ -28,6 +29,18 @@ from warmup_study.tasks.networks import Placement
 DECAY_NAMES = {"constant": "constant rate", "cosine": "cosine decay", "inverse_sqrt": "inverse square root"}
 SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
 """What the interval of a difference between two gains says, held against the smallest one of interest."""
+
+
+def curves_title(gains: Gains) -> str:
+    """How much wider a ramp makes the range of learning rates, from the least to the most."""
+    kinds = product(PLACEMENTS, MIXINGS, MOST_SEEDS)
+    names = {token_net(*kind): f"{kind[0]}-LN {MIXING_NAMES[kind[1]]}, {kind[2]} blocks" for kind in kinds}
+    found = {names[task]: gain.usable.estimate for task, gain in gains.items() if task in names}
+    if not found:
+        return "No net on tokens was compared"
+    least, most = (number(pick(found.values())) for pick in (min, max))
+    best = max(found, key=found.__getitem__)
+    return f"Decades of learning rate that a ramp makes usable: {least} to {most}, most in the net {best}"
 
 
 def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
