@@ -1,142 +1,176 @@
 """The fifth chapter's verdicts on small tables of runs with planted truths, and its figures."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from warmup_study.chapters import judging
-from warmup_study.chapters.attention_and_decay import analysis, design, figures
+from warmup_study.chapters.attention_and_decay import analysis, design, figures, sentences
+from warmup_study.claims.evidence import verdicts
 from warmup_study.claims.verdict import Verdict
+from warmup_study.statistics.bootstrap import fewer_resamples
+from warmup_study.training.experiment import lr_grid
 
-CHAPTER = "5_attention_and_decay"
-LRS, START = (0.01, 0.1, 1.0), 2.3
-CONFIRMATION, SELECTION = range(8), range(100, 104)
-GOOD, FAIR, BAD = (0.5, 0.3, 0.4), (0.5, 0.3, 1.4), (0.5, 0.3, 2.3)  # the more trains at the highest rate, the better
-NETS = (*design.TOKEN_NETS, *design.MLPS)
+LRS, START = np.array(lr_grid(1e-2, 1e0, 4)), 2.3
+EDGE = -1.0  # log10 of the learning rate above which nothing trains without warmup
+NETS = {
+    (*kind, blocks): design.token_net(*kind, blocks)
+    for kind in product(design.PLACEMENTS, design.MIXINGS)
+    for blocks in (2, 6)
+}
+CORE = ("digits-transformer", "digits-transformer-6", "digits-transformer-pre-6")
+
+
+def losses(chance: np.random.Generator, noise: float, shift: float = 0.0, best: float = 0.3, gain: float = 0.0) -> Any:
+    """A seed's loss at each rate: lowest where it lies somewhat below the usual edge, the initial loss beyond the edge.
+
+    The latter lies ``shift`` decades further right than without warmup; the loss is lower by the log ratio ``gain``.
+    """
+    away = np.log10(LRS) - (EDGE + shift + noise * chance.normal())
+    below = best * (1 + 3 * np.minimum(np.log10(LRS) - EDGE + 0.4, 0) ** 2)
+    failing = 1 / (1 + np.exp(-12 * away))
+    return (below * (1 - failing) + START * failing) * np.exp(0.02 * chance.normal(size=len(LRS)) - gain)
 
 
 def rows(
-    part: str, task: str, arm: str, losses: tuple[float, ...], seeds: int, noise: float = 0.01, selected: bool = False
+    part: str, task: str, arm: str, curve: Mapping[str, float], seeds: int, noise: float
 ) -> Iterator[dict[str, Any]]:
-    """One arm: a loss for each learning rate, a little different for every seed."""
-    roles = {seed: "confirmation" for seed in CONFIRMATION[:seeds]}
-    roles |= {seed: "selection" for seed in SELECTION} if selected else {}
-    optimizer, warmup, decay = (*arm.split("/"), "constant")[:3]
-    for seed, role in roles.items():
-        jitter = np.random.default_rng([seed, sum(map(ord, task + arm))]).normal(0, noise, len(losses))
-        for lr, loss in zip(LRS, losses + jitter, strict=False):
+    """One arm: a loss for each learning rate and seed, with ``curve`` as `losses` takes it."""
+    _, warmup, decay = (*arm.split("/"), "cosine")[:3]
+    for seed in range(seeds):
+        chance = np.random.default_rng([seed, crc32(f"{task} {arm}".encode())])
+        for lr, loss in zip(LRS, losses(chance, noise, **curve), strict=True):
             yield {
-                "part": part,
-                "task": task,
-                "arm": arm,
-                "optimizer": optimizer,
-                "decay": decay,
-                "momentum": np.nan,
-                "lr": lr,
-                "seed": seed,
-                "role": role,
-                "warmup": "none" if warmup == "none" else "ramp",
-                "length": 0 if warmup == "none" else 4,
-                "updates": 20,
-                "status": "ok",
-                "initial_loss": START,
-                "validation_loss": loss,
-                "test_loss": loss,
-                "beta2": 0.98,
+                **{"part": part, "task": task, "arm": arm, "optimizer": "adam", "decay": decay, "warmup": warmup},
+                **{"lr": lr, "grid_lr": lr, "seed": seed, "momentum": np.nan, "length": 4 * (warmup == "ramp")},
+                **{"updates": 20, "status": "ok", "initial_loss": START, "validation_loss": loss, "test_loss": loss},
             }
 
 
-def grid(ramped: Mapping[str, tuple[float, ...]], seeds: int = 8, data: str = "digits", noise: float = 0.01) -> Any:
-    """Every net without warmup BAD, and with either ramp as planted (BAD where nothing is planted)."""
-    for net in NETS:
-        for arm in ("none", "ramp", "short"):
-            losses = BAD if arm == "none" else ramped.get(net, BAD)
-            yield from rows("grid", f"{data}-{net}", f"adam/{arm}", losses, seeds, noise)
+def compared(
+    shifts: Mapping[str, float], seeds: int = 8, noise: float = 0.02, best: float = 0.3
+) -> Iterator[dict[str, Any]]:
+    """Every net without warmup and with a ramp that moves its edge by so many decades; some are in the core grid."""
+    for task in (*NETS.values(), *design.MLPS):
+        for warmup, shift in (("none", 0.0), ("ramp", shifts.get(task, 0.0))):
+            part = "core" if task in CORE else "grid"
+            yield from rows(part, task, f"adam/{warmup}", {"shift": shift, "best": best}, seeds, noise)
 
 
-def sgd_grid() -> Iterator[dict[str, Any]]:
-    """Plain SGD on the nets on tokens, without a short ramp."""
-    for net in design.TOKEN_NETS:
-        for arm, losses in (("none", BAD), ("ramp", GOOD)):
-            yield from rows("grid", f"digits-{net}", f"sgd/{arm}", losses, 8)
+def shifts(
+    attention: float = 0.0, fixed: float = 0.0, pre: float | None = None, norm: float = 0.0, no_norm: float = 0.0
+) -> dict[str, float]:
+    """By task: how far the ramp moves the edge, by what the net has; ``pre`` stands for Transformers with pre-LN."""
+    found = {net: attention if mixing == "attention" else fixed for (_, mixing, _), net in NETS.items()}
+    if pre is not None:
+        found |= {
+            net: pre for (placement, mixing, _), net in NETS.items() if (placement, mixing) == ("pre", "attention")
+        }
+    return found | dict(zip(design.MLPS, (norm, no_norm), strict=True))
 
 
-def decay(gains: Mapping[str, float], seeds: int = 8, noise: float = 0.01, optimizer: str = "adam") -> Any:
+def decayed(gains: Mapping[str, float], seeds: int = 8, noise: float = 0.0) -> Iterator[dict[str, Any]]:
     """Under each decay the ramp's loss is lower by the planted log ratio at every rate."""
-    for name in design.DECAYS:
-        for warmup, gain in (("none", 0.0), ("ramp", gains.get(name, 0.0))):
-            a, b, c = (float(loss) for loss in np.array(BAD) * np.exp(-gain))
-            yield from rows("decay", "digits-he8", f"{optimizer}/{warmup}/{name}", (a, b, c), seeds, noise, True)
+    for decay in design.DECAYS:
+        for warmup, gain in (("none", 0.0), ("ramp", gains.get(decay, 0.0))):
+            yield from rows("decay", "digits-he8", f"adam/{warmup}/{decay}", {"gain": gain}, seeds, noise)
 
 
-def watch() -> Iterator[dict[str, Any]]:
+def watched() -> Iterator[dict[str, Any]]:
     """Two watched nets, whose attention loses its evenness without warmup alone."""
-    for task in ("digits-transformer", "digits-transformer-pre"):
-        for arm, last in (("adam/none", 0.2), ("adam/ramp", 0.9)):
-            for row in rows("watch", task, arm, (1.0,), 8):
-                yield row | {
-                    "probed_at": [1, 2, 3],
-                    "attention_entropy": [1.0, 0.95, last + row["seed"] / 1000],
-                    **{name: [1.0, 2.0, 3.0] for name in ("attention_logit", *figures.LAYERS)},
-                }
+    for placement, (warmup, last) in product(design.PLACEMENTS, (("none", 0.2), ("ramp", 0.9))):
+        for row in rows("watch", design.token_net(placement, "attention", 2), f"adam/{warmup}", {}, 8, 0.0):
+            if row["lr"] == LRS[0]:
+                seen = {"attention_entropy": [1.0, 0.95, last + row["seed"] / 1000], "attention_logit": [1.0, 2.0, 3.0]}
+                yield row | seen | {"probed_at": [1, 2, 3]}
 
 
-def paper() -> Iterator[dict[str, Any]]:
-    """The paper's schedule at two lengths; the ramp halves the loss at the shorter."""
-    for n, ramped in ((5, 0.5), (20, 1.0)):
-        for warmup, loss in (("none", 1.0), ("ramp", ramped)):
-            for row in rows("paper", "digits-transformer", f"adam/{warmup}/{n}", (loss,), 8, 0.001):
-                yield row | {"length": n * (warmup == "ramp")}
-
-
-def verdict_on(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
+def over_all(name: str, *parts: Iterator[dict[str, Any]]) -> Verdict:
+    """The row over all tasks, as if no other claim had been tested."""
     runs = pd.DataFrame([row for part in parts for row in part])
-    verdicts = {row.task: row for row in judging.judge(CHAPTER, runs, name) if not row.regime}
-    task = "digits-he8" if name == "decay-after" else "digits"
-    assert set(verdicts) == {task, "all"}
-    assert verdicts[task].parts == verdicts["all"].parts
-    return verdicts["all"]
+    with fewer_resamples(999):
+        return verdicts(name, analysis.CLAIMS[name](runs), seeds=8)[-1]
 
 
-ATTENDED = {"transformer": GOOD, "transformer-pre": GOOD}
+@pytest.mark.parametrize(
+    ("moved", "options", "word"),
+    [
+        ({"attention": 0.5}, {}, "supported"),
+        ({"attention": 0.1, "fixed": 0.4}, {}, "contradicted"),
+        ({"attention": 0.5, "pre": 0.0}, {}, "mixed"),
+        ({"attention": 0.3}, {"noise": 0.4}, "inconclusive"),
+        ({"attention": 0.5}, {"seeds": 4}, "inconclusive"),
+    ],
+)
+def test_attention(moved: dict[str, float], options: dict[str, Any], word: str) -> None:
+    verdict = over_all("attention", compared(shifts(**moved), **options))
+    assert verdict.verdict == word and verdict.regimes == {"attention": word}
+    if word == "supported":
+        measured = {part.name: part.estimate for part in verdict.parts}
+        assert measured["added gain with attention in usable learning rates (pre-LN)"] == pytest.approx(0.43, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("moved", "word"),
+    [
+        ({"attention": 0.3, "pre": 0.0, "norm": 0.03, "no_norm": 0.3}, "supported"),
+        ({"attention": 0.1, "pre": 0.4, "norm": 0.4, "no_norm": 0.1}, "contradicted"),
+        ({"attention": 0.3, "pre": 0.0, "norm": 0.4, "no_norm": 0.1}, "mixed"),
+        ({"attention": 0.4, "pre": 0.2, "norm": 0.2, "no_norm": 0.4}, "inconclusive"),
+    ],
+)
+def test_normalisation(moved: dict[str, float], word: str) -> None:
+    assert over_all("normalisation", compared(shifts(**moved))).verdict == word
 
 
 @pytest.mark.parametrize(
     ("gains", "options", "word"),
     [
-        ({"constant": 0.2, "cosine": 0.2, "inverse_sqrt": 0.3}, {}, "supported"),
-        ({"constant": 0.2, "cosine": -0.2, "inverse_sqrt": 0.3}, {}, "contradicted"),
-        ({"constant": 0.2, "cosine": 0.15, "inverse_sqrt": 0.3}, {"noise": 0.03}, "inconclusive"),
-        ({"constant": 0.2, "cosine": 0.1, "inverse_sqrt": 0.3}, {"seeds": 4}, "inconclusive"),
+        ({"constant": 0.4, "cosine": 0.4, "inverse_sqrt": 0.5}, {}, "supported"),
+        ({"constant": 0.4, "cosine": 0.2, "inverse_sqrt": 0.5}, {}, "contradicted"),
+        ({"constant": 0.4, "cosine": 0.4, "inverse_sqrt": 0.5}, {"noise": 0.1}, "inconclusive"),
+        ({"constant": 0.4, "cosine": 0.2, "inverse_sqrt": 0.5}, {"seeds": 4}, "inconclusive"),
     ],
 )
 def test_decay_after(gains: dict[str, float], options: dict[str, Any], word: str) -> None:
-    verdict = verdict_on("decay-after", decay(gains, **options))
+    verdict = over_all("decay-after", decayed(gains, **options))
     assert verdict.verdict == word
-    assert verdict.parts[0].estimate == pytest.approx(gains["cosine"] - gains["constant"], abs=0.05)
+    if not options:
+        assert verdict.parts[0].estimate == pytest.approx(gains["cosine"] - gains["constant"], abs=0.05)
 
 
-def test_the_papers_schedule_and_early_attention_are_measured() -> None:
-    runs = pd.DataFrame([*paper(), *watch()])
-    gains = analysis.paper_gains(runs)
-    assert list(gains) == [5, 20] and gains[5].estimate == pytest.approx(np.log(2), abs=0.01)
-    seen = analysis.early_attention(runs)["digits-transformer"]
-    assert (seen["none"].estimate, seen["ramp"].estimate) == pytest.approx((0.2035, 0.9035))
+def test_what_offers_no_case_or_does_not_train_is_left_out() -> None:
+    assert over_all("decay-after", decayed({})).left_out == {"digits-he8": "no case to test"}
+    untrained = over_all("attention", compared(shifts(attention=0.5), best=1.8))
+    assert set(untrained.left_out.values()) == {analysis.UNTRAINABLE} and untrained.verdict == "inconclusive"
 
 
-def test_figures_are_drawn_from_the_same_tables() -> None:
-    runs = pd.DataFrame([*grid(ATTENDED), *sgd_grid(), *decay({"cosine": 0.1}), *watch(), *paper()])
-    gains = {optimizer: analysis.gains(runs, optimizer) for optimizer in ("adam", "sgd")}
-    decayed = {optimizer: analysis.decay_gains(runs, optimizer) for optimizer in ("adam", "sgd")}
-    made = [
-        figures.lr_curves(runs),
-        figures.attention_gains(gains),
-        figures.early_attention(runs),
-        figures.norms(gains["adam"]),
-        figures.decays(decayed, 4),
-        figures.paper(runs, analysis.paper_gains(runs)),
-    ]
-    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
+def test_figures_and_sentences_say_what_the_runs_show() -> None:
+    moved = shifts(attention=0.5, norm=0.3)
+    runs = pd.DataFrame([*compared(moved), *decayed({"constant": 0.4, "cosine": 0.4}), *watched()])
+    with fewer_resamples(999):
+        gains, decays = analysis.net_gains(runs), analysis.decay_gains(runs)
+    made = {
+        figure.words.title: figure
+        for figure in (
+            figures.lr_curves(runs, gains),
+            figures.attention_gains(gains),
+            figures.early_attention(runs),
+            figures.norms(gains),
+            figures.decays(decays, 4),
+        )
+    }
+    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made.values())
+    _, attention, early, norms, decay = made
+    assert (
+        attention == "With attention a ramp gains more in usable learning rates, and more above the best learning rate"
+    )
+    assert early == "Entropy of attention at update 20: 0.2 without warmup, 0.9 under the ramp (post-LN)"
+    assert norms.startswith("Well normalised, Transformers gain 0.4")
+    assert decay.endswith("a ramp gains as much under cosine decay and less under inverse square root")
+    assert "pre-LN, 6 blocks" in sentences.attention(gains) and "deep MLP, no norm" in sentences.norms(gains)
+    assert "33" in sentences.decays(decays)

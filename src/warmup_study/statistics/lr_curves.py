@@ -79,15 +79,20 @@ def share_trained(
     return without, with_warmup, difference(with_warmup, without)
 
 
-def at_multiple(none: LrCurves, arm: LrCurves, multiple: float, resamples: int = RESAMPLES) -> Effect:
+def at_multiple(
+    none: LrCurves, arm: LrCurves, multiple: float, resamples: int = RESAMPLES, *, best_of: LrCurves | None = None
+) -> Effect:
     """ln(mean test loss without warmup / with it), both at so many times the learning rate best without warmup.
 
-    Where a resample's learning rate lies outside the grid, the grid's end stands for it.
+    ``best_of``: the curves whose best learning rate is taken, where it is not that of ``none``: two comparisons at the
+    same learning rate. Where a resample's learning rate lies outside the grid, the grid's end stands for it.
     """
-    _check_paired(none, arm)
+    reference = best_of or none
+    for curves in (arm, reference):
+        _check_paired(none, curves)
 
     def statistic(seeds: Seeds) -> Floats:
-        targets = np.log(none.lrs[none.picked(seeds)] * multiple)
+        targets = np.log(none.lrs[reference.picked(seeds)] * multiple)
         return _log_mean_at(none, seeds, targets) - _log_mean_at(arm, seeds, targets)
 
     return seed_effect(statistic, none.seeds, resamples=resamples)

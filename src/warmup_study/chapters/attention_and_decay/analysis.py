@@ -1,119 +1,214 @@
 """What the fifth chapter's claims rest on, as functions of its table of runs alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from warmup_study.chapters.attention_and_decay.design import DECAYS
-from warmup_study.claims.evidence import where
+from warmup_study.chapters import core_grid
+from warmup_study.chapters.attention_and_decay.design import (
+    ADAM,
+    DECAYS,
+    MIXING_NAMES,
+    MIXINGS,
+    MLPS,
+    MOST_SEEDS,
+    PLACEMENTS,
+    WARMUPS,
+    token_net,
+)
+from warmup_study.claims.evidence import Outcome, untrainable, where
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
-from warmup_study.statistics.endpoints import capped, sensitivity_gain, tuned_gain
+from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple, overshoot, trains, usable_lr
+from warmup_study.tasks.networks import Mixing, Placement
 
-DECIDING = "adam"  # the optimiser whose gains decide; those of SGD are reported beside
-RAMP, SHORT = "ramp", "short"
-PLACEMENTS = {"post-LN": ("transformer", "mixer"), "pre-LN": ("transformer-pre", "mixer-pre")}
-"""By placement of the norms: the net with attention, and the same net without."""
-NORMALISED = {"Transformer": ("transformer-pre", "transformer"), "MLP": ("he8-norm", "he8")}
-"""By kind of net: the one with good normalisation, and its counterpart."""
+USABLE, ABOVE = "in usable learning rates", "above the best learning rate"
+USUAL = "cosine"  # the decay of the core grid, whose best learning rate sets the peak
+UNTRAINABLE = untrainable("Adam")
 
-Gains = Mapping[tuple[str, str], Effect]  # by (net, arm)
+
+class Gain(NamedTuple):
+    """What a ramp gains a net: decades of usable learning rates, log ratio of losses above the best learning rate."""
+
+    usable: Effect
+    above: Effect
+    trains: bool
+
+
+class Pair(NamedTuple):
+    """A net with good normalisation and its counterpart: what they are called, which norms each has, their tasks."""
+
+    name: str
+    norms: tuple[str, str]
+    tasks: tuple[str, str]
+
+
+Gains = Mapping[str, Gain]  # by task
 DecayGains = Mapping[str, Effect]  # by decay
+DecayCurves = Mapping[str, tuple[LrCurves, LrCurves]]  # by decay: without warmup, with the ramp
 Named = dict[str, Effect]
 
 
-def gains(runs: pd.DataFrame, optimizer: str) -> dict[str, dict[tuple[str, str], Effect]]:
-    """Per data set: what the ramp and, where it was run, the short ramp gain each net in lr_sensitivity."""
-    grid = where(runs, part="grid", optimizer=optimizer)
-    found: dict[str, dict[tuple[str, str], Effect]] = {}
-    for task, rows in grid.groupby("task", sort=False):
-        data, _, net = str(task).partition("-")
-        arms = dict(list(rows.groupby("arm")))  # the labels alone tell a ramp from a short one of equal length
-        for ramp in (ramp for ramp in (RAMP, SHORT) if f"{optimizer}/{ramp}" in arms):
-            gain = sensitivity_gain(arms[f"{optimizer}/none"], arms[f"{optimizer}/{ramp}"])
-            found.setdefault(data, {})[net, ramp] = gain
+def net_gains(runs: pd.DataFrame) -> dict[str, Gain]:
+    """What the ramp gains Adam on every net that was compared, those of the core grid among them."""
+    compared = runs[runs["part"].isin([core_grid.PART, "grid"])]
+    return {str(task): _gain(rows) for task, rows in compared.groupby("task", sort=False)}
+
+
+def _gain(runs: pd.DataFrame) -> Gain:
+    none, ramp = (LrCurves.of(where(runs, arm=f"{ADAM}/{warmup}")) for warmup in WARMUPS)
+    return Gain(usable_lr(none, ramp), overshoot(none, ramp), trains(none, ramp))
+
+
+def attention_effects(gains: Gains) -> dict[str, Outcome[str]]:
+    """What attention adds to the ramp's gain, and the gain of each net.
+
+    A row for each depth, named by its post-LN Transformer; the pre-LN nets of the same depth stand in it, too.
+    """
+    found: dict[str, Outcome[str]] = {}
+    for blocks in MOST_SEEDS:
+        nets = {kind: token_net(*kind, blocks) for kind in product(PLACEMENTS, MIXINGS)}
+        if all(net in gains for net in nets.values()):
+            learnt = all(gains[net].trains for net in nets.values())
+            mine = {kind: gains[net] for kind, net in nets.items()}
+            found[token_net("post", "attention", blocks)] = _attention(mine) if learnt else UNTRAINABLE
     return found
 
 
-def _complete(compared: Mapping[str, Gains], pairs: Mapping[str, tuple[str, str]]) -> dict[str, Gains]:
-    """The gains of those nets, for each data set that all of them learnt."""
-    nets = [net for pair in pairs.values() for net in pair]
+def _attention(gains: Mapping[tuple[Placement, Mixing], Gain]) -> Named:
+    named: Named = {}
+    for placement in PLACEMENTS:
+        attentive, fixed = (gains[placement, mixing] for mixing in MIXINGS)
+        named[added(USABLE, placement)] = difference(attentive.usable, fixed.usable)
+        named[added(ABOVE, placement)] = difference(attentive.above, fixed.above)
+    for kind, gain in gains.items():
+        named[alone(USABLE, *kind)], named[alone(ABOVE, *kind)] = gain.usable, gain.above
+    return named
+
+
+def added(place: str, placement: Placement) -> str:
+    """The name of what attention adds to the ramp's gain."""
+    return f"added gain with attention {place} ({placement}-LN)"
+
+
+def alone(place: str, placement: Placement, mixing: Mixing) -> str:
+    """The name of the ramp's gain in one net."""
+    return f"gain {place} ({placement}-LN, {MIXING_NAMES[mixing]})"
+
+
+TRANSFORMERS = [
+    Pair(
+        f"Transformer, {blocks} blocks",
+        ("pre-LN", "post-LN"),
+        (token_net("pre", "attention", blocks), token_net("post", "attention", blocks)),
+    )
+    for blocks in MOST_SEEDS
+]
+DEEP_MLPS = [Pair("deep MLP", ("layer norm", "no norm"), MLPS)]
+
+
+def learnt(gains: Gains, pairs: Sequence[Pair]) -> list[Pair]:
+    """Those pairs of which both nets were compared and train."""
+    return [pair for pair in pairs if all(task in gains and gains[task].trains for task in pair.tasks)]
+
+
+def norm_effects(gains: Gains) -> dict[str, Outcome[str]]:
+    """Usable learning rates that the ramp gains nets with good normalisation, and how much more than the others.
+
+    Equal-weight means over depths and over data sets, of the pairs that train; each net's own gain stands beside.
+    """
+    transformers, mlps = learnt(gains, TRANSFORMERS), learnt(gains, DEEP_MLPS)
+    if not (transformers and mlps):
+        return {"digits": UNTRAINABLE} if gains else {}
     return {
-        data: {(net, ramp): effect for (net, ramp), effect in effects.items() if net in nets}
-        for data, effects in compared.items()
-        if all((net, RAMP) in effects for net in nets)
+        "digits": {
+            "gain (Transformer, pre-LN)": _mean(gains, transformers),
+            "gain (Transformer, pre-LN less post-LN)": _excess(gains, transformers),
+            "gain (deep MLP, layer norm)": _mean(gains, mlps),
+            "gain (deep MLP, with less without layer norm)": _excess(gains, mlps),
+            **{f"gain ({net})": gain for net, gain in net_by_net(gains).items()},
+        }
     }
 
 
-def attention_differences(effects: Gains, ramp: str = RAMP) -> dict[str, Effect]:
-    """By placement of the norms: gain with attention less gain without."""
-    return {place: difference(effects[net, ramp], effects[other, ramp]) for place, (net, other) in PLACEMENTS.items()}
-
-
-def differences_by_data(compared: Mapping[str, Gains]) -> dict[str, dict[str, Effect]]:
-    """The same per data set that all nets on tokens learnt."""
-    return {data: attention_differences(found) for data, found in _complete(compared, PLACEMENTS).items()}
-
-
-def attention_effects(runs: pd.DataFrame) -> dict[str, Named]:
-    """Per data set that all nets on tokens learnt: what attention adds to the ramp's gain, and each net's gain."""
-    return {data: _attention(found) for data, found in _complete(gains(runs, DECIDING), PLACEMENTS).items()}
-
-
-def _attention(effects: Gains) -> Named:
-    added = attention_differences(effects)
-    short = attention_differences(effects, SHORT)
+def net_by_net(gains: Gains) -> Named:
+    """Usable learning rates that the ramp gains each of these nets, by the name that readers know it by."""
     return {
-        **{f"added gain with attention ({place})": effect for place, effect in added.items()},
-        **{f"added gain with attention ({place}, short ramp)": effect for place, effect in short.items()},
-        "added gain with attention (mean)": pooled(list(added.values())),
-        **{f"gain ({net})": effects[net, RAMP] for pair in PLACEMENTS.values() for net in pair},
+        f"{pair.name}, {norm}": gains[task].usable
+        for pair in learnt(gains, [*TRANSFORMERS, *DEEP_MLPS])
+        for norm, task in zip(pair.norms, pair.tasks, strict=True)
     }
 
 
-def norm_effects(runs: pd.DataFrame) -> dict[str, Named]:
-    """Per data set that all the nets learnt: the ramp's gain in nets with good normalisation and in the others."""
-    return {data: _norms(found) for data, found in _complete(gains(runs, DECIDING), NORMALISED).items()}
+def _mean(gains: Gains, pairs: Sequence[Pair]) -> Effect:
+    return pooled([gains[pair.tasks[0]].usable for pair in pairs])
 
 
-def _norms(effects: Gains) -> Named:
-    named = {f"gain ({net})": effects[net, RAMP] for pair in NORMALISED.values() for net in pair}
-    well = pooled([effects[good, RAMP] for good, _ in NORMALISED.values()])
-    return named | {"gain (mean of the well normalised)": well}
+def _excess(gains: Gains, pairs: Sequence[Pair]) -> Effect:
+    return pooled([difference(*(gains[task].usable for task in pair.tasks)) for pair in pairs])
 
 
-def decay_gains(runs: pd.DataFrame, optimizer: str) -> dict[str, DecayGains]:
-    """Per task: the ramp's gain in tuned log loss under every decay, over the same decay without warmup."""
-    decayed = where(runs, part="decay", optimizer=optimizer)
-    return {str(task): _decay_gains(rows) for task, rows in decayed.groupby("task", sort=False)}
+def decay_gains(runs: pd.DataFrame) -> dict[str, DecayGains]:
+    """Per task that Adam trains: the ramp's gain under every decay, all at one peak.
+
+    The peak is twice the one that is best without warmup under the study's usual decay, `USUAL`. So the runs of either
+    arm are the same under all decays until the ramp ends, and differ in nothing but what follows.
+    """
+    found = {task: _at_one_peak(curves) for task, curves in decay_curves(runs).items()}
+    return {task: gains for task, gains in found.items() if gains}
 
 
-def _decay_gains(runs: pd.DataFrame) -> DecayGains:
-    none, ramp = where(runs, warmup="none"), where(runs, warmup="ramp")
-    return {decay: tuned_gain(where(none, decay=decay), where(ramp, decay=decay)) for decay in DECAYS}
+def decay_curves(runs: pd.DataFrame) -> dict[str, DecayCurves]:
+    """Per task and decay: the curves without warmup and with the ramp."""
+    decayed = where(runs, part="decay")
+    return {str(task): _by_decay(rows) for task, rows in decayed.groupby("task", sort=False)}
 
 
-def decay_effects(runs: pd.DataFrame) -> dict[str, Named]:
-    """Per task: the gain under every decay, its mean, and what a decay adds to the gain under a constant rate."""
-    return {task: _decays(found) for task, found in decay_gains(runs, DECIDING).items()}
+def _by_decay(runs: pd.DataFrame) -> DecayCurves:
+    arms = {
+        arm: LrCurves.of(where(runs, arm=arm))
+        for arm in (f"{ADAM}/{warmup}/{decay}" for decay in DECAYS for warmup in WARMUPS)
+    }
+    return {decay: (arms[f"{ADAM}/none/{decay}"], arms[f"{ADAM}/ramp/{decay}"]) for decay in DECAYS}
 
 
-def _decays(gains: DecayGains) -> Named:
-    added = {name: difference(effect, gains["constant"]) for name, effect in gains.items() if name != "constant"}
+def _at_one_peak(curves: DecayCurves) -> DecayGains:
+    """Nothing where no decay lets the task train."""
+    usual, *_ = curves[USUAL]
+    trained = any(trains(*pair) for pair in curves.values())
+    return {name: at_multiple(*pair, OVERSHOOT, best_of=usual) for name, pair in curves.items()} if trained else {}
+
+
+def decay_effects(runs: pd.DataFrame) -> dict[str, Outcome[str]]:
+    """Per task: what a decay adds to the ramp's gain at one peak, and the gains; at each decay's own peak beside.
+
+    A task offers a case where the ramp gains: where the mean of its gains over the decays is above 0.
+    """
+    return {task: _decays(curves) for task, curves in decay_curves(runs).items()}
+
+
+def _decays(curves: DecayCurves) -> Outcome[str]:
+    gains = _at_one_peak(curves)
+    if not gains:
+        return UNTRAINABLE
+    if not has_case(gains):
+        return None
     return {
-        **{f"added gain ({decay})": effect for decay, effect in added.items()},
+        **{
+            f"added gain ({decay})": difference(gains[decay], gains["constant"])
+            for decay in DECAYS
+            if decay != "constant"
+        },
         **{f"gain ({decay})": effect for decay, effect in gains.items()},
-        "gain (mean)": pooled(list(gains.values())),
+        **{f"gain at a peak of its own ({decay})": overshoot(*pair) for decay, pair in curves.items()},
     }
 
 
-def paper_gains(runs: pd.DataFrame) -> dict[int, Effect]:
-    """By length n: ln(test loss without the ramp / with it) under the Transformer paper's schedule, as it is."""
-    paper = where(runs, part="paper")
-    losses = paper.assign(loss=capped(paper["test_loss"], paper["initial_loss"]))
-    by_arm = losses.pivot(index="seed", columns="arm", values="loss")
-    lengths = sorted(int(n) for n in where(paper, warmup="ramp")["length"].unique())
-    return {n: paired_effect(np.log(by_arm[f"adam/none/{n}"] / by_arm[f"adam/ramp/{n}"])) for n in lengths}
+def has_case(gains: DecayGains) -> bool:
+    """Whether the ramp gains anything, over all decays."""
+    return pooled(list(gains.values())).low > 0
 
 
 def early_attention(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
@@ -127,4 +222,8 @@ def early_attention(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
     return found
 
 
-CLAIMS = {"decay-after": decay_effects}
+CLAIMS = {
+    "attention": lambda runs: attention_effects(net_gains(runs)),
+    "normalisation": lambda runs: norm_effects(net_gains(runs)),
+    "decay-after": decay_effects,
+}

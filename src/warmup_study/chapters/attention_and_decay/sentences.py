@@ -1,0 +1,134 @@
+"""What the fifth chapter's results say: titles of its figures, and paragraphs of its notebook."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+import pandas as pd
+
+from warmup_study.chapters.attention_and_decay.analysis import (
+    ABOVE,
+    USABLE,
+    DecayGains,
+    Gains,
+    added,
+    alone,
+    attention_effects,
+    early_attention,
+    net_by_net,
+    norm_effects,
+)
+from warmup_study.chapters.attention_and_decay.design import MIXING_NAMES, MIXINGS, MOST_SEEDS, PLACEMENTS, token_net
+from warmup_study.claims.evidence import mean_over_tasks
+from warmup_study.claims.table import margin
+from warmup_study.presentation.changes import compared_with_interval
+from warmup_study.presentation.formatting import INTERVALS, effect, number
+from warmup_study.statistics.bootstrap import Effect, difference
+from warmup_study.statistics.decisions import decide
+from warmup_study.tasks.networks import Placement
+
+DECAY_NAMES = {"constant": "constant rate", "cosine": "cosine decay", "inverse_sqrt": "inverse square root"}
+SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
+"""What the interval of a difference between two gains says, held against the smallest one of interest."""
+
+
+def curves_title(gains: Gains) -> str:
+    """How much wider a ramp makes the range of learning rates, from the least to the most."""
+    kinds = product(PLACEMENTS, MIXINGS, MOST_SEEDS)
+    names = {token_net(*kind): f"{kind[0]}-LN {MIXING_NAMES[kind[1]]}, {kind[2]} blocks" for kind in kinds}
+    found = {names[task]: gain.usable.estimate for task, gain in gains.items() if task in names}
+    if not found:
+        return "No net on tokens was compared"
+    least, most = (number(pick(found.values())) for pick in (min, max))
+    best = max(found, key=found.__getitem__)
+    return f"Decades of learning rate that a ramp makes usable: {least} to {most}, most in the net {best}"
+
+
+def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
+    """Where a ramp gains more with attention than without, on average over depths."""
+    if not effects:
+        return "No pair of nets, with attention and without, was trained"
+    mean = mean_over_tasks(effects)
+    places = {USABLE: "usable_lr", ABOVE: "overshoot"}
+    return "With attention a ramp gains " + ", and ".join(
+        f"{_sides([mean[added(place, placement)] for placement in PLACEMENTS], endpoint)} {place}"
+        for place, endpoint in places.items()
+    )
+
+
+def _sides(effects: Sequence[Effect], endpoint: str) -> str:
+    """What the effects of both placements say: once, where they agree."""
+    sides = [SIDES[decide(one, margin(endpoint).value)] for one in effects]
+    told = [f"{side} with {placement}-LN" for side, placement in zip(sides, PLACEMENTS, strict=True)]
+    return sides[0] if len(set(sides)) == 1 else " and ".join(told)
+
+
+def attention(gains: Gains) -> str:
+    """A paragraph: what the ramp gains each pair of nets that was compared."""
+    rows = attention_effects(gains)
+    told = [
+        _pair(effects, blocks, placement)
+        for blocks in MOST_SEEDS
+        for placement in PLACEMENTS
+        if isinstance(effects := rows.get(token_net("post", "attention", blocks)), Mapping)
+    ]
+    return " ".join(told) or "No pair of nets, with attention and without, was trained."
+
+
+def _pair(effects: Mapping[str, Effect], blocks: int, placement: Placement) -> str:
+    usable, above = ([effects[alone(place, placement, mixing)] for mixing in MIXINGS] for place in (USABLE, ABOVE))
+    decades = " and ".join(f"{effect(gain)} {MIXING_NAMES[m]}" for m, gain in zip(MIXINGS, usable, strict=True))
+    losses = " and ".join(compared_with_interval(gain) for gain in above)
+    return (
+        f"**{placement}-LN, {blocks} blocks:** the ramp gains {decades}, in decades of learning rate; at twice the "
+        f"best rate its loss is {losses}, in this order."
+    )
+
+
+def norms_title(gains: Gains) -> str:
+    """What a ramp gains well normalised nets."""
+    found = norm_effects(gains).get("digits")
+    if not isinstance(found, Mapping):
+        return "No well normalised net trains beside its counterpart"
+    transformer, mlp = (
+        number(found[f"gain ({net})"].estimate) for net in ("Transformer, pre-LN", "deep MLP, layer norm")
+    )
+    return f"Well normalised, Transformers gain {transformer} decades of learning rate from a ramp, deep MLPs {mlp}"
+
+
+def norms(gains: Gains) -> str:
+    """A paragraph: what the ramp gains each net."""
+    told = "; ".join(f"{net}: {effect(gain)}" for net, gain in net_by_net(gains).items())
+    return f"Decades of usable learning rates that the ramp gains, {INTERVALS}: {told}."
+
+
+def decays_title(gains: Mapping[str, DecayGains]) -> str:
+    """Whether the ramp gains more or less under decay than under a constant rate, on average over tasks."""
+    if not gains:
+        return "No task under decay trains"
+    mean, least = mean_over_tasks(list(gains.values())), margin("tuned_loss").value
+    told = [
+        f"{SIDES[decide(difference(gain, mean['constant']), least)]} under {DECAY_NAMES[decay]}"
+        for decay, gain in mean.items()
+        if decay != "constant"
+    ]
+    return f"Held against a constant rate, a ramp gains {' and '.join(told)}"
+
+
+def decays(gains: Mapping[str, DecayGains]) -> str:
+    """A paragraph: what the ramp does to the loss under every decay."""
+    return " ".join(
+        f"**{task}:** with the ramp the loss is "
+        + "; ".join(f"{compared_with_interval(gain)} under {DECAY_NAMES[decay]}" for decay, gain in found.items())
+        + "."
+        for task, found in gains.items()
+    )
+
+
+def early_title(runs: pd.DataFrame) -> str:
+    """How narrow attention is with and without warmup, at the end of what was watched."""
+    last = max(runs.loc[runs["part"] == "watch", "updates"])
+    found = early_attention(runs).get(token_net("post", "attention", 2), {})
+    if set(found) != {"none", "ramp"}:
+        return "No attention was left finite"
+    none, ramp = (number(found[warmup].estimate) for warmup in ("none", "ramp"))
+    return f"Entropy of attention at update {last}: {none} without warmup, {ramp} under the ramp (post-LN)"
