@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from warmup_study.chapters import judging
-from warmup_study.chapters.early_examples import figures
+from warmup_study.chapters.early_examples import analysis, figures
 from warmup_study.chapters.early_examples.analysis import blocks as single_pass
 from warmup_study.chapters.early_examples.analysis import first_batch, sentences, skew
 from warmup_study.chapters.early_examples.analysis import orders as shuffled
-from warmup_study.claims import ledger
+from warmup_study.claims import evidence, ledger
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
 from warmup_study.statistics.bootstrap import fewer_resamples
@@ -27,7 +27,7 @@ EXAMPLES, BATCH = 640, 64  # an epoch has ten updates
 
 @pytest.fixture(autouse=True)
 def quickly() -> Iterator[None]:
-    with fewer_resamples(999):
+    with fewer_resamples(399):
         yield
 
 
@@ -147,8 +147,13 @@ def first(
     return rows
 
 
+def judged(name: str, runs: pd.DataFrame) -> list[Verdict]:
+    """The rows of a claim; how robust they are is not asked."""
+    return evidence.verdicts(name, analysis.CLAIMS[name](runs), int(runs["seed"].nunique()))
+
+
 def verdict_on(name: str, rows: Iterable[dict[str, Any]]) -> Verdict:
-    found = judging.judge(CHAPTER, table(rows), name)
+    found = judged(name, table(rows))
     assert [row.task for row in found] == ["t", "all"]
     assert found[0].parts == found[1].parts and found[0].verdict == ""
     assert found[0].notebook == CHAPTER and found[0].figure.startswith(f"{CHAPTER}-")
@@ -187,7 +192,7 @@ def test_early_examples(planted: dict[str, Any], word: str) -> None:
 
 def test_one_pass_that_trains_nothing_does_not_count() -> None:
     untrained = [row | {"test_loss": 2.0} for row in blocks(2.0)]
-    found = judging.judge(CHAPTER, table(untrained), "early-examples")
+    found = judged("early-examples", table(untrained))
     assert found[-1].estimate is None and found[-1].left_out == {"t": "untrainable with Adam"}
 
 
@@ -212,7 +217,7 @@ def test_variance_of_drawn_seeds_is_numpys() -> None:
 def test_a_rate_at_which_a_run_fails_to_train_is_left_out() -> None:
     failed = [row | {"lr": 0.1, "test_loss": 2.0} for row in orders(16, 16)]
     assert verdict_on("early-variance", orders(16, 16) + failed).verdict == "supported"
-    only_failed = judging.judge(CHAPTER, table(failed), "early-variance")
+    only_failed = judged("early-variance", table(failed))
     assert [(row.verdict, row.estimate) for row in only_failed] == [("", None), ("inconclusive", None)]
 
 
@@ -313,7 +318,7 @@ def test_figures_and_sentences_come_from_the_same_tables() -> None:
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     assert "saves 1 epochs, on ordinary streams 0" in made[3].words.title
-    verdicts = judging.judge(CHAPTER, runs)
+    verdicts = [row for name in analysis.CLAIMS for row in judged(name, runs)]
     assert {row.figure.removeprefix(f"{CHAPTER}-") for row in verdicts} == {
         figure.maker.rpartition(".")[2] for figure in made
     }
