@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warmup_study.chapters import open_chapter
 from warmup_study.chapters.attention_and_decay import analysis, design, figures, sentences
 from warmup_study.claims.evidence import verdicts
 from warmup_study.claims.verdict import Verdict
+from warmup_study.paths import PRESETS
 from warmup_study.statistics.bootstrap import fewer_resamples
 from warmup_study.training.experiment import lr_grid
 
@@ -174,3 +176,21 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert decay.endswith("a ramp gains as much under cosine decay and less under inverse square root")
     assert "pre-LN, 6 blocks" in sentences.attention(gains) and "deep MLP, no norm" in sentences.norms(gains)
     assert "33" in sentences.decays(decays)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_twins_are_trained_alike_and_both_arms_decay_alike(preset: str) -> None:
+    designed = open_chapter("5_attention_and_decay", {"preset": preset, "device": "cpu"}).experiments
+    nets = {e.task: e for e in designed if e.part in ("core", "grid")}
+    for blocks in (2, 6) if preset == "full" else (2,):
+        mine = [nets[net] for (_, _, depth), net in NETS.items() if depth == blocks]
+        arms = [{arm.label: arm.schedule for arm in e.arms} for e in mine]
+        assert len({(e.updates, a["adam/none"], a["adam/ramp"]) for e, a in zip(mine, arms, strict=True)}) == 1
+        assert len({e.seeds[0] for e in mine}) == 1
+    for experiment in (e for e in designed if e.part == "decay"):
+        assert len({arm.schedule.decay_from or arm.schedule.length for arm in experiment.arms}) == 1
+
+
+def test_the_task_that_was_asked_for_is_decayed() -> None:
+    asked = open_chapter("5_attention_and_decay", {"preset": "smoke", "task": "digits-mlp", "device": "cpu"})
+    assert [e.task for e in asked.experiments if e.part == "decay"] == ["digits-mlp"]
