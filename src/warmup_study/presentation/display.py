@@ -2,7 +2,7 @@
 
 from IPython.display import Markdown, display
 
-from warmup_study.claims.verdict import Verdict
+from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.presentation.formatting import evidence
 
 
@@ -17,12 +17,14 @@ def show_code(lines: str) -> None:
 
 
 def say_verdicts(verdicts: list[Verdict], name: str, no_case: str = "no case to test") -> None:
-    """Show the verdicts on one claim: over all tasks first, then task by task, with the numbers behind each."""
+    """Show the verdicts on one claim: over all tasks, by regime, and task by task, with the numbers behind each."""
     mine = [verdict for verdict in verdicts if verdict.id == name]
-    titles = {"all": "over all tasks"}
-    numbers = [evidence(row, no_case=no_case) for row in mine]
-    lines = [
-        f"- **{titles.get(row.task, row.task)}: {row.verdict}** ({shown})"
-        for row, shown in zip(mine, numbers, strict=True)
-    ]
+    lines = [f"- {_worded(row)} ({evidence(row, no_case=no_case)})" for row in mine]
     display(Markdown("\n".join([f"**Verdict on *{name}*.**", "", *lines])), metadata={"claim": name})
+
+
+def _worded(row: Verdict) -> str:
+    """Which tasks a row speaks of, and its word; the row of one task has none."""
+    if row.task != ALL:
+        return row.task
+    return f"**{row.regime or 'over all tasks'}: {row.verdict}**"

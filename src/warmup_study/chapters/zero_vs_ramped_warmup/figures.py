@@ -47,11 +47,11 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
         _share_panel(axes, shown[task])
     mean = next(iter(shown.values()))
     recovered, lost = (
-        f"{number(100 * mean[name].estimate)}{NO_BREAK}%" for name in (next(iter(RECOVERED)), next(iter(LOST_BY_RESET)))
+        _at_least_none(mean[name].estimate) for name in (next(iter(RECOVERED)), next(iter(LOST_BY_RESET)))
     )
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; wiping them at its end costs {lost}",
+        f"Statistics from lr = 0 recover {recovered} of the ramp's gain; wiping them at its end costs {lost} of it",
         f"A panel for each of {len(tasks)} tasks, and one for their mean where there are several, with a row for "
         f"each of {len(SHARES)} shares; a point with an interval gives a share of what the ramp gains over no "
         "warmup, 0 being none of it and 1 all.",
@@ -60,6 +60,10 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
         "Shaded: where the claim expects it, if gathered statistics are what a ramp is for. Squares: lr = 0 for n "
         "updates more in all; triangles: ramps.",
     )
+
+
+def _at_least_none(share: float) -> str:
+    return f"{number(100 * share)}{NO_BREAK}%" if share > 0 else "none"
 
 
 def _no_case(title: str) -> tuple[Figure, Words]:
