@@ -246,7 +246,7 @@ def test_figures_and_words_say_what_was_planted() -> None:
     titles = {
         figures.edges(edge()): "1.1 to 1.1 of the limit",
         figures.curvature(flat): "50\N{NO-BREAK SPACE}% lower",
-        figures.curvature(sharp): "100\N{NO-BREAK SPACE}% higher",
+        figures.curvature(sharp): "99\N{NO-BREAK SPACE}% higher",
         figures.gap(flat): "As the loss falls, so does the sharpness",
         figures.gap(sharp): "the sharpness rises",
         figures.trainable(flat): "times as high",

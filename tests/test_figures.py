@@ -255,7 +255,7 @@ def test_intervals_are_drawn_where_they_lie(ratio: bool, upright: bool) -> None:
 
 def test_momentum_is_drawn_at_its_effective_learning_rate(runs: pd.DataFrame) -> None:
     """Beside plain SGD, whose learning rate is a tenth of it: both curves lie at the same places."""
-    chosen = runs[runs["optimizer"].isin(["sgd", "momentum"]) & (runs["part"] == "grid")]
+    chosen = runs[runs["optimizer"].isin(["sgd", "momentum"]) & (runs["part"] == "core")]
     matched = chosen.assign(lr=chosen["lr"].where(chosen["optimizer"] == "sgd", chosen["lr"] / 10))
     panels = lr_panels(matched, "task", "optimizer", {"sgd": "SGD", "momentum": "momentum"}, (2, 2))
     plain, momentum = (axes.get_lines()[1].get_xdata() for axes in panels.axes[0])

@@ -63,10 +63,11 @@ def _comparisons(arms: Mapping[str, Arms]) -> Outcome[str]:
     return found
 
 
-def first_updates(runs: pd.DataFrame) -> dict[str, dict[str, Effect]]:
+def first_updates(runs: pd.DataFrame) -> dict[str, dict[str, Effect] | None]:
     """Per task: RMSProp's log ratio of first to settled update size, and its alignment, first minus settled.
 
-    The same difference of SGD is taken off the latter: what any first update lacks in direction.
+    The same difference of SGD is taken off the latter: what any first update lacks in direction. None where a run
+    diverged within these updates.
     """
     plain = probed(runs, "sgd")
     return {task: _first_effects(seen, plain[task]) for task, seen in probed(runs, "rmsprop").items()}
@@ -94,11 +95,14 @@ def lag(seen: pd.DataFrame) -> pd.Series:
 
 
 def mean_first_updates(runs: pd.DataFrame) -> dict[str, Effect]:
-    """The same, as equal-weight means over tasks."""
-    return mean_over_tasks(list(first_updates(runs).values()))
+    """The same, as equal-weight means over tasks; empty where runs diverged on all of them."""
+    told = [effects for effects in first_updates(runs).values() if effects is not None]
+    return mean_over_tasks(told) if told else {}
 
 
-def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect]:
+def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect] | None:
+    if not (np.isfinite(seen).all(axis=None) and np.isfinite(plain).all(axis=None)):
+        return None
     ratio = np.log(seen["update_size_first"] / seen["update_size_settled"])
     return {
         SIZE: paired_effect(ratio),
@@ -129,8 +133,11 @@ def _less_sgd(gains: Gains, task: str, optimizer: str, place: str) -> Effect:
 
 def first_update_in_words(runs: pd.DataFrame) -> str:
     """RMSProp's first update beside its settled ones, in size and direction, as means over the probed tasks."""
+    told = mean_first_updates(runs)
+    if not told:
+        return "RMSProp diverged within its first updates."
     mean = pd.concat(probed(runs, "rmsprop").values()).mean()
-    behind = mean_first_updates(runs)[f"{ALIGNMENT}, RMSProp less SGD"]
+    behind = told[f"{ALIGNMENT}, RMSProp less SGD"]
     return (
         f"RMSProp's first update is {number(mean['update_size_first'])} times its learning rate, and "
         f"{number(mean['update_size_settled'])} times once settled; its cosine with the descent direction is "

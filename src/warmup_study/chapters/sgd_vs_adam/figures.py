@@ -223,6 +223,8 @@ def _noise(axes: Axes, optimizer: str, updates: int) -> None:
 
 def _title_of_first(runs: pd.DataFrame) -> str:
     told = analysis.mean_first_updates(runs)
+    if not told:
+        return "RMSProp diverged within its first updates"
     ratio = number(np.exp(told[analysis.SIZE].estimate))
     behind = told[f"{analysis.ALIGNMENT}, RMSProp less SGD"]
     words = {True: "and points worse than its later ones, beyond SGD's", False: "and does not point worse than SGD's"}
