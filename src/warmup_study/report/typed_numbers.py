@@ -26,6 +26,7 @@ CONSTANTS = frozenset(
         "0.98",
         "0.99",
         "0.999",  # usual momenta and betas; confidence levels
+        "5 %",  # the level of the tests
         "95 %",
         "100 %",
     }
