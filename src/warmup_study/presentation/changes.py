@@ -42,3 +42,11 @@ def reading(gain: Effect, margin: float) -> Reading:
     if gain.low > 0:
         return "better"
     return "worse" if gain.high < 0 else "too small to tell"
+
+
+def finding(gain: Effect, margin: float) -> str:
+    """A gain for a title, which states only what is decided: "12 % lower", "much the same" or "undecided"."""
+    word = reading(gain, margin)
+    if word in ("better", "worse"):
+        return compared(gain.estimate)
+    return "much the same" if word == "too small to matter" else "undecided"

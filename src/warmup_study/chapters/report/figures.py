@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 
 from warmup_study.chapters.core_curves import ABOVE, BEST, Cells, counted, told_untrainable
 from warmup_study.chapters.gain_panels import Row, gain_panels
-from warmup_study.chapters.report.analysis import PLACES, Means, all_tasks, mean
+from warmup_study.chapters.report.analysis import ENDPOINTS, PLACES, Means, all_tasks, mean
+from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import finding
 from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import INK, REGIMES
 
@@ -50,5 +51,5 @@ def _title(regimes: Regimes) -> str:
     if not regimes:
         return "Nothing trains at this size, with warmup or without"
     over_all = mean(all_tasks(regimes))
-    best, above = (compared(over_all[place].estimate) for place in (BEST, ABOVE))
-    return f"With a ramp the loss is {best} at the best learning rate and {above} at twice it"
+    best, above = (finding(over_all[place], margin(ENDPOINTS[place]).value) for place in (BEST, ABOVE))
+    return f"With a ramp the loss is {best} at the best learning rate, and at twice it {above}"

@@ -26,9 +26,11 @@ from warmup_study.chapters.gain_panels import Row, gain_panels
 from warmup_study.chapters.sgd_vs_adam import analysis
 from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, points
 from warmup_study.claims.evidence import regime_of
+from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import finding
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.formatting import effect as told_effect
 from warmup_study.presentation.formatting import number
 from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
@@ -99,7 +101,7 @@ def _task_lines(axes: Axes, rows: pd.DataFrame, mean: pd.DataFrame) -> None:
 
 def _tell_gain(axes: Axes, above: Effect | None) -> None:
     if above:
-        text = f"at {OVERSHOOT:g}×: {compared(above.estimate)}"
+        text = f"at {OVERSHOOT:g}×: {finding(above, margin('overshoot').value)}"
         axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=9, va="bottom")
 
 
@@ -171,7 +173,7 @@ def _gain_rows(known: Gains) -> Iterator[Row]:
 
 def _title_of_gains(known: Gains) -> str:
     effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
-    told = [f"{label} {number(effect.estimate)}" for label, effect in effects.items() if effect]
+    told = [f"{label} {told_effect(effect)}" for label, effect in effects.items() if effect]
     return f"Decades of usable learning rates that a ramp gains: {', '.join(told)}"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from warmup_study.chapters.core_curves import ABOVE, BEST, LABELS, THIRD, Arms, Cells, Gains, counted, mean_gain, shown
 from warmup_study.claims.table import margin
-from warmup_study.presentation.changes import compared, compared_with_interval, reading
+from warmup_study.presentation.changes import compared_with_interval, finding, reading
 from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.statistics.bootstrap import Floats, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple, share_trained
@@ -84,12 +84,12 @@ def headline(found: Cells, gains: Gains) -> str:
     """What the figure shows, as a title: what either warmup does to either optimiser's loss above the best rate."""
     if not counted(found):
         return "Nothing trains here at any learning rate, with warmup or without"
-    told = []
+    told, least = [], margin(ENDPOINTS[ABOVE]).value
     for warmup, words in {"ramp": "a ramp leaves", "zero": "lr = 0 first leaves"}.items():
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
-        losses = [f"{label}'s loss {compared(effect.estimate)}" for label, effect in effects.items() if effect]
+        losses = [f"{label}'s loss {finding(effect, least)}" for label, effect in effects.items() if effect]
         told += [f"{words} {' and '.join(losses)}"] if losses else []
-    return f"At {OVERSHOOT:g} times the best learning rate {'; '.join(told)} than no warmup"
+    return f"At {OVERSHOOT:g} times the best learning rate {'; '.join(told)}"
 
 
 def paragraphs(found: Cells, gains: Gains) -> list[str]:
