@@ -49,12 +49,12 @@ def rows(part: str, arm: str, losses: ArrayLike, noise: float = 0.01, **more: An
 
 
 def followed(change: float, slope: float, noise: float) -> Iterator[dict[str, Any]]:
-    """Runs whose sharpness at the ramp's end is so many times that without, and along the run 5 + slope x loss."""
+    """Runs whose sharpness at the ramp's end is so many times that without, and along the run 8 + slope x loss."""
     for seed in SEEDS:
         for warmup, ratio in (("none", 1.0), ("ramp", change)):
             chance = np.random.default_rng([seed, warmup == "ramp"])
             known = {"warmup": warmup, "length": LENGTH * (warmup == "ramp"), "seed": seed, "grid_lr": 0.1}
-            path = {"training_loss": LOSSES, "sharpness": 5 + slope * LOSSES, "probed_at": [1, 3, 5, 9]}
+            path = {"training_loss": LOSSES, "sharpness": 8 + slope * LOSSES, "probed_at": [1, 3, 5, 9]}
             yield SETTINGS | known | path | {"part": "track", "arm": f"adam/{warmup} at 1", "lr": 0.1}
             for times in design.MULTIPLES:
                 seen = {"sharpness": [10 * ratio * np.exp(noise * chance.standard_normal())], "probed_at": [LENGTH + 1]}
@@ -220,7 +220,7 @@ def test_edges_are_shares_of_the_limit() -> None:
     assert found["settled over limit"].to_list() == pytest.approx([1.0] * 4)
     assert found["largest over limit"].to_list() == pytest.approx([1.1] * 4)
     assert found["loss"].to_list() == pytest.approx([0.2] * 4)
-    assert "comes up to 1.1" in words.edges_sentence(edge())
+    assert "comes up to 1.1." in words.edges_sentence(edge())
 
 
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
@@ -247,7 +247,7 @@ def test_figures_and_words_say_what_was_planted() -> None:
         figures.edges(edge()): "1.1 to 1.1 of the limit",
         figures.curvature(flat): "50\N{NO-BREAK SPACE}% lower",
         figures.curvature(sharp): "99\N{NO-BREAK SPACE}% higher",
-        figures.gap(flat): "As the loss falls, so does the sharpness",
+        figures.gap(flat): "times, then falls as the loss falls",
         figures.gap(sharp): "the sharpness rises",
         figures.trainable(flat): "times as high",
         figures.trainable(sharp): "hardly moves",

@@ -20,6 +20,7 @@ SETTLED = 0.75  # share of a whole-batch run after which it should have reached 
 FLATTER, HIGHER = "log sharpness, ramp less none", "gain in largest trainable LR ({})"
 PLACES = {1.0: "at the best rate", 2.0: "at twice the best rate"}
 CORRELATION, SLOPE = "rank correlation of sharpness and loss ({})", "rise of the sharpness per nat of loss ({})"
+CLIMB = "log sharpness, highest less first ({})"
 
 Floats = NDArray[np.float64]
 Outcomes = dict[str, Outcome[str]]
@@ -134,7 +135,8 @@ def gaps(track: pd.DataFrame) -> dict[str, Effect]:
     """How the sharpness H of a run goes with its training loss f, as means over seeds, for either warmup.
 
     Spearman's rank correlation of the two over the places probed, and H₁ of the least-squares line H₀ + H₁ f (arXiv
-    2510.03164; its f* only shifts H₀). Runs in which fewer than three places are finite are left out.
+    2510.03164; its f* only shifts H₀); and how far the sharpness climbs before it falls. Runs in which fewer than three
+    places are finite are left out.
     """
     found = {}
     for warmup, rows in track.groupby("warmup", sort=False):
@@ -142,17 +144,18 @@ def gaps(track: pd.DataFrame) -> dict[str, Effect]:
         lines = np.array([_line(loss, sharpness) for loss, sharpness in seen])
         lines = lines[np.isfinite(lines).all(1)]
         if len(lines):
-            for name, column in zip((CORRELATION, SLOPE), lines.T, strict=True):
+            for name, column in zip((CORRELATION, SLOPE, CLIMB), lines.T, strict=True):
                 found[name.format(warmup)] = paired_effect(column)
     return found
 
 
-def _line(loss: Floats, sharpness: Floats) -> tuple[float, float]:
-    seen = np.isfinite(loss) & np.isfinite(sharpness)
+def _line(loss: Floats, sharpness: Floats) -> tuple[float, float, float]:
+    seen = np.isfinite(loss) & (sharpness > 0)
     if seen.sum() < 3 or np.ptp(loss[seen]) == 0 or np.ptp(sharpness[seen]) == 0:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     correlation = stats.spearmanr(loss[seen], sharpness[seen]).statistic
-    return float(correlation), float(stats.linregress(loss[seen], sharpness[seen]).slope)
+    slope = stats.linregress(loss[seen], sharpness[seen]).slope
+    return float(correlation), float(slope), float(np.log(sharpness[seen].max() / sharpness[seen][0]))
 
 
 def replays(runs: pd.DataFrame) -> Outcomes:

@@ -86,7 +86,7 @@ def _tell_changes(axes: Axes, found: Outcome[str]) -> None:
     """In words, the effect of the ramp at either learning rate."""
     effects = found if isinstance(found, Mapping) else {}
     told = {place: effects.get(f"log sharpness {place}") for place in analysis.PLACES.values()}
-    lines = [f"{place}: {words.sharper(effect)}" for place, effect in told.items() if effect is not None]
+    lines = [f"{place}: {words.changed(effect)}" for place, effect in told.items() if effect is not None]
     axes.text(0.02, 0.03, "\n".join(lines), transform=axes.transAxes, fontsize=7)
 
 

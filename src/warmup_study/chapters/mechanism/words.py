@@ -11,7 +11,7 @@ from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import claim, margin
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.formatting import number, percent
-from warmup_study.statistics.bootstrap import Effect, pooled
+from warmup_study.statistics.bootstrap import LEVEL, Effect, pooled
 from warmup_study.statistics.decisions import decide
 
 Outcomes = Mapping[str, Outcome[str]]
@@ -25,8 +25,8 @@ def over_tasks(found: Outcomes, name: str) -> Effect | None:
     return pooled(effects) if effects else None
 
 
-def sharper(effect: Effect) -> str:
-    """A log ratio of sharpness in percent or as a factor: "32 % higher (5 % lower to 90 % higher)"."""
+def changed(effect: Effect) -> str:
+    """A log ratio of two conditions in percent or as a factor: "32 % higher (5 % lower to 90 % higher)"."""
     low, middle, high = (compared(-end) for end in (effect.low, effect.estimate, effect.high))
     return f"{middle} ({low} to {high})"
 
@@ -46,9 +46,9 @@ def edges_sentence(runs: pd.DataFrame) -> str:
     return (
         f"In the last quarter of the run the sharpness is {number(settled['sgd'])} of its limit under plain descent, "
         f"{number(settled['momentum 0.5'])} with a momentum of 0.5, {number(settled[strong])} with one of 0.9, and "
-        f"{number(settled['adam'])} under Adam. Momentum of 0.9 comes up to {number(largest[strong])}, is thrown back "
-        f"when it oversteps, and does not return: at a training loss of {number(loss[strong])} (plain descent: "
-        f"{number(loss['sgd'])}) no error is left that could sharpen the ground."
+        f"{number(settled['adam'])} under Adam. Momentum of 0.9 comes up to {number(largest[strong])}. The ground "
+        f"sharpens only while there is error: momentum of 0.9 ends at a training loss of {number(loss[strong])}, one "
+        f"of 0.5 at {number(loss['momentum 0.5'])}, plain descent at {number(loss['sgd'])}."
     )
 
 
@@ -69,7 +69,7 @@ def curvature_sentence(found: Outcomes) -> str:
     if flatter is None or higher is None:
         return f"Of curvature {NOTHING}."
     return (
-        f"Over all tasks, the sharpness at the end of the ramp is {sharper(flatter)} "
+        f"Over all tasks, the sharpness at the end of the ramp is {changed(flatter)} "
         f"than without warmup after as many updates, {percent(flatter.level)} interval in brackets; the largest "
         f"trainable rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
         f"{_factor(higher.high)}). Kalra & Barkeshli (2024) found a factor of four, in one run."
@@ -97,27 +97,31 @@ def trainable_title(found: Outcomes) -> str:
 
 
 def gap_title(found: Outcomes) -> str:
-    """Whether a falling loss goes with falling curvature."""
+    """Whether a falling loss goes with falling curvature, and how far that climbs before."""
     effect = over_tasks(found, analysis.CORRELATION.format("none"))
-    if effect is None:
+    climb = over_tasks(found, analysis.CLIMB.format("none"))
+    if effect is None or climb is None:
         return f"Sharpness and loss: {NOTHING}"
     if effect.low > 0:
-        return "As the loss falls, so does the sharpness"
+        return f"The sharpness climbs {number(math.exp(climb.estimate))} times, then falls as the loss falls"
     return "As the loss falls, the sharpness rises" if effect.high < 0 else "The sharpness does not follow the loss"
 
 
 def gap_sentence(found: Outcomes) -> str:
-    """The rank correlations of sharpness and training loss."""
-    told = []
+    """The rank correlations of sharpness and training loss, and the climb at the start."""
+    correlated, climbs = [], []
     for warmup, words in (("none", "without warmup"), ("ramp", "with a ramp")):
-        effect = over_tasks(found, analysis.CORRELATION.format(warmup))
-        if effect is not None:
-            told.append(f"{number(effect.estimate)} ({number(effect.low)} to {number(effect.high)}) {words}")
+        effect, climb = (over_tasks(found, name.format(warmup)) for name in (analysis.CORRELATION, analysis.CLIMB))
+        if effect is not None and climb is not None:
+            interval = f"({number(effect.low)} to {number(effect.high)})"
+            correlated.append(f"{number(effect.estimate)} {interval} {words}")
+            climbs.append(f"{number(math.exp(climb.estimate))} times its first value {words}")
+    if not correlated:
+        return f"Of sharpness and loss {NOTHING}."
     return (
-        f"If curvature were H₀ + H₁(f − f*), sharpness and loss would rank alike along a run. Their rank correlation "
-        f"over all tasks is {' and '.join(told)}."
-        if told
-        else f"Of sharpness and loss {NOTHING}."
+        "If curvature were H₀ + H₁(f − f*), sharpness and loss would rank alike along a run. Their rank correlation "
+        f"over all tasks is {' and '.join(correlated)}, {percent(LEVEL)} intervals in brackets. But first the "
+        f"sharpness climbs, to {' and '.join(climbs)}."
     )
 
 
@@ -173,7 +177,7 @@ def disguises_title(found: Outcomes) -> str:
 def disguises_sentence(found: Outcomes) -> str:
     """Every fix and its replay, over all tasks."""
     told = [
-        f"{fix}: {compared(-effect.estimate)} ({compared(-effect.low)} to {compared(-effect.high)})"
+        f"{fix}: {changed(effect)}" if effect.estimate else f"{fix}: the same"
         for fix, effect in _replays(found).items()
     ]
     return (
