@@ -153,7 +153,7 @@ def test_verdicts_follow_from_the_tables_of_runs_alone(
     written = study.folders.results / "verdicts.json"
     assert (copy.results / "verdicts.json").read_bytes() == written.read_bytes()
     listed = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert listed == [[row.id, row.task, row.verdict] for row in ledger.read(study.folders)]
+    assert listed == [f"{row.id} {row.task} {row.verdict}".split() for row in ledger.read(study.folders)]
 
 
 def test_recomputing_nothing_or_damage_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
