@@ -27,19 +27,20 @@ from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
 from warmup_study.presentation.svg_minify import compact
 from warmup_study.running import store
-from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.bootstrap import Effect, fewer_resamples
 from warmup_study.training.table import from_frame
 
 
-def cells_and_gains(runs: pd.DataFrame) -> tuple[core_curves.Cells, core_curves.Gains]:
-    """What the first chapter's figures are drawn from."""
-    cells = core_curves.cells(runs)
-    return cells, core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
+def of_gains(maker: Callable[[core_curves.Cells, core_curves.Gains], StudyFigure], runs: pd.DataFrame) -> StudyFigure:
+    """A figure of the core grid, from few resamples."""
+    with fewer_resamples(199):
+        cells = core_curves.cells(runs)
+        return maker(cells, core_curves.gains(cells, analysis.PLACES, ("ramp", "zero")))
 
 
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
-    "four_setups": lambda runs: figures.four_setups(*cells_and_gains(runs)),
-    "gains": lambda runs: figures.gains(*cells_and_gains(runs)),
+    "four_setups": lambda runs: of_gains(figures.four_setups, runs),
+    "gains": lambda runs: of_gains(figures.gains, runs),
     "first_updates": figures.first_updates,
     "realised_lr": figures.realised_lr,
 }
