@@ -256,7 +256,7 @@ def test_a_chunk_of_other_fields_is_of_another_version() -> None:
 
 
 def test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks() -> None:
-    code = "import sys, pickle; sys.modules['warmup_study'] = None; pickle.load(sys.stdin.buffer)('', '')"
+    code = "import sys, pickle; sys.modules['warmup_study'] = None; pickle.load(sys.stdin.buffer)('', '', None)"
     work = cloudpickle.dumps(dask_cluster._errand())
     done = subprocess.run([sys.executable, "-c", code], input=work, capture_output=True)
     assert b"ModuleNotFoundError" in done.stderr and b"in errand" in done.stderr
