@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from warmup_study import tasks
 from warmup_study.training import batches, ensemble, schedules
 from warmup_study.training.experiment import RunSpec
+from warmup_study.training.schedule_audit import audit_reference
 from warmup_study.training.schedules import Schedule
 
 UPDATES, BATCH = 60, 32
@@ -126,10 +127,10 @@ def test_weights_keep_their_bits_while_the_learning_rate_is_zero() -> None:
 def test_realised_rates_are_those_of_the_formula_to_the_bit() -> None:
     lr, schedule = 0.3, RAMP
     traces = ensemble.train(config(UPDATES, BATCH, 20), runs_of("sgd", lr, (1,), schedule))
-    formula = np.asarray(schedules.audit_reference(schedule, lr, UPDATES), np.float32)
+    formula = np.asarray(audit_reference(schedule, lr, UPDATES), np.float32)
     assert np.array_equal(traces.realised_lr[:, 0].numpy(), formula)
     late = Schedule(warmup="ramp", length=21, decay="cosine")
-    assert not np.array_equal(formula, np.asarray(schedules.audit_reference(late, lr, UPDATES), np.float32))
+    assert not np.array_equal(formula, np.asarray(audit_reference(late, lr, UPDATES), np.float32))
 
 
 def test_each_epoch_shows_every_example_once() -> None:

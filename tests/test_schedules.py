@@ -15,7 +15,8 @@ from torch.optim import lr_scheduler
 
 from warmup_study.errors import StudyError
 from warmup_study.training.optimizers import Optimizer, coefficients
-from warmup_study.training.schedules import Schedule, audit_reference, factor, learning_rates
+from warmup_study.training.schedule_audit import audit_reference
+from warmup_study.training.schedules import Schedule, factor, learning_rates
 
 WARMUPS = ("none", "zero", "constant", "ramp", "polynomial", "exponential", "untuned")
 MOMENTS = ("first_moment", "second_moment", "rectified")

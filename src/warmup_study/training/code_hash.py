@@ -30,8 +30,7 @@ def training_code(task: str) -> str:
 
     That is the text of the modules of a user's task, its examples, its initial weights and its model's structure.
     Comments, docstrings, layout and what errors say do not count; a change in plots, statistics or prose leaves it as
-    it is. Raises
-    ``StudyError`` for a task that cannot be loaded or has no source.
+    it is. Raises ``StudyError`` for a task that cannot be loaded or has no source.
     """
     plain = task.partition("+")[0]  # what comes behind it is the study's code
     own = [] if tasks.built_in(task) else _own(plain)

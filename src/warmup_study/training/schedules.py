@@ -15,13 +15,13 @@ after update n. Others count differently; their ramps, written in our index:
     Noam, d^-1/2 min(i^-1/2, i n^-3/2), over (d n)^-1/2     i / n                 1 / n         i = n
     ======================================================  ====================  ============  ==========
 
-All is float64 and evaluated as ``peak * (warmup * decay)``, so that a rate can be audited for exact equality.
+All is float64 and evaluated as ``peak * (warmup * decay)``, so that a rate can be audited for exact equality:
+`schedule_audit` does.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from warmup_study.errors import StudyError
+from warmup_study.training.rectifier import rectifier
 
 Warmup = Literal[
     "none",
@@ -43,8 +44,7 @@ Warmup = Literal[
     "rectified",
 ]
 Decay = Literal["constant", "cosine", "inverse_sqrt"]
-_MOMENTS = ("first_moment", "second_moment", "rectified")  # what the counters of Adam's moments imply
-_TRACTABLE = 5.0  # RAdam's length of the second moment from which it is used
+MOMENTS = ("first_moment", "second_moment", "rectified")  # what the counters of Adam's moments imply
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -112,7 +112,7 @@ class Schedule(BaseModel):
     @property
     def shape_length(self) -> int:
         """Updates n of the shape alone: 0 where it has none, derived from beta2 for ``untuned``, else ``length``."""
-        if self.warmup == "none" or self.warmup in _MOMENTS:
+        if self.warmup == "none" or self.warmup in MOMENTS:
             return 0
         if self.warmup == "untuned":
             return round(2 / (1 - Fraction(str(self.beta2))))
@@ -143,14 +143,6 @@ def learning_rates(schedules: Sequence[Schedule], peaks: ArrayLike, total: int) 
     _check_lengths(list(place), total)
     table = _distinct_factors(list(place), total)
     return tops * table[:, [place[schedule] for schedule in schedules]]
-
-
-def audit_reference(schedule: Schedule, peak: float, total: int) -> list[float]:
-    """Learning rates of updates 1..total of one run, worked out one by one in exact fractions where possible.
-
-    Shares no code with `learning_rates`, and must equal it to the last bit: it audits the realised rates.
-    """
-    return [peak * value for value in _reference_factors(schedule, total)]
 
 
 def _check_lengths(schedules: Sequence[Schedule], total: int) -> None:
@@ -184,7 +176,7 @@ def _factors(schedules: Sequence[Schedule], update: Integers, total: int) -> Flo
     level = np.array([schedule.level for schedule in schedules])
     power = np.array([schedule.power for schedule in schedules])
     counted = np.maximum(update - hold, 1)
-    if first.warmup in _MOMENTS:
+    if first.warmup in MOMENTS:
         betas = np.array([_beta(schedule) for schedule in schedules])
         shape = _moment_shape(first.warmup, counted, betas)
     elif first.start is not None:
@@ -236,13 +228,7 @@ def _moment_shape(kind: Warmup, update: Integers, beta: Floats) -> Floats:
         return 1.0 - kept
     if kind == "second_moment":
         return np.sqrt(1.0 - kept)
-    longest = 2.0 / (1.0 - beta) - 1.0
-    lengths = longest - 2.0 * update * kept / (1.0 - kept)
-    usable = lengths > _TRACTABLE
-    rho, most = lengths[usable], np.broadcast_to(longest, lengths.shape)[usable]
-    rectifier = np.zeros(lengths.shape)
-    rectifier[usable] = np.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
-    return rectifier
+    return rectifier(beta, update, kept)
 
 
 def _decay(kind: Decay, update: Integers, length: Integers, total: int) -> Floats:
@@ -265,61 +251,3 @@ def _exactly(function: Callable[..., float], *arguments: Floats) -> Floats:
     """
     values: Any = np.frompyfunc(function, len(arguments), 1)(*arguments)
     return np.asarray(values, dtype=np.float64)
-
-
-@lru_cache(maxsize=4096)
-def _reference_factors(schedule: Schedule, total: int) -> tuple[float, ...]:
-    """Factors of updates 1..total; kept, as many runs differ in their peak rate alone."""
-    n, h = schedule.shape_length, schedule.hold
-    start = max(n + h, schedule.decay_from)
-    return tuple(
-        _warmup_at(schedule, i - h, n) * _second_at(schedule, i - h - n) * _decay_at(schedule, i, start, total)
-        for i in range(1, total + 1)
-    )
-
-
-def _second_at(schedule: Schedule, i: int) -> float:
-    """Factor of a second ramp at one update, counted from the end of the first."""
-    return min(1.0, float(Fraction(i, schedule.second))) if schedule.second and i > 0 else 1.0
-
-
-def _warmup_at(schedule: Schedule, i: int, n: int) -> float:
-    """Warmup factor of one update, counted from the end of the hold."""
-    if i < 1:
-        return 0.0
-    if schedule.warmup in _MOMENTS:
-        return _moment_shape_at(schedule, i)
-    if n == 0:
-        return 1.0
-    if schedule.warmup == "exponential":
-        return -math.expm1(-float(Fraction(i, n)))
-    if i > n:
-        return 1.0
-    if schedule.warmup in ("zero", "constant"):
-        return {"zero": 0.0, "constant": schedule.level}[schedule.warmup]
-    if schedule.start is not None:
-        return schedule.start + (1.0 - schedule.start) * float(Fraction(i - 1, n))
-    ramp = float(Fraction(i, n))
-    return math.pow(ramp, schedule.power) if schedule.warmup == "polynomial" else ramp
-
-
-def _moment_shape_at(schedule: Schedule, i: int) -> float:
-    """Factor of one update that the counter of a moment implies."""
-    beta = _beta(schedule)
-    forgotten = 1.0 - math.pow(beta, i)
-    if schedule.warmup != "rectified":
-        return forgotten if schedule.warmup == "first_moment" else math.sqrt(forgotten)
-    longest = 2.0 / (1.0 - beta) - 1.0
-    rho = longest - 2.0 * i * math.pow(beta, i) / forgotten
-    if rho <= _TRACTABLE:
-        return 0.0
-    return math.sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
-
-
-def _decay_at(schedule: Schedule, i: int, n: int, total: int) -> float:
-    """Decay factor of one update."""
-    if i <= n or schedule.decay == "constant":
-        return 1.0
-    if schedule.decay == "inverse_sqrt":
-        return math.sqrt(Fraction(max(n, 1), i))
-    return 0.5 * (1.0 + math.cos(math.pi * float(Fraction(i - 1 - n, total - n))))

@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from warmup_study import tasks
 from warmup_study.tasks.task import CurveName, ScoreName
-from warmup_study.training import batches, pretraining, schedules
+from warmup_study.training import batches, pretraining
 from warmup_study.training.batches import ORDINARY, Stream
 from warmup_study.training.ensemble import train
 from warmup_study.training.experiment import Arm, Chunk, RunSpec
+from warmup_study.training.schedule_audit import audit_reference
 from warmup_study.training.table import table_of
 
 _FINAL = ("test_loss", "test_error")
@@ -133,5 +134,5 @@ def _audit(chunk: Chunk, run: RunSpec, realised: Any) -> float:
 
     Updates never taken, because every run of the chunk had diverged, are no part of it.
     """
-    formula = schedules.audit_reference(run.arm.schedule, run.lr, chunk.updates)
+    formula = audit_reference(run.arm.schedule, run.lr, chunk.updates)
     return float(np.nanmax(np.abs(realised - np.asarray(formula, realised.dtype))))

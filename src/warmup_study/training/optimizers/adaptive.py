@@ -20,6 +20,7 @@ from warmup_study.training.optimizers.columns import (
     updates,
 )
 from warmup_study.training.optimizers.settings import Optimizer
+from warmup_study.training.rectifier import rectifier
 
 KINDS = ("first", "second")
 
@@ -69,21 +70,9 @@ def _steps(optimizers: Sequence[Optimizer], rates: Floats) -> Columns:
     corrects = setting(optimizers, "first_moment_correction"), setting(optimizers, "bias_correction", absent=1)
     first = np.where(corrects[0], 1.0 - beta1**count1, 1.0)
     second = np.where(corrects[1], 1.0 - beta2**count2, 1.0)
-    step, radam, rectifier = rates / first, named(optimizers, "radam"), _rectifier(beta2, count2)
+    step, radam, rectified = rates / first, named(optimizers, "radam"), rectifier(beta2, count2, beta2**count2)
     return {
-        "scaled": np.where(radam, step * rectifier * np.sqrt(second), step),
-        "plain": np.where(radam & (rectifier == 0), step, 0.0),
+        "scaled": np.where(radam, step * rectified * np.sqrt(second), step),
+        "plain": np.where(radam & (rectified == 0), step, 0.0),
         "root": np.where(radam, 1.0, 1.0 / np.sqrt(second)),  # torch's RAdam adds eps to the uncorrected root
     }
-
-
-def _rectifier(beta2: Floats, count: Integers) -> Floats:
-    """RAdam's variance rectifier r_t, and 0 where the variance is intractable (rho_t <= 5)."""
-    longest = np.broadcast_to(2.0 / (1.0 - beta2) - 1.0, count.shape)
-    kept = beta2**count
-    length = longest - 2.0 * count * kept / (1.0 - kept)
-    usable = length > 5.0
-    rho, rho_inf = length[usable], longest[usable]
-    rectifier = np.zeros(count.shape)
-    rectifier[usable] = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
-    return rectifier

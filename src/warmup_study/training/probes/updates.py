@@ -53,8 +53,8 @@ def second_moment_drift(seen: UpdateContext) -> Tensor:
     """Mean |ln √v̂ − ln √s| over parameters: how far the bias-corrected estimate v̂ is from a fresh one (adaptive only).
 
     ``s`` is the mean squared batch gradient at the weights before the update. 0 is an up-to-date estimate; 1 is wrong
-    by a factor e. Parameters for which either is 0 do not count. Adagrad's sum over t updates
-    is larger by ln √t in itself.
+    by a factor e. Parameters for which either is 0 do not count. Adagrad's sum over t updates is larger by ln √t in
+    itself.
     """
     stale = flat(seen.state["second"]).sqrt() * seen.row["root"][:, None]
     fresh = seen.squared_gradient.sqrt()
