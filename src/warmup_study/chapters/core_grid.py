@@ -72,10 +72,14 @@ QUICK = {
     "digits-transformer": {"points_per_decade": 4, "brackets": {"sgd": (0.178, 1.78), "adam": (0.00562, 0.0562)}},
     "digits-he16": {"updates": 600, "warmup": 30, "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)}},
 }
+LENGTHS = {
+    "updates": {"smoke": 20, "quick": 1000, "full": 1000},
+    "warmup": {"smoke": 5, "quick": 50, "full": 50},
+}
+"""Where a task has none of its own: also of what chapters train beside the grid."""
 SIZES = Sizes.by_preset(
+    **LENGTHS,
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},
-    updates={"smoke": 20, "quick": 1000, "full": 1000},
-    warmup={"smoke": 5, "quick": 50, "full": 50},
     seeds={"smoke": 2, "quick": 6, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     evaluations={"smoke": 5, "quick": 10, "full": 10},

@@ -73,15 +73,15 @@ def experiments(names: Sequence[str]) -> Iterator[Experiment]:
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """For each task and optimiser: best rates, best loss over initial loss, the same at twice T, where it trains."""
+    """For each task and optimiser: best rates, best loss over initial loss, the same at twice T, where it trains.
+
+    Learning rates are those that the runs took: under momentum 1 − μ times the effective ones of `BRACKETS`.
+    """
     cells = runs.groupby(["task", "optimizer"], sort=False)
     return pd.DataFrame([{"task": task, "optimizer": rule} | _summed_up(cell) for (task, rule), cell in cells])
 
 
 def _summed_up(runs: pd.DataFrame) -> dict[str, object]:
-    runs = runs.assign(
-        grid_lr=(runs["lr"] / (1 - runs["momentum"].fillna(0.0).astype(float))).map("{:.6g}".format).astype(float)
-    )
     usual = runs[runs["part"] == "pilot, 1 x T"]
     none, ramp = (LrCurves.of(where(usual, warmup=warmup)) for warmup in ("none", "ramp"))
     longer = LrCurves.of(runs[runs["part"] == "pilot, 2 x T"])
@@ -105,7 +105,7 @@ def _span(curves: LrCurves) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Train the pilot on these tasks, all where none is named; those trained before stay in the table."""
+    """Train the pilot on these tasks, all where none is named, and write the table of their runs alone."""
     folders = Folders.of("", "full")
     path = folders.results.parent / "pilot.parquet"
     runs = sweep(list(experiments(names or list(UPDATES))), folders.cache)

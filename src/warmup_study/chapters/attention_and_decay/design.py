@@ -111,8 +111,7 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
 SIZES = Sizes.by_preset(
     blocks={"smoke": (2,), "quick": (2,), "full": (2, 6)},
     tasks={"smoke": ("digits-he8",), "quick": ("digits-he8",), "full": tuple(DECAYED)},
-    updates={"smoke": 20, "quick": 1000, "full": 1000},
-    warmup={"smoke": 5, "quick": 50, "full": 50},
+    **core_grid.LENGTHS,
     seeds={"smoke": 2, "quick": 6, "full": 60},
     decayed_seeds={"smoke": 2, "quick": 6, "full": 30},
     watched_seeds={"smoke": 2, "quick": 6, "full": 12},

@@ -42,8 +42,7 @@ SIZES = Sizes.by_preset(
         "quick": ("digits-mlp",),
         "full": ("digits-mlp", "digits-he16", "mnist1d-conv", "digits-transformer"),
     },
-    updates={"smoke": 20, "quick": 1000, "full": 1000},
-    warmup={"smoke": 5, "quick": 50, "full": 50},
+    **core_grid.LENGTHS,
     seeds={"smoke": 2, "quick": 12, "full": 60},
     points_per_decade={"smoke": 1, "quick": 4, "full": 4},
     probed={

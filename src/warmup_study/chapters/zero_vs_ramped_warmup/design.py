@@ -71,8 +71,7 @@ ramp's gain 0.1 to 0.2 on a task and below 0.1 over five, drift 0.1, delays 0.1 
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},
     optimizers={"smoke": ("adam", "sgd"), "quick": ("adam",), "full": ("adam", "sgd", "momentum", "rmsprop", "adam0")},
-    updates={"smoke": 20, "quick": 1000, "full": 1000},
-    warmup={"smoke": 5, "quick": 50, "full": 50},
+    **core_grid.LENGTHS,
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     seeds={"smoke": 2, "quick": 6, "full": 60},
     multiples={"smoke": (21.0,), "quick": (1.8,)},
