@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from warmup_study.chapters.core_curves import ABOVE, USABLE
 from warmup_study.chapters.momentum import analysis, figures, libraries
 from warmup_study.claims.evidence import verdicts
 from warmup_study.claims.verdict import Verdict
@@ -112,7 +113,7 @@ def test_what_sgd_does_not_train_says_nothing() -> None:
 def test_gains_are_means_over_batch_sizes() -> None:
     effects = analysis.adaptive_effects(table(noise=0.0))[TASK]
     assert isinstance(effects, dict)
-    for place, gain in ((analysis.USABLE, 0.2), (analysis.ABOVE, np.log(1.0 / 0.4))):
+    for place, gain in ((USABLE, 0.2), (ABOVE, np.log(1.0 / 0.4))):
         mean = effects[f"Momentum's gain less SGD's {place}"].estimate
         assert mean == pytest.approx(effects[f"batch 16: Momentum's gain less SGD's {place}"].estimate)
         assert mean == pytest.approx(effects[f"Momentum's gain {place}"].estimate) and mean >= gain - 1e-9

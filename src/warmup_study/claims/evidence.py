@@ -98,6 +98,17 @@ def mean_over_tasks(effects: Sequence[Mapping[Key, Effect]]) -> dict[Key, Effect
     return {key: pooled([found[key] for found in effects]) for key in shared}
 
 
+def measured(found: ByTask[Key]) -> dict[str, Mapping[Key, Effect]]:
+    """The tasks on which there was something to measure."""
+    return {task: effects for task, effects in found.items() if isinstance(effects, Mapping)}
+
+
+def over_tasks(found: ByTask[Key]) -> dict[Key, Effect]:
+    """Equal-weight means over the tasks that count; empty where none does."""
+    effects = list(measured(found).values())
+    return mean_over_tasks(effects) if effects else {}
+
+
 def pool_tasks(effects_by_task: Mapping[str, Mapping[Key, Effect]]) -> dict[str, dict[Key, Effect]]:
     """The effects of each task, and under "all" their means over tasks, of those effects that every task has."""
     by_task = {task: dict(effects) for task, effects in effects_by_task.items()}

@@ -19,12 +19,12 @@ from warmup_study.chapters.attention_and_decay.design import (
     WARMUPS,
     token_net,
 )
+from warmup_study.chapters.core_curves import ABOVE, USABLE
 from warmup_study.claims.evidence import Outcome, untrainable, where
 from warmup_study.statistics.bootstrap import Effect, difference, paired_effect, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple, overshoot, trains, usable_lr
 from warmup_study.tasks.networks import Mixing, Placement
 
-USABLE, ABOVE = "in usable learning rates", "above the best learning rate"
 USUAL = "cosine"  # the decay of the core grid, whose best learning rate sets the peak
 UNTRAINABLE = untrainable("Adam")
 

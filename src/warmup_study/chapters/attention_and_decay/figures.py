@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from warmup_study.chapters import core_grid
 from warmup_study.chapters.attention_and_decay import sentences
 from warmup_study.chapters.attention_and_decay.analysis import (
-    ABOVE,
-    USABLE,
     DecayGains,
     Gains,
     added,
@@ -32,6 +30,7 @@ from warmup_study.chapters.attention_and_decay.design import (
     WARMUPS,
     token_net,
 )
+from warmup_study.chapters.core_curves import ABOVE, USABLE
 from warmup_study.claims.table import margin
 from warmup_study.presentation import style
 from warmup_study.presentation.canvas import Words, figure_maker

@@ -6,8 +6,6 @@ from itertools import product
 import pandas as pd
 
 from warmup_study.chapters.attention_and_decay.analysis import (
-    ABOVE,
-    USABLE,
     DecayGains,
     Gains,
     added,
@@ -18,6 +16,7 @@ from warmup_study.chapters.attention_and_decay.analysis import (
     norm_effects,
 )
 from warmup_study.chapters.attention_and_decay.design import MIXING_NAMES, MIXINGS, MOST_SEEDS, PLACEMENTS, token_net
+from warmup_study.chapters.core_curves import ABOVE, USABLE
 from warmup_study.claims.evidence import mean_over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared_with_interval

@@ -1,6 +1,6 @@
 """What the third chapter's claims rest on, as functions of its table of runs alone, and the sentences that tell it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from warmup_study import theory
 from warmup_study.chapters import core_grid
-from warmup_study.claims.evidence import ByTask, mean_over_tasks, untrainable, where
+from warmup_study.chapters.core_curves import ABOVE, USABLE
+from warmup_study.claims.evidence import ByTask, over_tasks, untrainable, where
 from warmup_study.presentation.changes import compared_with_interval
 from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.presentation.formatting import effect as effect_in_words
@@ -21,7 +22,6 @@ from warmup_study.statistics.lr_curves import LrCurves
 FORMS = ("momentum", "momentum_lr_inside")
 FORM_NAMES = dict(zip(FORMS, ("torch's form", "Sutskever's form"), strict=True))
 BATCHED = {"sgd": "SGD", "momentum": "Momentum"}  # the optimisers that are compared over batch sizes
-USABLE, ABOVE = "in usable learning rates", "above the best learning rate"
 PLACES: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
     USABLE: lr_curves.usable_lr,
     ABOVE: lr_curves.overshoot,
@@ -173,12 +173,6 @@ def _like_none(runs: pd.DataFrame) -> dict[str, Effect] | str:
         found |= {f"difference in outcome ({name}){place}": gain(none, zero) for place, gain in OUTCOMES.items()}
     ramp, zero_end = (_cosine(probe, FORMS[0], warmup) for warmup in ("ramp", "zero"))
     return found | {DIRECTION: paired_effect(ramp - zero_end)}
-
-
-def over_tasks(found: ByTask[str]) -> dict[str, Effect]:
-    """Equal-weight means over the tasks that count; empty where none does."""
-    offered = [effects for effects in found.values() if isinstance(effects, Mapping)]
-    return mean_over_tasks(offered) if offered else {}
 
 
 def say_velocity(runs: pd.DataFrame) -> str:

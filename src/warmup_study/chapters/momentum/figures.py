@@ -10,19 +10,18 @@ from matplotlib.ticker import MultipleLocator
 from scipy import stats
 
 from warmup_study import tasks, theory
+from warmup_study.chapters.core_curves import ABOVE, USABLE
 from warmup_study.chapters.momentum import analysis
 from warmup_study.chapters.momentum.analysis import (
-    ABOVE,
     BATCHED,
     FORM_NAMES,
     FORMS,
-    USABLE,
     BatchGains,
     Probed,
     differences,
-    over_tasks,
     velocity_effects,
 )
+from warmup_study.claims.evidence import over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared

@@ -19,7 +19,7 @@ from warmup_study.chapters.core_curves import (
     counts,
     gain,
 )
-from warmup_study.claims.evidence import Outcome, exact_verdict, mean_over_tasks, untrainable, where
+from warmup_study.claims.evidence import Outcome, exact_verdict, over_tasks, untrainable, where
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.changes import compared_with_interval
@@ -96,8 +96,7 @@ def lag(seen: pd.DataFrame) -> pd.Series:
 
 def mean_first_updates(runs: pd.DataFrame) -> dict[str, Effect]:
     """The same, as equal-weight means over tasks; empty where runs diverged on all of them."""
-    told = [effects for effects in first_updates(runs).values() if effects is not None]
-    return mean_over_tasks(told) if told else {}
+    return over_tasks(first_updates(runs))
 
 
 def _first_effects(seen: pd.DataFrame, plain: pd.DataFrame) -> dict[str, Effect] | None:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warmup_study.chapters.zero_vs_ramped_warmup.analysis import DOWN, LOST_BY_RESET, RECOVERED, target_loss
-from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over, average, measured
-from warmup_study.claims.evidence import ByTask, regime_of
+from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over
+from warmup_study.claims.evidence import ByTask, measured, over_tasks, regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared
@@ -39,7 +39,7 @@ RATIOS = (0.5, 0.8, 1, 1.25, 2, 3, 5, 10, 20, 50)
 def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     """Shares of the ramp's gain that statistics recover, or their loss costs, a panel per task that offers a case."""
     tasks = measured(found)
-    shown = ({"mean": average(found)} if len(tasks) > 1 else {}) | tasks
+    shown = ({"mean": over_tasks(found)} if len(tasks) > 1 else {}) | tasks
     if not shown:
         return _no_case("Nowhere here does training fail without warmup where the ramp trains")
     panels = facets([""], list(shown), (1.7, 3.0), (2.6, 0), x="share of the ramp's gain")
@@ -93,7 +93,7 @@ def jump(found: ByTask[str]) -> tuple[Figure, Words]:
     tasks = measured(found)
     if not tasks:
         return _no_case("Adam trains none of these tasks")
-    shown = tasks | ({"mean": average(found)} if len(tasks) > 1 else {})
+    shown = tasks | ({"mean": over_tasks(found)} if len(tasks) > 1 else {})
     panels = facets([""], PLACES, (3.1, 0.42 * len(shown) + 0.8), (1.2, 0), x="loss after the jump ÷ after the ramp")
     for _, place, axes in panels:
         rows = [[_advantage(effects, arm, place) for arm in ("zero", "constant")] for effects in shown.values()]
@@ -139,7 +139,7 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
         by_warmup(axes, _around_the_end(jumps[jumps["task"] == task]), "after", probe, JUMPS, markevery=0.2)
         axes.axvline(0.5, **GUIDE)
     legend(panels.axes[0, 0])
-    drift = average(found).get("drift added by the jump")
+    drift = over_tasks(found).get("drift added by the jump")
     side = "" if drift is None else ("further behind" if drift.estimate > 0 else "no further behind")
     title = f"After the jump the second moment lags {side}" if side else "What happens at the end of warmup"
     return panels.figure, Words(
@@ -168,7 +168,7 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
     for _, task, axes in panels:
         _lost_panel(axes, lost[lost["task"] == task])
     legend(panels.axes[0, 0])
-    mean = average(found)
+    mean = over_tasks(found)
     title = (
         f"Updates at a learning rate of zero delay training by {number(100 * mean['delay of zero'].estimate)}"
         f"{NO_BREAK}% of their number"

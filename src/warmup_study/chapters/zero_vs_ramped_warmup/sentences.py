@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis
-from warmup_study.claims.evidence import ByTask, mean_over_tasks
+from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.presentation.changes import compared, compared_with_interval
 from warmup_study.presentation.formatting import NO_BREAK, effect, number
 from warmup_study.statistics.bootstrap import Effect
@@ -18,17 +18,6 @@ ARMS = {"zero": "a jump from lr = 0", "constant": "a jump from a low lr"}
 Effects = Mapping[str, Effect]
 
 
-def measured(found: ByTask[str]) -> dict[str, Effects]:
-    """The tasks on which there was something to measure."""
-    return {task: effects for task, effects in found.items() if isinstance(effects, Mapping)}
-
-
-def average(found: ByTask[str]) -> Effects:
-    """The equal-weight mean over those tasks; empty where there is none."""
-    tasks = list(measured(found).values())
-    return mean_over_tasks(tasks) if tasks else {}
-
-
 def share(found: Effect) -> str:
     """A share as a percentage with its interval: "41 % (35 % to 47 %)"."""
     middle, low, high = (f"{number(100 * end)}{NO_BREAK}%" for end in (found.estimate, found.low, found.high))
@@ -37,7 +26,7 @@ def share(found: Effect) -> str:
 
 def of_statistics(found: ByTask[str]) -> str:
     """How much of the ramp's gain statistics account for."""
-    mean = average(found)
+    mean = over_tasks(found)
     if not mean:
         return f"On none of {len(found)} tasks does training fail without warmup where the ramp trains."
     recovered, lost, control = (
@@ -54,7 +43,7 @@ def of_statistics(found: ByTask[str]) -> str:
 
 def of_crossing(found: ByTask[str]) -> str:
     """What the first moment and the counters have to do with it."""
-    mean = average(found)
+    mean = over_tasks(found)
     shown = {name: share(mean[name]) for name in list(analysis.RECOVERED)[1:] if name in mean}
     parts = [
         f"{name.partition(' = 0')[2].removeprefix(',').removeprefix(' and').strip()} {text}"
@@ -65,7 +54,7 @@ def of_crossing(found: ByTask[str]) -> str:
 
 def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
     """By how much the ramp ends lower than either jump, at equal active updates."""
-    mean = average(found)
+    mean = over_tasks(found)
     if not mean:
         return f"{optimizer} trains none of these tasks."
     told = [
@@ -98,7 +87,7 @@ def of_other_optimizers(runs: pd.DataFrame) -> list[str]:
 
 def of_the_jump(found: ByTask[str]) -> str:
     """What happens right after the jump."""
-    mean = average(found)
+    mean = over_tasks(found)
     if not mean:
         return ""
     drift, spike = mean["drift added by the jump"], mean["loss after the jump over loss before it"]
@@ -112,7 +101,7 @@ def of_the_jump(found: ByTask[str]) -> str:
 
 def of_lost_updates(found: ByTask[str]) -> str:
     """How long the updates at lr = 0 put training off."""
-    mean = average(found)
+    mean = over_tasks(found)
     if not mean:
         return "No task reaches its target without warmup."
     delay, lead = mean["delay of zero"], mean["lead of constant over zero"]
