@@ -21,13 +21,13 @@ from warmup_study.running.local import available_cores
 from warmup_study.training.network_state import initial_state
 
 RUNS, UPDATES = 3, 6
-MLP = replace(WORKLOADS[0], runs=RUNS, updates=UPDATES, loop_updates=UPDATES)
+MLP = replace(WORKLOADS[0], runs=RUNS, updates=UPDATES, jax_updates=UPDATES, loop_updates=UPDATES)
 
 
 @pytest.fixture(params=WORKLOADS, ids=lambda workload: workload.title)
 def workload(request: pytest.FixtureRequest) -> Workload:
     made: Workload = request.param
-    return replace(made, runs=RUNS, updates=UPDATES, loop_updates=UPDATES)
+    return replace(made, runs=RUNS, updates=UPDATES, jax_updates=UPDATES, loop_updates=UPDATES)
 
 
 def final_losses(task_name: str, stacks: dict[str, Tensor]) -> Tensor:

@@ -168,9 +168,7 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     }
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made.values())
     _, attention, early, norms, decay = made
-    assert (
-        attention == "With attention a ramp gains more in usable learning rates, and more above the best learning rate"
-    )
+    assert attention == "With attention a ramp gains more in usable learning rates and above the best learning rate"
     assert early == "Entropy of attention at update 20: 0.2 without warmup, 0.9 under the ramp (post-LN)"
     assert norms.startswith("Well normalised, Transformers gain 0.4")
     assert decay.endswith("a ramp gains as much under cosine decay and less under inverse square root")

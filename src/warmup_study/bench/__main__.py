@@ -19,7 +19,7 @@ from warmup_study.running import provenance
 
 Result = TypeVar("Result")
 
-ROUNDS = 7
+ROUNDS = 5
 PRODUCTS = "batched products"
 
 

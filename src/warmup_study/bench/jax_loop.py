@@ -26,7 +26,7 @@ def weights(workload: Workload) -> dict[str, Any]:
     stacks = initial_state(task, range(workload.runs)).params
     params = {name: jnp.asarray(stack.numpy()) for name, stack in stacks.items()}
     count, seeds = len(task.splits.train), range(workload.runs)
-    chosen = [batches.batch_order(seed, count, workload.batch, workload.updates) for seed in seeds]
+    chosen = [batches.batch_order(seed, count, workload.batch, workload.jax_updates) for seed in seeds]
     orders = [examples.located(task, order, seed) for seed, order in zip(seeds, chosen, strict=True)]
     trained: dict[str, Any] = _program(workload)(params, jnp.asarray(np.stack(orders, axis=1)), *_arrays(workload.task))
     for leaf in trained.values():

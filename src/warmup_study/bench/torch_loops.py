@@ -79,7 +79,7 @@ def compile_seconds(workload: Workload) -> float:
 def jax_updates(workload: Workload) -> int:
     """JAX's way; returns the updates made."""
     jax_loop.weights(workload)
-    return workload.runs * workload.updates
+    return workload.runs * workload.jax_updates
 
 
 class Team:

@@ -16,8 +16,9 @@ LR = 1e-3
 
 @dataclass(frozen=True)
 class Workload:
-    """A task to train with Adam: ``runs`` at once for ``updates``, or alone for ``loop_updates``.
+    """A task to train with Adam: ``runs`` at once for ``updates`` (JAX: ``jax_updates``), or one for ``loop_updates``.
 
+    The ensemble also evaluates, on the whole test split at the end: its updates are so many that training prevails.
     ``ordinary`` makes the task's network as most users of torch would write it, with parameters of the same names.
     """
 
@@ -26,6 +27,7 @@ class Workload:
     ordinary: Callable[[], nn.Module]
     runs: int
     updates: int
+    jax_updates: int
     loop_updates: int
 
     @property
@@ -46,11 +48,9 @@ def _transformer(blocks: int) -> Callable[[], nn.Module]:
 
 
 WORKLOADS = (
-    Workload("MLP 64-32-32-10", "digits-mlp", partial(mlp, 64, 10), 64, 300, 1500),
-    Workload(
-        "MLP 64-64×4-10", "warmup_study.bench.workloads:wide", partial(mlp, 64, 10, width=64, depth=4), 32, 200, 1000
-    ),
-    Workload("post-LN Transformer, 2 blocks", "digits-transformer", _transformer(2), 32, 40, 300),
-    Workload("post-LN Transformer, 6 blocks", "digits-transformer-6", _transformer(6), 32, 15, 100),
-    Workload("1-D convolutional net", "mnist1d-conv", partial(convolutional, 40, 10), 32, 100, 800),
+    Workload("MLP 64-32-32-10", "digits-mlp", partial(mlp, 64, 10), 64, 600, 600, 1500),
+    Workload("MLP 64-64×4-10", f"{__name__}:wide", partial(mlp, 64, 10, width=64, depth=4), 32, 400, 400, 1000),
+    Workload("post-LN Transformer, 2 blocks", "digits-transformer", _transformer(2), 32, 150, 60, 300),
+    Workload("post-LN Transformer, 6 blocks", "digits-transformer-6", _transformer(6), 32, 60, 20, 100),
+    Workload("1-D convolutional net", "mnist1d-conv", partial(convolutional, 40, 10), 32, 600, 150, 800),
 )

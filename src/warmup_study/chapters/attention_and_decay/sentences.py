@@ -48,10 +48,11 @@ def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
         return "No pair of nets, with attention and without, was trained"
     mean = mean_over_tasks(effects)
     places = {USABLE: "usable_lr", ABOVE: "overshoot"}
-    return "With attention a ramp gains " + ", and ".join(
-        f"{_sides([mean[added(place, placement)] for placement in PLACEMENTS], endpoint)} {place}"
-        for place, endpoint in places.items()
-    )
+    told: dict[str, list[str]] = {}
+    for place, endpoint in places.items():
+        told.setdefault(_sides([mean[added(place, one)] for one in PLACEMENTS], endpoint), []).append(place)
+    said = ", and ".join(f"{sides} {' and '.join(where)}" for sides, where in told.items())
+    return f"With attention a ramp gains {said}"
 
 
 def _sides(effects: Sequence[Effect], endpoint: str) -> str:
