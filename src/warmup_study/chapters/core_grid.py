@@ -28,6 +28,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 """By the first part of an arm's label; ``adam0`` is Adam without its first moment: "momentum off"."""
 WARMUPS = ("none", "zero", "constant", "ramp")
 LONGER = ("zero", "constant")  # take n updates more in ``zero+n`` and ``constant+n``: as many active ones as ``none``
+WITH_LONGER = ("momentum", "adam")  # of the optimisers: those that a claim compares at equal active updates
 WARMUP = 0.05  # of the updates
 
 
@@ -97,7 +98,7 @@ def experiments(
     """The cells of these optimisers on these tasks, or on those that were asked for, or on the preset's.
 
     Under ``full`` a task of the plan has the optimisers that the plan gives it; any other task has all that are asked
-    for. ``longer`` adds ``zero+n`` and ``constant+n``.
+    for. ``longer`` adds ``zero+n`` and ``constant+n`` to `WITH_LONGER`.
     """
     sizes = SIZES[parameters.preset]
     for name in names or parameters.task_names or sizes.tasks:
@@ -105,7 +106,7 @@ def experiments(
         for optimizer in optimizers:
             if plan.holds(optimizer):
                 yield plan.cell(optimizer)
-                if longer:
+                if longer and optimizer in WITH_LONGER:
                     yield plan.longer(optimizer)
 
 
