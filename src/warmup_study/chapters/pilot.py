@@ -20,7 +20,7 @@ from warmup_study.statistics.curves import LrCurves
 from warmup_study.training.experiment import Arm, Experiment, lr_grid
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
-from warmup_study.training.table import from_frame
+from warmup_study.training.table import from_frame, to_frame
 
 SEEDS = (9_100, 9_101, 9_102)
 WARMUP = 0.05  # of the updates, ramped
@@ -107,10 +107,13 @@ def _span(curves: LrCurves) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Train the pilot on these tasks, all where none is named, and write the table of their runs alone."""
+    """Train the pilot on these tasks, all where none is named, and put their runs into its table."""
     folders = Folders.of("", "full")
     path = folders.results.parent / "pilot.parquet"
     runs = sweep(list(experiments(names or list(UPDATES))), folders.cache)
+    if path.exists():
+        others = to_frame(store.read_table(path))
+        runs = pd.concat([others[~others["task"].isin(runs["task"])], runs], ignore_index=True)
     store.write_runs(path, from_frame(runs))
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", 120):
         print(summary(runs).to_string(index=False))

@@ -7,7 +7,7 @@ A chapter's analysis has ``CLAIMS``: for each id in claims.toml a function from 
 Tasks are the names by which `tasks.load` knows them, since a task's regime comes from there. The names of the effects
 are those that the claim's conditions use, and readers see them; further effects stand beside, without a say. None says
 that a task offers no case to test, and a text why it does not count: use `untrainable` for a cell (a task with an
-optimiser) whose better arm does not end below half its initial loss (`statistics.lr_curves.trains`).
+optimiser) whose better arm does not train (`statistics.lr_curves.trains`).
 
 `verdicts` makes of this a row per task (interval and place, no word), a row per regime (equal-weight mean over its
 tasks that count; words by Holm over the claim's regimes) and the row over all tasks that count (equal-weight mean).
@@ -75,7 +75,7 @@ def named(effects_by_task: ByTask[Key], name: Callable[[Key], str]) -> dict[str,
 
 
 def untrainable(optimizer: str = "") -> str:
-    """Why a task does not count whose better arm ends above half its initial loss."""
+    """Why a task does not count whose better arm does not train."""
     return f"untrainable with {optimizer}" if optimizer else "untrainable"
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from warmup_study.statistics.bootstrap import Floats
-from warmup_study.statistics.endpoints import TRAINED, log, loss_table
+from warmup_study.statistics.endpoints import TRAINED, log, loss_table, trained_share
 
 Seeds = NDArray[np.intp]  # [B, n]: B resamples of the n seeds
 
@@ -52,7 +52,7 @@ class LrCurves:
     ``validation`` and ``test`` [S, L] hold each seed's losses at the learning rates ``lrs`` [L], ascending, ``initial``
     [S] those before training. Diverged runs hold their initial loss, and no loss exceeds it (uncapped, the others do);
     none is below `FLOOR` of it, so that ratios of losses stay meaningful where a network learns its data to perfection.
-    ``average`` sums losses up over seeds.
+    ``average`` sums losses up over seeds. A run trains where it ends below ``trained_share`` of its initial loss.
     """
 
     lrs: Floats
@@ -60,6 +60,7 @@ class LrCurves:
     test: Floats
     initial: Floats
     average: Average = "mean"
+    trained_share: float = TRAINED
 
     @classmethod
     def of(cls, runs: pd.DataFrame) -> "LrCurves":
@@ -71,7 +72,8 @@ class LrCurves:
         start = np.broadcast_to(initial[:, None], tables[0].shape)
         losses = [np.where(np.isfinite(table), table, start) for table in tables]
         validation, test = (np.maximum(table, FLOOR * start) for table in losses)
-        return cls(tables[0].columns.to_numpy(dtype=float), validation, test, initial, measure.average)
+        lrs, share = tables[0].columns.to_numpy(dtype=float), trained_share(runs)
+        return cls(lrs, validation, test, initial, measure.average, share)
 
     @property
     def seeds(self) -> int:
@@ -105,8 +107,8 @@ class LrCurves:
 
     @property
     def trained(self) -> Floats:
-        """1 where a run ends below half its initial loss, else 0: [S, L]."""
-        return np.asarray(self.test < TRAINED * self.initial[:, None], dtype=float)
+        """1 where a run trains, else 0: [S, L]."""
+        return np.asarray(self.test < self.trained_share * self.initial[:, None], dtype=float)
 
     @property
     def shares_trained(self) -> Floats:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from warmup_study.statistics.bootstrap import RESAMPLES, Effect, Floats, seed_effect
 
-TRAINED = 0.5  # a run has trained once its loss is below this share of its loss at initialisation
+TRAINED = 0.5  # a run has trained once its loss is below this share of its initial loss, unless its task has another
 _TINY = np.finfo(float).tiny  # keeps the logarithm of an exact zero finite
 
 
@@ -33,6 +33,11 @@ def loss_table(runs: pd.DataFrame, column: str = "test_loss", cap: bool = True) 
     """
     losses = runs[column].astype(float).where(runs["status"] == "ok")
     return _pivot(runs, capped(losses, runs["initial_loss"]) if cap else losses)
+
+
+def trained_share(runs: pd.DataFrame) -> float:
+    """Share of the initial loss below which runs of one task count as trained: the task's, where the table has it."""
+    return float(runs["trained_share"].iloc[0]) if "trained_share" in runs else TRAINED
 
 
 def steps_to_target(evaluated_at: Sequence[int], curve: Sequence[float], target: float, smooth: int = 3) -> int | None:

@@ -17,7 +17,7 @@ import numpy as np
 from warmup_study.statistics.bootstrap import RESAMPLES, Effect, Floats, difference, seed_effect
 from warmup_study.statistics.curves import LrCurves as LrCurves
 from warmup_study.statistics.curves import Seeds, drawn, medians
-from warmup_study.statistics.endpoints import TRAINED, log
+from warmup_study.statistics.endpoints import log
 
 BELOW = 1 / 3  # times the best learning rate without warmup: where the cost is taken
 OVERSHOOT = 2.0  # times the best learning rate without warmup: what is meant by "above the best learning rate"
@@ -25,12 +25,13 @@ SHARPNESS = 20.0  # of the soft minimum: a loss 5 % above the lowest weighs 0.4 
 
 
 def trains(none: LrCurves, arm: LrCurves) -> bool:
-    """Whether the better of two arms ends below half its initial loss, on average at its best learning rate.
+    """Whether the better of two arms trains, on average at its best learning rate: see `LrCurves`.
 
     A cell (a task with an optimiser) in which neither does has nothing to say about warmup.
     """
     return any(
-        float(curves.test[:, curves.best].mean()) < TRAINED * float(curves.initial.mean()) for curves in (none, arm)
+        float(curves.test[:, curves.best].mean()) < curves.trained_share * float(curves.initial.mean())
+        for curves in (none, arm)
     )
 
 
@@ -144,17 +145,17 @@ def largest_trainable_lr(none: LrCurves, arm: LrCurves, resamples: int = RESAMPL
 
 
 def edge_of_training(curves: LrCurves, seeds: Seeds) -> Floats:
-    """Log2 of the learning rate where the median loss last crosses half the initial loss, of each resample: [B].
+    """Log2 of the learning rate where the median loss last crosses that of a trained run, of each resample: [B].
 
     Interpolated in log learning rate; the grid's first where no learning rate trains, its last where that one does.
     """
     shares = medians(curves.test / curves.initial[:, None], seeds)
-    trained = shares < TRAINED
+    trained = shares < curves.trained_share
     last = trained.shape[1] - 1 - trained[:, ::-1].argmax(axis=1)
     left = np.minimum(last, trained.shape[1] - 2)
     rows = np.arange(len(shares))
     inner, outer = shares[rows, left], shares[rows, left + 1]
-    step = np.clip((TRAINED - inner) / np.where(outer == inner, 1.0, outer - inner), 0.0, 1.0)
+    step = np.clip((curves.trained_share - inner) / np.where(outer == inner, 1.0, outer - inner), 0.0, 1.0)
     exponents = np.log2(curves.lrs)
     crossing = exponents[left] + step * (exponents[left + 1] - exponents[left])
     ends = np.where(trained.any(axis=1), exponents[-1], exponents[0])

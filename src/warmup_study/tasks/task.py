@@ -121,7 +121,8 @@ class Task:
     other targets. ``ignore_index`` is the label that the loss leaves out, where there is one.
 
     ``splits`` are those of every run or, where there is a ``pool`` of examples, those of seed 0: every seed has its
-    own (:meth:`of_seed`). ``regime`` is the kind of training problem that the task stands for.
+    own (:meth:`of_seed`). ``regime`` is the kind of training problem that the task stands for. A run counts as trained
+    once its loss is below ``trained_share`` of the initial one: half, or more where the targets have an entropy.
 
     ``sgd_lrs`` and ``adaptive_lrs`` are the lowest and highest learning rate of the bracketing grid of plain SGD and of
     the adaptive optimisers; a pilot finds them where they are None. ``batch`` is the usual number of examples in a
@@ -152,6 +153,7 @@ class Task:
     scores: Callable[[NDArray[np.float32]], Mapping[ScoreName, float]] | None = None
     ignore_index: int | None = None
     regime: Regime = ""
+    trained_share: float = 0.5
     pool: Pool | None = None
     evaluation_batch: int | None = None
 

@@ -54,7 +54,15 @@ RUNS = pa.schema(
         *[pa.field(name, pa.int64()) for name in ("diverged_at", "steps_to_target")],
         *[
             pa.field(name, pa.float64())
-            for name in ("initial_loss", "validation_loss", "validation_error", "test_loss", "test_error", "lr_audit")
+            for name in (
+                "initial_loss",
+                "trained_share",
+                "validation_loss",
+                "validation_error",
+                "test_loss",
+                "test_error",
+                "lr_audit",
+            )
         ],
         pa.field("evaluated_at", _COUNTS),
         *[pa.field(name, _NUMBERS) for name in ("realised_lr", "validation_curve")],
@@ -85,6 +93,7 @@ _LATER = {
         "second_ramp",
         "critical_lr",
         "training_loss",
+        "trained_share",
     ),
     *(name for name in RUNS.names if name.startswith(("start_", "old_"))),
 }

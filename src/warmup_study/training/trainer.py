@@ -106,6 +106,7 @@ def _result(chunk: Chunk, seen: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: float(seen[name]) for name in _FINAL},
         "initial_loss": float(seen["validation_loss"][0]),
+        "trained_share": tasks.load(chunk.task).trained_share,
         "validation_loss": float(seen["validation_loss"][-1]),
         "validation_error": float(seen["validation_error"][-1]),
         "evaluated_at": evaluated,

@@ -153,7 +153,7 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
         f"A row for each of {len(found)} tasks with an interval for each of three warmups: how many times the largest "
         "learning rate that trains doubles.",
         f"Adam, 95 % intervals over n = {', '.join(map(str, dict.fromkeys(seeds)))} seeds; shaded: gains too small to "
-        "count. Trainable: the median loss ends below half the initial one, interpolated between rates.",
+        "count. Trainable: the median run trains, interpolated between rates.",
     )
 
 

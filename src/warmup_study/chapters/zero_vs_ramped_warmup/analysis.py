@@ -12,10 +12,9 @@ from warmup_study.chapters.core_grid import PART
 from warmup_study.claims.evidence import ByTask, Outcome, untrainable, where
 from warmup_study.statistics import lr_curves
 from warmup_study.statistics.bootstrap import RESAMPLES, Effect, difference, paired_effect, seed_effect
-from warmup_study.statistics.endpoints import loss_table, steps_to_target
+from warmup_study.statistics.endpoints import loss_table, steps_to_target, trained_share
 from warmup_study.statistics.lr_curves import LrCurves
 
-TRAINS = 0.6  # of the initial loss: a language model cannot halve it, as its text has an entropy
 FAILS = 0.25  # of what the ramp learns: where more is lost without warmup, training fails
 DOWN = 0.75  # of the way down that training without warmup makes: the target whose delay is measured
 FIRST = 10  # updates after the end of warmup in which a jump shows
@@ -56,12 +55,12 @@ def statistics(runs: pd.DataFrame) -> ByTask[str]:
 def failing_lrs(runs: pd.DataFrame) -> list[float]:
     """Learning rates of one task's runs at which the ramp trains and training without warmup fails, on validation data.
 
-    The ramp trains where its mean loss is below TRAINS of the initial one, `none` fails where its mean loss is higher
-    by at least FAILS of what the ramp learns. The same rates serve all arms, so their choice favours none of them.
+    The ramp trains where its mean loss is below `trained_share` of the initial one, `none` fails where its mean loss is
+    higher by at least FAILS of what the ramp learns. The same rates serve all arms, so their choice favours none.
     """
     none, ramp = (loss_table(where(runs, arm=f"adam/{name}"), "validation_loss").mean() for name in ("none", "ramp"))
     initial = runs["initial_loss"].mean()
-    failing = (ramp <= TRAINS * initial) & (none - ramp >= FAILS * (initial - ramp))
+    failing = (ramp <= trained_share(runs) * initial) & (none - ramp >= FAILS * (initial - ramp))
     return [float(lr) for lr in none.index[failing]]
 
 

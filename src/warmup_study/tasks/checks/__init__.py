@@ -58,6 +58,7 @@ class _Settings(BaseModel):
     compile_from_updates: int = Field(strict=True, ge=0, description="a whole number from 0")
     ignore_index: int | None = Field(strict=True, description="the label that the loss leaves out, or None")
     regime: Regime = Field(description=f"one of {', '.join(filter(None, get_args(Regime)))}, or nothing")
+    trained_share: float = Field(strict=True, gt=0, lt=1, description="a number above 0 and below 1")
     evaluation_batch: _Count | None = Field(description="a whole number from 1, or None")
 
 

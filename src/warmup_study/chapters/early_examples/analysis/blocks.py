@@ -8,7 +8,7 @@ import pandas as pd
 from warmup_study.claims.evidence import untrainable
 from warmup_study.statistics.bootstrap import Effect, Floats, seed_effect
 from warmup_study.statistics.curves import Seeds
-from warmup_study.statistics.endpoints import TRAINED, log
+from warmup_study.statistics.endpoints import log, trained_share
 
 DECIDING = "none, constant"  # what the claim is about: no warmup, and a constant rate, as decay makes late steps short
 RAMP = "ramp, constant"
@@ -43,9 +43,9 @@ def steadied(runs: pd.DataFrame) -> Effects | None:
 
 
 def _trains(runs: pd.DataFrame) -> bool:
-    """Whether one pass takes training without warmup below half the initial loss, on average."""
+    """Whether one pass takes training without warmup to where it counts as trained, on average."""
     plain = runs[(runs["warmup"] == "none") & runs["redrawn_to"].isna()]
-    return bool(plain["test_loss"].mean() < TRAINED * plain["initial_loss"].mean())
+    return bool(plain["test_loss"].mean() < trained_share(runs) * plain["initial_loss"].mean())
 
 
 def influences(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ import pandas as pd
 from warmup_study.claims.evidence import untrainable
 from warmup_study.statistics.bootstrap import Effect, Floats, pooled, seed_effect
 from warmup_study.statistics.curves import Seeds, drawn
-from warmup_study.statistics.endpoints import TRAINED, log
+from warmup_study.statistics.endpoints import log, trained_share
 
 RESULTS = ("test logits", "test loss")
 VARIED = {"orders vary": "init", "weights vary": "order"}  # the column that holds what stays the same
@@ -35,7 +35,7 @@ def ratios(runs: pd.DataFrame) -> Effects | str | None:
 
 
 def _trained_lrs(runs: pd.DataFrame) -> list[float]:
-    trained = (runs["test_loss"] < TRAINED * runs["initial_loss"]).groupby(runs["lr"]).all()
+    trained = (runs["test_loss"] < trained_share(runs) * runs["initial_loss"]).groupby(runs["lr"]).all()
     return [float(lr) for lr in trained.index[trained]]
 
 
