@@ -37,7 +37,8 @@ def loss_table(runs: pd.DataFrame, column: str = "test_loss", cap: bool = True) 
 
 def trained_share(runs: pd.DataFrame) -> float:
     """Share of the initial loss below which runs of one task count as trained: the task's, where the table has it."""
-    return float(runs["trained_share"].iloc[0]) if "trained_share" in runs else TRAINED
+    known = runs.get("trained_share", pd.Series(dtype=float)).dropna()
+    return float(known.iloc[0]) if len(known) else TRAINED
 
 
 def steps_to_target(evaluated_at: Sequence[int], curve: Sequence[float], target: float, smooth: int = 3) -> int | None:
