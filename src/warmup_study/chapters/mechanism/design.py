@@ -33,13 +33,6 @@ SMALL_LR = 1e-5  # so small that the weights hardly move
 FIRST_STEPS = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 60)
 FIRST_SEEDS = 6
 FIXED_RATES = 7  # of the core grid, from its lowest: the best of every fix lies inside
-BEST_LRS = {
-    "digits-mlp": 0.0178,
-    "digits-he16": 0.00562,
-    "mnist1d-conv": 0.0178,
-    "digits-transformer": 0.01,
-}
-"""Adam's best learning rates without warmup, as the pilot found them."""
 MULTIPLES = (1.0, 2.0)  # of them, at which the sharpness is taken when the ramp has ended
 
 
@@ -159,7 +152,7 @@ class _Plan(core_grid.Core):
     @property
     def best_lr(self) -> float:
         """Adam's best learning rate where it is known; else the middle of the grid."""
-        return BEST_LRS.get(self.task) or self.adam_lrs[len(self.adam_lrs) // 2]
+        return core_grid.BEST_LRS.get(self.task) or self.adam_lrs[len(self.adam_lrs) // 2]
 
     def track(self) -> Experiment:
         """A few seeds, closely."""

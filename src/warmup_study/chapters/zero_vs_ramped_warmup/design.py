@@ -17,17 +17,6 @@ PARTS = {
     "jump": "loss and second moment around the end of warmup, at twice the best learning rate",
     "lost": "how many updates lr = 0 costs, at half the best learning rate",
 }
-BEST = {
-    "digits-mlp": 0.0046,
-    "digits-he16": 0.003,
-    "mnist1d-conv": 0.0316,
-    "mnist1d-conv-1024": 0.0316,
-    "digits-transformer": 0.0178,
-    "digits-transformer-6": 0.0056,
-    "digits-transformer-pre-6": 0.0056,
-    "text-transformer-4": 0.02,
-}
-"""Adam's best learning rate without warmup, as the pilot of the core grid found it."""
 ABOVE, BELOW = 2.0, 0.5  # times the best learning rate: where jumps hurt, and where no warmup is needed
 SHORT = 5  # the second ramp, after a reset, takes a fifth of the first
 AFTER = 50  # updates followed after the end of warmup, the first ten one by one
@@ -60,7 +49,7 @@ PLANS: Mapping[str, Mapping[str, object]] = {
     "digits-he16": {"multiples": (3.2, 5.6)},
     "mnist1d-conv": {"multiples": (2.2, 3.2)},
     "mnist1d-conv-1024": {"updates": 400, "warmup": 20, "jump_seeds": 12, "lost_seeds": 0},
-    "digits-transformer": {"multiples": (1.8, 2.5), "seeds": 40},
+    "digits-transformer": {"multiples": (2.5, 3.2), "seeds": 40},
     "digits-transformer-6": _SIX_BLOCKS | {"multiples": (1.8, 2.5), "lost_seeds": 0},
     "digits-transformer-pre-6": _SIX_BLOCKS | {"lost_seeds": 0},
     "text-transformer-4": {"multiples": (2.2, 3.2), "seeds": 16, "jump_seeds": 12, "lost_seeds": 16},
@@ -103,8 +92,8 @@ class _Design(design.Design):
     @property
     def best(self) -> float:
         """Adam's best learning rate without warmup, or the middle of its grid where no pilot has found it."""
-        grid = self.lrs("adaptive") if self.task not in BEST else (BEST[self.task],)
-        return grid[len(grid) // 2]
+        grid = self.lrs("adaptive")
+        return core_grid.BEST_LRS.get(self.task) or grid[len(grid) // 2]
 
     def statistics(self) -> Experiment:
         """Arms of the usual number of updates: a reset of all state, and a short ramp after it as its control."""
@@ -135,7 +124,7 @@ class _Design(design.Design):
 
     def _switched(self, arms: tuple[Arm, ...], updates: int) -> Experiment:
         """At multiples of the best learning rate, or over the upper half of the grid of a task without any."""
-        grid = self.lrs("adaptive") if self.task not in BEST else ()
+        grid = self.lrs("adaptive") if self.task not in core_grid.BEST_LRS else ()
         lrs = [float(f"{self.best * multiple:.4g}") for multiple in self.sizes.multiples]
         return self.experiment("statistics", arms, grid[len(grid) // 2 :] or lrs, updates=updates)
 
