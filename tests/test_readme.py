@@ -32,14 +32,15 @@ from warmup_study.report.readme import filled
 from warmup_study.running import store
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = "\n".join([TEXT, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))])
 STRETCHES = ("answer", "verdicts", "notebooks", "bench")
 BARE = "\n".join(f"# {name}\n<!-- {name} -->\nold\n<!-- /{name} -->" for name in STRETCHES)
 CHEAP = "7_anchor_warmup"  # the chapter whose verdicts are made anew soonest
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    """The fenced blocks of a language, in README and the pages under docs."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGES, re.DOTALL | re.MULTILINE)
 
 
 # ------------------------------------------------------------------------------------------------ generated stretches
@@ -122,7 +123,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_readme_names_no_folder_of_anybody() -> None:
-    assert not re.findall(r"(?<![\w.~$])/(?:home|root|tmp|work|Users|mnt)\b[^\s)`]*", TEXT)
+    assert not re.findall(r"(?<![\w.~$])/(?:home|root|tmp|work|Users|mnt)\b[^\s)`]*", PAGES)
 
 
 # ------------------------------------------------------------------------------------------------------ every command
@@ -131,10 +132,10 @@ Check = Callable[[str, Path], None]
 
 
 def commands() -> list[str]:
-    """Every command line of README: those of its shell blocks, and code spans that begin like one."""
+    """Every command line of README and docs: those of their shell blocks, and code spans that begin like one."""
     lines = "".join(blocks("sh")).splitlines()
     spans = re.findall(
-        r"`((?:make|conda|pip|\.venv/bin/\S+) [^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+        r"`((?:make|conda|pip|\.venv/bin/\S+) [^`\n]+)`", re.sub(r"```.*?```", "", PAGES, flags=re.DOTALL)
     )
     bare = [re.sub(r"\s+#.*|^#.*", "", line).strip() for line in [*lines, *spans]]
     return list(dict.fromkeys(filter(None, bare)))
@@ -226,6 +227,19 @@ def readme_anew(command: str, folder: Path) -> None:
     assert (folder / "README.md").read_text(encoding="utf-8") == filled(TEXT, Results.read(PUBLISHED))
 
 
+def as_make_installs(command: str, _: Path) -> None:
+    """Make takes the same steps with the same extras."""
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(PYTHON)", "python3").replace("$(VENV)", ".venv")
+    assert command.partition("install ")[2] in recipe or command in recipe
+
+
+def kernel_elsewhere(command: str, folder: Path) -> None:
+    home = {"JUPYTER_DATA_DIR": str(folder)}
+    subprocess.run(["bash", "-c", command], cwd=ROOT, env=os.environ | home, check=True, capture_output=True)
+    kernel = json.loads((folder / "kernels" / "warmup-study" / "kernel.json").read_text())
+    assert kernel["display_name"] == "Warmup study" and Path(kernel["argv"][0]).exists()
+
+
 def measured_capacity(command: str, _: Path) -> None:
     assert f"-m {cluster_capacity.__name__} " in command
     assert cluster_capacity.main(shlex.split(command)[-1:]) == 1  # the line's own address is none
@@ -296,6 +310,16 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         dask("test_a_machine_without_the_study_can_carry_the_work_and_says_what_it_lacks"),
     ),
     ".venv/bin/python -m warmup_study.bench.cluster_capacity tcp://host:port": (measured_capacity,),
+    "python3 -m venv .venv": (as_make_installs,),
+    '.venv/bin/python -m pip install -c requirements.lock -e ".[test,lint,cluster]"': (as_make_installs,),
+    ".venv/bin/python dodo.py quick": (
+        covered("test_dodo.py", "test_a_failed_notebook_is_named_and_the_rest_runs_and_is_kept"),
+    ),
+    "uv venv --python 3.11": (),  # tried by hand: uv is no dependency
+    'uv pip install -c requirements.lock -e ".[test,lint,cluster]"': (as_make_installs,),
+    '.venv/bin/python -m ipykernel install --user --name warmup-study --display-name "Warmup study"': (
+        kernel_elsewhere,
+    ),
     ".venv/bin/warmup-study claims": (prints_a_list,),
     ".venv/bin/warmup-study tasks": (prints_a_list,),
     ".venv/bin/warmup-study readme": (readme_anew,),
