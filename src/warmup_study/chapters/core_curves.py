@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from warmup_study.chapters.core_grid import OPTIMIZERS, PART, WARMUPS
+from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.lr_curves import (
+    OVERSHOOT,
     LrCurves,
     at_multiple,
     cost,
@@ -108,6 +111,16 @@ def told_seeds(found: Cells) -> str:
     """The number of seeds of these cells, or the least and the most."""
     counts = sorted({arms["none"].seeds for arms in found.values()})
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def told_shares(found: Cells, warmup: str = "ramp") -> str:
+    """A sentence on how many seeds train above the best learning rate, without a warmup and with it, over cells."""
+    shares = [share_trained(arms["none"], arms[warmup]) for arms in found.values()]
+    without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
+    return (
+        f"At {OVERSHOOT:g} times the best learning rate {number(without)}{NO_BREAK}% of the seeds train without "
+        f"warmup, {number(with_warmup)}{NO_BREAK}% with it."
+    )
 
 
 def by_task(found: Cells) -> dict[str, dict[str, Arms]]:

@@ -51,9 +51,9 @@ BRACKETS: dict[str, dict[str, Bracket]] = {
         CONTROL: (3.2e-3, 0.32),
     },
     "digits-transformer": {
-        "lion": (1e-3, 0.032),
-        "signsgd": (1e-3, 0.056),
-        "muon": (1e-3, 0.1),
+        "lion": (3.2e-4, 0.018),
+        "signsgd": (3.2e-4, 0.032),
+        "muon": (1.8e-3, 0.32),
         CONTROL: (0.01, 0.56),
     },
 }

@@ -1,6 +1,6 @@
 """What the tenth chapter's results say: titles of its figures, and paragraphs of its notebook."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,19 +13,24 @@ from warmup_study.chapters.core_curves import (
     Gains,
     counted,
     mean_gain,
+    told_shares,
 )
 from warmup_study.chapters.new_optimisers.analysis import NAMES, less_adam
 from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OPTIMIZERS
 from warmup_study.claims.table import margin
-from warmup_study.presentation.changes import compared_with_interval, reading
-from warmup_study.presentation.formatting import NO_BREAK, effect, number
+from warmup_study.presentation.changes import Reading, compared_with_interval, reading
+from warmup_study.presentation.formatting import effect, number
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
-from warmup_study.statistics.decisions import decide
-from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training, share_trained
+from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
 NOTHING = "Nothing trains here at any learning rate, with warmup or without"
-SIDES = {"above": "more than the margin", "below": "less than nothing", "inside": "next to nothing"}
-"""What the interval of a gain says, held against the smallest one of interest."""
+AMOUNTS: dict[Reading, str] = {
+    "better": "something",
+    "worse": "less than nothing",
+    "too small to matter": "next to nothing",
+    "too small to tell": "an amount that stays undecided",
+}
+"""What a gain's interval says, held against the smallest one of interest."""
 
 
 def gains_title(known: Gains) -> str:
@@ -36,47 +41,46 @@ def gains_title(known: Gains) -> str:
 
 
 def _decades(found: Effect) -> str:
-    side = decide(found, margin("usable_lr").value)
-    return {"inside": "next to nothing", "undecided": "undecided"}.get(side, number(found.estimate))
+    word = reading(found, margin("usable_lr").value)
+    return {"too small to matter": "next to nothing", "too small to tell": "undecided"}.get(
+        word, number(found.estimate)
+    )
 
 
 def curves_title(known: Gains) -> str:
-    """Where above the best learning rate a ramp lowers an optimiser's loss."""
-    told = _sorted_by_reading(known, (*OPTIMIZERS, ADAM), ABOVE, "overshoot")
-    return f"At {OVERSHOOT:g} times the best learning rate a ramp {told}" if told else NOTHING
-
-
-def _sorted_by_reading(known: Gains, optimizers: Iterable[str], place: str, endpoint: str) -> str:
-    """Which optimisers a ramp serves, by what their mean gains say: "helps Lion and Muon; hardly matters for …"."""
-    words = {
+    """Which optimisers a ramp helps above the best learning rate, by what their mean gains say."""
+    words: dict[Reading, str] = {
         "better": "helps",
         "worse": "harms",
         "too small to matter": "hardly matters for",
         "too small to tell": "leaves undecided",
     }
-    by_word: dict[str, list[str]] = {word: [] for word in words.values()}
-    for name in optimizers:
-        found = mean_gain(known, name, place)
-        if found:
-            by_word[words[reading(found, margin(endpoint).value)]].append(NAMES[name])
-    return "; ".join(f"{word} {' and '.join(names)}" for word, names in by_word.items() if names)
+    effects = {name: mean_gain(known, name, ABOVE) for name in (*OPTIMIZERS, ADAM)}
+    told = [f"{word} {names}" for word, names in _grouped(effects, words, "overshoot").items()]
+    return f"At {OVERSHOOT:g} times the best learning rate a ramp {'; '.join(told)}" if told else NOTHING
 
 
 def momentum_title(known: Gains) -> str:
     """Whether a ramp of the momentum gains as much as one of the learning rate, in usable learning rates."""
-    sides = {
-        "above": "gains more than",
-        "below": "gains less than",
-        "inside": "gains as much as",
-        "undecided": "is not told apart from",
+    words: dict[Reading, str] = {
+        "better": "gains more than",
+        "worse": "gains less than",
+        "too small to matter": "gains as much as",
+        "too small to tell": "is not told apart from",
     }
-    by_side: dict[str, list[str]] = {}
-    for name in NEWER:
-        found = momentum_less_ramp(known, name, USABLE)
-        if found:
-            by_side.setdefault(sides[decide(found, margin("usable_lr").value)], []).append(NAMES[name])
-    told = [f"{side} one of the learning rate with {' and '.join(names)}" for side, names in by_side.items()]
+    effects = {name: momentum_less_ramp(known, name, USABLE) for name in NEWER}
+    grouped = _grouped(effects, words, "usable_lr")
+    told = [f"{word} one of the learning rate with {names}" for word, names in grouped.items()]
     return f"In usable learning rates a ramp of the momentum {'; '.join(told)}" if told else NOTHING
+
+
+def _grouped(effects: Mapping[str, Effect | None], words: Mapping[Reading, str], endpoint: str) -> dict[str, str]:
+    """Names of optimisers by what their effects say, held against the endpoint's margin: {"helps": "Lion and Muon"}."""
+    names: dict[str, list[str]] = {word: [] for word in words.values()}
+    for optimizer, found in effects.items():
+        if found:
+            names[words[reading(found, margin(endpoint).value)]].append(NAMES[optimizer])
+    return {word: " and ".join(mine) for word, mine in names.items() if mine}
 
 
 def momentum_less_ramp(known: Gains, optimizer: str, place: str) -> Effect | None:
@@ -100,7 +104,7 @@ def _paragraph(found: Cells, known: Gains, optimizer: str) -> str:
         f"{compared_with_interval(best)} at the best learning rate of each, and {compared_with_interval(above)} at "
         f"{OVERSHOOT:g} times the one that is best without. The range of usable learning rates widens by "
         f"{effect(usable)} decades, and the largest that trains{_edges(mine)} moves by {effect(largest)} doublings. "
-        f"{_shares(mine)}{_against_adam(found, optimizer)}"
+        f"{told_shares(mine)}{_against_adam(found, optimizer)}"
     )
 
 
@@ -113,15 +117,6 @@ def _edges(mine: Cells) -> str:
     return f" ({' to '.join(told)} without warmup)"
 
 
-def _shares(mine: Cells) -> str:
-    shares = [share_trained(arms["none"], arms["ramp"]) for arms in mine.values()]
-    without, with_ramp = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
-    return (
-        f"At {OVERSHOOT:g} times the best learning rate {number(without)}{NO_BREAK}% of the seeds train without "
-        f"warmup, {number(with_ramp)}{NO_BREAK}% with it."
-    )
-
-
 def _against_adam(found: Cells, optimizer: str) -> str:
     """What the ramp gains this optimiser less what it gains Adam, over the tasks that both train."""
     trained = counted(found)
@@ -131,8 +126,8 @@ def _against_adam(found: Cells, optimizer: str) -> str:
     arms = [{name: trained[task, name] for name in (optimizer, ADAM)} for task in tasks]
     usable, above = (pooled([less_adam(mine, optimizer, place) for mine in arms]) for place in (USABLE, ABOVE))
     return (
-        f" Held against Adam on the same tasks, the ramp gains it {effect(usable)} decades more, and leaves its loss "
-        f"above the best learning rate {compared_with_interval(above)} relative to Adam's."
+        f" On the same tasks its gain less Adam's is {effect(usable)} decades; above the best learning rate its loss "
+        f"with the ramp, relative to none, is {compared_with_interval(above)} than Adam's."
     )
 
 
@@ -144,8 +139,8 @@ def momentum(known: Gains) -> str:
         less = momentum_less_ramp(known, name, USABLE)
         if usable and above and less:
             told.append(
-                f"**{NAMES[name]}**: it gains {effect(usable)} decades, {effect(less)} more than a ramp of the "
-                f"learning rate does; above the best learning rate the loss is {compared_with_interval(above)}."
+                f"**{NAMES[name]}**: it gains {effect(usable)} decades; less what a ramp of the learning rate gains, "
+                f"that is {effect(less)}; above the best learning rate the loss is {compared_with_interval(above)}."
             )
     return " ".join(["A ramp of the momentum at the full learning rate instead.", *told]) if told else NOTHING
 
@@ -156,15 +151,14 @@ def field(known: Gains) -> str:
     momentum_ramp = _side(mean_gain(known, "muon", ABOVE, "momentum"))
     return (
         "Muon's record runs on a small GPT have had no warmup of the learning rate since October 2024, and ramp its "
-        f"momentum. Here, above the best learning rate, a ramp of the learning rate gains Muon {ramps['muon']}, one of "
-        f"the momentum {momentum_ramp}. Lion is used with warmup and without, and no comparison over several seeds was "
-        f"found. Here a ramp gains it {ramps['lion']}. Adagrad was the control that should need none: it gains "
-        f"{ramps[CONTROL]}."
+        f"momentum. Here, above the best learning rate, a ramp of the learning rate gains Muon {ramps['muon']}; one of "
+        f"the momentum gains it {momentum_ramp}. A warmup that adapts itself was published for Muon, Lion and "
+        f"normalised SGD (arXiv 2602.05813), without a Lion that has none. Here a ramp gains Lion {ramps['lion']}. "
+        f"Adagrad was the control that should need none: a ramp gains it {ramps[CONTROL]}."
     )
 
 
 def _side(found: Effect | None) -> str:
     if found is None:
         return "nothing that could be measured"
-    side = SIDES.get(decide(found, margin("overshoot").value), "an amount that stays undecided")
-    return f"{side} ({compared_with_interval(found)})"
+    return f"{AMOUNTS[reading(found, margin('overshoot').value)]}, with a loss {compared_with_interval(found)}"
