@@ -45,7 +45,7 @@ class Panel:
 
 PANELS = {
     USABLE: Panel("usable lr", "decades gained", "usable_lr"),
-    LARGEST: Panel("largest lr that trains", "doublings gained", "largest_trainable_lr"),
+    LARGEST: Panel("trains up to", "doublings of lr gained", "largest_trainable_lr"),
     THIRD: Panel("⅓ × the best lr", _RATIO, "tuned_loss", ratio=True),
     BEST: Panel("best lr of each", _RATIO, "tuned_loss", ratio=True),
     ABOVE: Panel("2 × the best lr", _RATIO, "overshoot", ratio=True),

@@ -17,6 +17,7 @@ from warmup_study.chapters.core_curves import (
 )
 from warmup_study.chapters.new_optimisers.analysis import NAMES, less_adam
 from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OPTIMIZERS
+from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
 from warmup_study.presentation.formatting import effect, number
@@ -80,7 +81,7 @@ def _grouped(effects: Mapping[str, Effect | None], words: Mapping[Reading, str],
     for optimizer, found in effects.items():
         if found:
             names[words[reading(found, margin(endpoint).value)]].append(NAMES[optimizer])
-    return {word: " and ".join(mine) for word, mine in names.items() if mine}
+    return {word: listed(mine) for word, mine in names.items() if mine}
 
 
 def momentum_less_ramp(known: Gains, optimizer: str, place: str) -> Effect | None:
