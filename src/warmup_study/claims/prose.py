@@ -96,6 +96,7 @@ def _with_article(name: str) -> str:
 
 
 def listed(items: Sequence[str]) -> str:
+    """Names one after the other: "one, two and three"."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
