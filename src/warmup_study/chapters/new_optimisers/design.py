@@ -61,7 +61,7 @@ BRACKETS: dict[str, dict[str, Bracket]] = {
 QUICK: dict[str, Bracket] = {
     "lion": (3.2e-3, 0.032),
     "signsgd": (3.2e-3, 0.032),
-    "muon": (3.2e-3, 0.1),
+    "muon": (0.01, 0.1),
     CONTROL: (0.032, 0.32),
     ADAM: (3.2e-3, 0.032),
 }
@@ -84,8 +84,8 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
 
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(BRACKETS)},
-    updates=core_grid.LENGTHS["updates"] | {"quick": 300},
-    warmup=core_grid.LENGTHS["warmup"] | {"quick": 15},
+    updates=core_grid.LENGTHS["updates"] | {"quick": 200},
+    warmup=core_grid.LENGTHS["warmup"] | {"quick": 10},
     seeds={"smoke": 2, "quick": 6, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     own={preset: _own(preset) for preset in PRESETS},
