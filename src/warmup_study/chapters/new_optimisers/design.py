@@ -5,7 +5,7 @@ shrink by themselves, is the control that should need no warmup. Lengths, seeds 
 Adam stands beside. A pilot on seeds of its own laid out the brackets: three seeds (9,200 to 9,202), runs of 500
 updates, three learning rates a decade; then two more seeds at the full length, at either end of the brackets.
 
-Beside the core grid ``full`` takes some 14,300 runs: by the pilot's costs about 55 minutes of one core.
+Beside the core grid ``full`` takes some 14,300 runs.
 """
 
 from collections.abc import Iterator, Mapping
