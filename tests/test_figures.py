@@ -217,7 +217,8 @@ def test_what_is_drawn_depends_on_the_data(drawn: dict[str, StudyFigure], name: 
 def test_colours_and_arms_are_told_apart() -> None:
     shown = [OPTIMIZERS[name] for name in OPTIMIZERS.keys() - {"momentum_lr_inside", "nesterov"}]
     assert len({look.colour for look in shown}) == len(shown) and INK not in {look.colour for look in shown}
-    assert len({look.line for look in WARMUPS.values()}) == len({look.marker for look in WARMUPS.values()}) == 4
+    lines, markers = ({getattr(look, way) for look in WARMUPS.values()} for way in ("line", "marker"))
+    assert len(lines) == len(markers) == len(WARMUPS)
 
 
 def test_panels_are_named_on_the_outside_and_come_with_their_row_and_column() -> None:

@@ -1,22 +1,23 @@
 """The notebook for networks of the reader's own: what it refuses, finds, says, and gives to paste."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from warmup_study.chapters.your_network import analysis
+from warmup_study import theory
+from warmup_study.chapters.your_network import analysis, pytorch
 from warmup_study.chapters.your_network.analysis import Findings
-from warmup_study.chapters.your_network.design import Parameters, open_notebook
+from warmup_study.chapters.your_network.design import Parameters, PyTorchName, open_notebook
 from warmup_study.errors import StudyError
 from warmup_study.parameters import validate
 from warmup_study.running.pilot import find_learning_rates
 from warmup_study.statistics.bootstrap import Floats
 from warmup_study.statistics.lr_curves import LrCurves
-from warmup_study.training.optimizers import Optimizer
+from warmup_study.training.optimizers import Optimizer, linear_weights
 from warmup_study.training.schedules import Schedule, learning_rates
 
 LRS: Floats = np.asarray(0.01 * 2.0 ** np.arange(7), dtype=float)
@@ -61,20 +62,54 @@ def test_what_is_noise_is_said_to_be_too_little_to_tell() -> None:
     assert analysis.recommended(seen)[0] == 20
 
 
-@pytest.mark.parametrize("length", [0, 1, 7])
-@pytest.mark.parametrize("optimizer", analysis.PYTORCH)
-def test_the_lines_to_paste_take_the_learning_rates_that_were_tested(optimizer: str, length: int) -> None:
-    lines = analysis.pytorch_lines(optimizer, 0.3, length, 30).replace("scheduler.step()\n", "")
-    names: dict[str, Any] = {"model": nn.Linear(1, 1)}
+def pasted(optimizer: str, length: int, model: nn.Module) -> dict[str, Any]:
+    """What the lines to paste define, all but the last of which is to stand in the loop."""
+    lines = pytorch.pytorch_lines(optimizer, 0.3, length, 30).partition("# in the loop")[0]
+    names: dict[str, Any] = {"model": model}
     exec(lines, names)
-    rule, scheduler, used = names["optimizer"], names["scheduler"], []
-    for _ in range(30):
-        used.append(rule.param_groups[0]["lr"])
-        rule.step()
-        scheduler.step()
+    return names
+
+
+@pytest.mark.parametrize("length", [0, 1, 7])
+@pytest.mark.parametrize("optimizer", get_args(PyTorchName))
+def test_the_lines_to_paste_take_the_learning_rates_that_were_tested(optimizer: str, length: int) -> None:
+    names = pasted(optimizer, length, nn.Linear(1, 1))
     plan = Schedule(warmup="ramp" if length else "none", length=length, decay="cosine")
-    assert used == pytest.approx(learning_rates([plan], [0.3], 30)[:, 0], rel=1e-12)
-    assert isinstance(rule, torch.optim.Optimizer)
+    for scheduler in names.get("schedulers", [names.get("scheduler")]):
+        used = []
+        for _ in range(30):
+            used.append(scheduler.optimizer.param_groups[0]["lr"])
+            scheduler.optimizer.step()
+            scheduler.step()
+        assert used == pytest.approx(learning_rates([plan], [0.3], 30)[:, 0], rel=1e-12)
+        assert isinstance(scheduler.optimizer, torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize("optimizer", pytorch.CLASSES)
+def test_what_torch_lacks_steps_as_the_study_does(optimizer: str) -> None:
+    gradients, model = np.random.default_rng(1).normal(size=20), nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    rule, moved = pasted(optimizer, 0, model)["optimizer"], []
+    for gradient in gradients:
+        before, model.weight.grad = model.weight.item(), torch.tensor([[gradient]])
+        rule.step()
+        moved.append((model.weight.item() - before) / rule.param_groups[0]["lr"])
+    assert moved == pytest.approx(theory.steps(Optimizer.model_validate({"name": optimizer}), gradients), rel=1e-9)
+
+
+def test_the_lines_for_muon_give_it_the_matrices_that_the_study_gives_it() -> None:
+    model = nn.Sequential(nn.Embedding(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    names = pasted("muon", 0, model)
+    own = {id(param) for param in names["muon"].param_groups[0]["params"]}
+    assert {name for name, param in model.named_parameters() if id(param) in own} == linear_weights(model)
+    assert {id(param) for param in names["adam"].param_groups[0]["params"]} | own == set(map(id, model.parameters()))
+
+
+@pytest.mark.parametrize("optimizer", ["lion", "signsgd", "muon"])
+def test_newer_optimisers_are_taken(optimizer: str, tmp_path: Path) -> None:
+    given = {"preset": "smoke", "task": "digits-mlp", "optimizer": optimizer, "output_dir": str(tmp_path)}
+    network = open_notebook(given | {"lrs": "1e-4, 1e-3,1e-2"})
+    runs = network.run()
+    assert set(runs["optimizer"]) == {optimizer} and analysis.answers(analysis.findings(runs, network.usual))
 
 
 def test_the_pilot_finds_an_inner_best_and_where_training_fails(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What theory predicts for the first updates, to draw beside what was measured."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from warmup_study.training import optimizers, schedules
 from warmup_study.training.optimizers import Optimizer
@@ -28,18 +30,28 @@ def noise_update_size(optimizer: Optimizer, updates: int) -> NDArray[np.float64]
     The case without signal, in which averaging over past gradients shrinks the step (Ma & Yarats 2019,
     arXiv 1910.04209, section 4). Simulated with the study's own update rule at η = 1, from a fixed seed.
     """
-    table = optimizers.coefficients([optimizer], np.ones((updates, 1)))
-    params = {"theta": torch.zeros(1, _DRAWS, dtype=torch.float64)}
-    state = optimizers.initial_state(optimizer.kernel, params)
     generator = torch.Generator().manual_seed(0)
-    sizes = []
-    for update in range(updates):
+    noise = (torch.randn(1, _DRAWS, dtype=torch.float64, generator=generator) for _ in range(updates))
+    return np.asarray([float(step.square().mean().sqrt()) for step in _steps(optimizer, noise, (updates, _DRAWS))])
+
+
+def steps(optimizer: Optimizer, gradients: ArrayLike) -> NDArray[np.float64]:
+    """Δθ/η of one weight at each of its first updates, which have these ``gradients``, [T] both."""
+    rows = torch.tensor(np.asarray(gradients, dtype=float))[:, None, None]
+    return np.asarray([float(step) for step in _steps(optimizer, rows, (len(rows), 1))])
+
+
+def _steps(optimizer: Optimizer, gradients: Iterable[Tensor], shape: tuple[int, int]) -> Iterator[Tensor]:
+    """What each of T updates adds to N parameters at η = 1, by the study's own rule; ``gradients`` are [1, N] each."""
+    updates, size = shape
+    table = optimizers.coefficients([optimizer], np.ones((updates, 1)))
+    params = {"theta": torch.zeros(1, size, dtype=torch.float64)}
+    state = optimizers.initial_state(optimizer.kernel, params)
+    for update, gradient in enumerate(gradients):
         before = params["theta"].clone()
-        noise = torch.randn(1, _DRAWS, dtype=torch.float64, generator=generator)
         row = {name: torch.as_tensor(column[update]) for name, column in table.items()}
-        optimizers.apply(optimizer.kernel, params, {"theta": noise}, state, row)
-        sizes.append(float((params["theta"] - before).square().mean().sqrt()))
-    return np.asarray(sizes)
+        optimizers.apply(optimizer.kernel, params, {"theta": gradient}, state, row)
+        yield params["theta"] - before
 
 
 def first_update_size(optimizer: Optimizer) -> float:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from warmup_study.chapters.core_grid import OPTIMIZERS, PART, WARMUPS
-from warmup_study.claims.evidence import where
+from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.lr_curves import (
+    OVERSHOOT,
     LrCurves,
     at_multiple,
     cost,
+    largest_trainable_lr,
     overshoot,
     share_trained,
     trains,
@@ -31,8 +34,9 @@ Cells = Mapping[Cell, Arms]
 Gains = Mapping[Cell, Mapping[tuple[str, str], Effect]]  # by warmup and place
 
 FAR_ABOVE = 4.0  # times the best learning rate without warmup
-USABLE, THIRD, BEST, ABOVE, FAR, SHARE = (
+USABLE, LARGEST, THIRD, BEST, ABOVE, FAR, SHARE = (
     "in usable learning rates",
+    "in the largest trainable learning rate",
     "at a third of the best learning rate",
     "at the best learning rate",
     "above the best learning rate",
@@ -41,6 +45,7 @@ USABLE, THIRD, BEST, ABOVE, FAR, SHARE = (
 )
 GAINS: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
     USABLE: usable_lr,
+    LARGEST: largest_trainable_lr,
     THIRD: cost,
     BEST: tuned_loss,
     ABOVE: overshoot,
@@ -49,18 +54,27 @@ GAINS: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
 }
 """What an arm gains over training without warmup, by where one looks; "above" is at twice the best learning rate."""
 
-LABELS = {name: LOOKS[rule.name].label for name, rule in OPTIMIZERS.items()} | {"adam0": "Adam, β₁ = 0"}
-"""What a reader calls the grid's optimisers."""
-COLOURS = {name: LOOKS[rule.name].colour for name, rule in OPTIMIZERS.items()}
+_LOOKS = {name: LOOKS[rule.name] for name, rule in OPTIMIZERS.items()} | LOOKS
+LABELS = {name: look.label for name, look in _LOOKS.items()} | {"adam0": "Adam, β₁ = 0"}
+"""What a reader calls an optimiser: those of the grid first, then all others."""
+COLOURS = {name: look.colour for name, look in _LOOKS.items()}
 
 
-def cells(runs: pd.DataFrame, optimizers: Iterable[str] = tuple(OPTIMIZERS)) -> dict[Cell, Arms]:
-    """The curves of every cell that was run without warmup and with the ramp, at two learning rates or more."""
+def cells(
+    runs: pd.DataFrame,
+    optimizers: Iterable[str] = tuple(OPTIMIZERS),
+    warmups: Iterable[str] = WARMUPS,
+    parts: Iterable[str] = (PART,),
+) -> dict[Cell, Arms]:
+    """The curves of every cell that was run without warmup and with the ramp, at two learning rates or more.
+
+    A chapter that has arms of its own, ``optimiser/warmup`` as the grid's, names them and the ``parts`` they stand in.
+    """
     found: dict[Cell, Arms] = {}
-    for task, rows in where(runs, part=PART).groupby("task", sort=False):
+    for task, rows in runs[runs["part"].isin(list(parts))].groupby("task", sort=False):
         arms = {str(arm): group for arm, group in rows.groupby("arm", sort=False)}
         for name in optimizers:
-            mine = {warmup: arms[f"{name}/{warmup}"] for warmup in WARMUPS if f"{name}/{warmup}" in arms}
+            mine = {warmup: arms[f"{name}/{warmup}"] for warmup in warmups if f"{name}/{warmup}" in arms}
             if {"none", "ramp"} <= set(mine) and mine["none"]["grid_lr"].nunique() > 1:
                 found[str(task), name] = {warmup: LrCurves.of(group) for warmup, group in mine.items()}
     return found
@@ -91,6 +105,22 @@ def told_untrainable(found: Cells) -> str:
     """A sentence on the cells that do not count; empty where all do."""
     lost = [named(cell) for cell in found if not counts(found[cell])]
     return f"Untrained, and therefore left out: {', '.join(lost)}." if lost else ""
+
+
+def told_seeds(found: Cells) -> str:
+    """The number of seeds of these cells, or the least and the most."""
+    counts = sorted({arms["none"].seeds for arms in found.values()})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def told_shares(found: Cells, warmup: str = "ramp") -> str:
+    """A sentence on how many seeds train above the best learning rate, without a warmup and with it, over cells."""
+    shares = [share_trained(arms["none"], arms[warmup]) for arms in found.values()]
+    without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
+    return (
+        f"At {OVERSHOOT:g} times the best learning rate {number(without)}{NO_BREAK}% of the seeds train without "
+        f"warmup, {number(with_warmup)}{NO_BREAK}% with it."
+    )
 
 
 def by_task(found: Cells) -> dict[str, dict[str, Arms]]:

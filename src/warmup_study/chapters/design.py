@@ -155,8 +155,12 @@ class Design:
 
 
 def arm(label: str, optimizer: Optimizer, schedule: Schedule | None = None, **settings: Any) -> Arm:
-    """An arm; under momentum μ the grid's learning rates are the effective ones, η/(1−μ), and the arm takes η."""
-    scale = {"lr_scale": 1 - (optimizer.momentum or 0.0)}
+    """An arm; under SGD's momentum μ the grid's learning rates are the effective ones, η/(1−μ), and the arm takes η.
+
+    signSGD and Muon average with weights that sum to 1, so that their momentum leaves the size of a step as it is.
+    """
+    adds_up = optimizer.kernel == "momentum"
+    scale = {"lr_scale": 1 - (optimizer.momentum or 0.0) if adds_up else 1.0}
     return Arm(label=label, optimizer=optimizer, schedule=schedule or Schedule(), **scale | settings)
 
 

@@ -1,13 +1,25 @@
 """Gains one below the other, in a panel for each place they are measured at: margins shaded, the null drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from warmup_study.chapters.core_curves import ABOVE, BEST, FAR, SHARE, THIRD, USABLE
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    COLOURS,
+    FAR,
+    LABELS,
+    LARGEST,
+    SHARE,
+    THIRD,
+    USABLE,
+    Gains,
+    mean_gain,
+)
 from warmup_study.claims.table import margin
 from warmup_study.presentation.facets import facets, log_ticks
 from warmup_study.presentation.intervals import Estimate, intervals
@@ -33,6 +45,7 @@ class Panel:
 
 PANELS = {
     USABLE: Panel("usable lr", "decades gained", "usable_lr"),
+    LARGEST: Panel("trains up to", "doublings of lr gained", "largest_trainable_lr"),
     THIRD: Panel("⅓ × the best lr", _RATIO, "tuned_loss", ratio=True),
     BEST: Panel("best lr of each", _RATIO, "tuned_loss", ratio=True),
     ABOVE: Panel("2 × the best lr", _RATIO, "overshoot", ratio=True),
@@ -47,6 +60,19 @@ class Row:
 
     name: str
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+def gain_rows(known: Gains, places: Sequence[str], optimizers: Iterable[str] = tuple(LABELS)) -> Iterator[Row]:
+    """What the ramp gains each optimiser: its mean, and below it its tasks."""
+    for optimizer in optimizers:
+        label, colour = LABELS[optimizer], COLOURS[optimizer]
+        mine = {task: effects for (task, name), effects in known.items() if name == optimizer}
+        if len(mine) > 1:
+            means = {place: mean_gain(known, optimizer, place) for place in places}
+            yield Row(f"{label}: mean", {place: Estimate(e, colour, "D") for place, e in means.items() if e})
+        for task, effects in mine.items():
+            estimates = {place: Estimate(effects["ramp", place], colour, hollow=len(mine) > 1) for place in places}
+            yield Row(f"{label} · {task}", estimates)
 
 
 def gain_panels(places: Sequence[str], rows: Sequence[Row], width: float = 2.3) -> Figure:

@@ -60,7 +60,7 @@ def _together(conditions: Sequence[Condition], units: Units) -> str:
             groups[-1].append(condition)
         else:
             groups.append([condition])
-    return _listed([_clause(group, units) if group[0].test else _words(group[0], units) for group in groups])
+    return listed([_clause(group, units) if group[0].test else _words(group[0], units) for group in groups])
 
 
 def _alike(one: Condition, other: Condition, units: Units) -> bool:
@@ -82,11 +82,11 @@ def _names(group: Sequence[Condition]) -> list[str]:
 
 def _subjects(group: Sequence[Condition]) -> str:
     names = [_with_article(name) for name in _names(group)]
-    return _listed(names) if group[0].test == "equals" else f"the {CI}{'s' * (len(names) > 1)} of {_listed(names)}"
+    return listed(names) if group[0].test == "equals" else f"the {CI}{'s' * (len(names) > 1)} of {listed(names)}"
 
 
 def _one_of(names: Sequence[str]) -> str:
-    return names[0].replace("*", "…") if len(names) == 1 else f"of {_listed(list(map(_with_article, names)))}"
+    return names[0].replace("*", "…") if len(names) == 1 else f"of {listed(list(map(_with_article, names)))}"
 
 
 def _with_article(name: str) -> str:
@@ -95,7 +95,8 @@ def _with_article(name: str) -> str:
     return name if re.match(r"\w*[A-Z]\w*'s ", name) else f"the {name}"
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """Names one after the other: "one, two and three"."""
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 

@@ -12,7 +12,7 @@ from warmup_study.presentation.facets import Facets, facets, legend, plain_log_s
 from warmup_study.presentation.style import ADAM, GUIDE, OPTIMIZERS, WARMUPS, Look
 from warmup_study.statistics import endpoints
 
-HATCHES = {"none": "///", "ramp": "\\\\\\", "zero": "---", "constant": "|||"}
+HATCHES = {"none": "///", "ramp": "\\\\\\", "zero": "---", "constant": "|||", "momentum": "..."}
 
 
 def with_capped_loss(runs: pd.DataFrame) -> pd.DataFrame:

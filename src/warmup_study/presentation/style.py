@@ -54,6 +54,7 @@ WARMUPS = {
     "ramp": Look("ramp", line=(0, (5, 2)), marker="^"),
     "zero": Look("lr = 0, then full", line=(0, (1, 1.5)), marker="s"),
     "constant": Look("low lr, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),
+    "momentum": Look("ramp of the momentum", line=(0, (2, 1)), marker="v"),
 }
 REGIMES = {
     "easy": Look("easy", "#7F7F7F", marker="o"),

@@ -1,7 +1,5 @@
 """Figures of the first chapter: the four setups, gains with intervals, the first updates, the realised rates."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,9 +18,10 @@ from warmup_study.chapters.core_curves import (
     Gains,
     mean_gain,
     shown,
+    told_seeds,
     told_untrainable,
 )
-from warmup_study.chapters.gain_panels import Row, gain_panels
+from warmup_study.chapters.gain_panels import gain_panels, gain_rows
 from warmup_study.chapters.sgd_vs_adam import analysis
 from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, points
 from warmup_study.claims.evidence import regime_of
@@ -32,7 +31,6 @@ from warmup_study.presentation.changes import finding
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
 from warmup_study.presentation.formatting import effect as told_effect
 from warmup_study.presentation.formatting import number
-from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import OVERSHOOT
@@ -134,41 +132,24 @@ def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
         "below, lines for each task show the loss with lr = 0 first, and with a ramp, over the loss without warmup; at "
         "the bottom the share of seeds that train.",
         "Learning rates are relative to the best without warmup (1, picked on the validation split), with momentum the "
-        f"effective ones. First and last row: equal-weight means over tasks (n = {_seeds(drawn)} seeds each). "
+        f"effective ones. First and last row: equal-weight means over tasks (n = {told_seeds(drawn)} seeds each). "
         "Between them, thin: one line per task, in the colour of its kind; thick: their mean with its 95 % band; above "
         f"1 warmup is worse than none at the same rate, below it better. {left_out}".rstrip(),
     )
 
 
-def _seeds(drawn: Cells) -> str:
-    counts = sorted({arms["none"].seeds for arms in drawn.values()})
-    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
 @figure_maker
 def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
     """What the ramp gains by optimiser and task: below the best rate, at it, at twice it, and over the curve."""
-    return gain_panels(_ORDER, list(_gain_rows(known))), Words(
+    return gain_panels(_ORDER, list(gain_rows(known, _ORDER))), Words(
         _title_of_gains(known),
         f"Panels of points with intervals, a row for each of {len(known)} pairs of optimiser and task and one for each "
         "optimiser's mean; points to the right of the null mean that the ramp does better than no warmup.",
-        f"Gain of the ramp over no warmup, paired by seed, with 95 % bootstrap intervals (n = {_seeds(shown(found))} "
-        "seeds); diamonds: means over an optimiser's tasks. Multiples are of the learning rate that is best without "
-        f"warmup. Shaded: smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
+        "Gain of the ramp over no warmup, paired by seed, with 95 % bootstrap intervals "
+        f"(n = {told_seeds(shown(found))} seeds); diamonds: means over an optimiser's tasks. Multiples are of the "
+        f"learning rate that is best without warmup. Shaded: smaller than the smallest gain of interest. "
+        f"{told_untrainable(found)}".rstrip(),
     )
-
-
-def _gain_rows(known: Gains) -> Iterator[Row]:
-    """Each optimiser's mean, and below it its tasks."""
-    for optimizer, label in LABELS.items():
-        mine = {task: effects for (task, name), effects in known.items() if name == optimizer}
-        colour = COLOURS[optimizer]
-        if len(mine) > 1:
-            means = {place: mean_gain(known, optimizer, place) for place in _ORDER}
-            yield Row(f"{label}: mean", {place: Estimate(e, colour, "D") for place, e in means.items() if e})
-        for task, effects in mine.items():
-            estimates = {p: Estimate(effects["ramp", p], colour, hollow=len(mine) > 1) for p in _ORDER}
-            yield Row(f"{label} · {task}", estimates)
 
 
 def _title_of_gains(known: Gains) -> str:

@@ -9,12 +9,23 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from warmup_study.chapters.core_curves import ABOVE, BEST, LABELS, THIRD, Arms, Cells, Gains, counted, mean_gain, shown
+from warmup_study.chapters.core_curves import (
+    ABOVE,
+    BEST,
+    LABELS,
+    THIRD,
+    Arms,
+    Cells,
+    Gains,
+    counted,
+    mean_gain,
+    shown,
+    told_shares,
+)
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.statistics.bootstrap import Floats, pooled
-from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple, share_trained
+from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple
 
 SETUPS = ("sgd", "momentum", "adam0", "adam")  # SGD and Adam, momentum off and on
 WARMED = {"zero": "lr = 0 first", "ramp": "ramp"}
@@ -109,13 +120,4 @@ def _paragraph(mine: Cells, gains: Gains, optimizer: str, warmup: str) -> str:
             word = reading(effect, margin(endpoint).value)
             told.append(f"{place} the loss is {compared_with_interval(effect)}: {word}")
     tasks = f"{len(mine)} task{'s' if len(mine) > 1 else ''}"
-    return f"**{LABELS[optimizer]}, {WARMED[warmup]}** ({tasks}): {'; '.join(told)}. {_shares(mine, warmup)}"
-
-
-def _shares(mine: Cells, warmup: str) -> str:
-    shares = [share_trained(arms["none"], arms[warmup]) for arms in mine.values()]
-    without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
-    return (
-        f"At {OVERSHOOT:g} times the best rate {number(without)}{NO_BREAK}% of the seeds train without warmup, "
-        f"{number(with_warmup)}{NO_BREAK}% with it."
-    )
+    return f"**{LABELS[optimizer]}, {WARMED[warmup]}** ({tasks}): {'; '.join(told)}. {told_shares(mine, warmup)}"

@@ -28,17 +28,6 @@ GAINED: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
     "usable learning rates gained (decades)": usable_lr,
     "largest that trains, gained (doublings)": largest_trainable_lr,
 }
-PYTORCH = {
-    "sgd": "SGD(model.parameters(), lr={lr})",
-    "momentum": "SGD(model.parameters(), lr={lr}, momentum=0.9)",
-    "nesterov": "SGD(model.parameters(), lr={lr}, momentum=0.9, nesterov=True)",
-    "rmsprop": "RMSprop(model.parameters(), lr={lr})",
-    "adam": "Adam(model.parameters(), lr={lr})",
-    "adamw": "AdamW(model.parameters(), lr={lr})",
-    "radam": "RAdam(model.parameters(), lr={lr})",
-    "adagrad": "Adagrad(model.parameters(), lr={lr})",
-}
-"""The optimisers as torch.optim has them; the form with the learning rate inside the momentum is not there."""
 
 
 @dataclass(frozen=True)
@@ -195,25 +184,3 @@ def recommended(found: Findings) -> tuple[int, float]:
     usual = found.usual[1] if excesses[found.usual[1]].low < ENOUGH or not surely else surely[0]
     length = 0 if 0 in surely else usual
     return length, found.ramps[length].best_lr
-
-
-def pytorch_lines(optimizer: str, lr: float, length: int, updates: int) -> str:
-    """PyTorch code of the schedule that was tested, update for update the same learning rates."""
-    rule = PYTORCH[optimizer].format(lr=f"{lr:g}")
-    return f"""import math
-import torch
-
-warmup, total = {length}, {updates}  # counted in optimiser updates
-
-
-def factor(step):  # step 0 is the first update
-    if step < warmup:
-        return (step + 1) / warmup
-    return (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
-
-
-optimizer = torch.optim.{rule}
-scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-# in the loop, after each optimizer.step():
-scheduler.step()
-"""

@@ -26,9 +26,9 @@ from warmup_study.training.schedules import Schedule
 from warmup_study.training.table import from_frame
 
 NOTEBOOK = "your_network"
-TorchName = Literal[
-    "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "radam", "adagrad"
-]  # those that torch.optim has
+PyTorchName = Literal[
+    "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "radam", "adagrad", "lion", "signsgd", "muon"
+]  # those of which there are lines to paste
 RAMPS = (0.02, 0.05, 0.2)  # lengths of the ramps tried, as shares of the run
 USUAL = RAMPS[1]  # the one that answers whether and when
 UPDATES = {"smoke": 20, "quick": 400}
@@ -44,7 +44,7 @@ class Parameters(CommonParameters):
 
     preset: Literal["smoke", "quick"] = Field("quick", description="smoke or quick")
     task: str = Field("digits-transformer", description="one built-in task, or module:function of your own")
-    optimizer: TorchName = Field("adam", description=f"one of {', '.join(get_args(TorchName))}")
+    optimizer: PyTorchName = Field("adam", description=f"one of {', '.join(get_args(PyTorchName))}")
     updates: Whole = Field(0, ge=0, le=100_000, description="a whole number from 0 (the preset's) to 100000")
     batch: Whole = Field(0, ge=0, le=4096, description="a whole number from 0 (the task's) to 4096")
     lrs: Rates = Field((), description="positive numbers joined by commas (empty: found by a pilot)")
