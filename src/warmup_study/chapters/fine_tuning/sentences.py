@@ -93,7 +93,7 @@ def of_new(found: ByTask[str]) -> str:
         return NO_CASE
     told = "; ".join(
         f"after {way} {compared_with_interval(mean[new_saved_by(way, BEST)])} at each one's best learning rate and "
-        f"{compared_with_interval(mean[new_saved_by(way, ABOVE)])} at twice the best"
+        f"{compared(mean[new_saved_by(way, ABOVE)].estimate)} at twice the best"
         for way in WAYS
     )
     scratch = compared_with_interval(mean["loss saved by a low LR first, from scratch"])
@@ -150,12 +150,12 @@ def of_heads(found: ByTask[str]) -> str:
     if not mean:
         return NO_CASE
     told = [
-        f"with a {backbone} backbone after {way} {compared_with_interval(mean[head_gain(way, BEST, backbone)])} at the "
-        f"best rate and {compared(mean[head_gain(way, ABOVE, backbone)].estimate)} at twice that"
+        f"**{backbone} backbone**, {WHERE[place]}: "
+        + ", ".join(f"after {way} {compared(mean[head_gain(way, place, backbone)].estimate)}" for way in WAYS)
         for backbone in BACKBONES
-        for way in WAYS
+        for place in PLACES
     ]
-    return f"Under a new head, on {_tasks(found)}, the loss on the new classes is {'; '.join(told)}."
+    return f"Loss on the new classes under a new head, on {_tasks(found)}, against no warmup: {'; '.join(told)}."
 
 
 def resuming_title(found: ByTask[str]) -> str:
