@@ -83,9 +83,8 @@ def old_at(new: Floats, old: Floats, level: Floats) -> Floats:
     """
     here = (new <= level[..., None]).argmax(axis=-1)[..., None]
     before = np.maximum(here - 1, 0)
-    (above, left), (below, right) = (
-        (np.take_along_axis(table, place, -1)[..., 0] for table in (new, old)) for place in (before, here)
-    )
+    above, below = (np.take_along_axis(new, place, -1)[..., 0] for place in (before, here))
+    left, right = (np.take_along_axis(old, place, -1)[..., 0] for place in (before, here))
     fall = above - below
     share = np.where(fall > 0, (above - level) / np.where(fall > 0, fall, 1.0), 0.0)
     return np.asarray(left + np.clip(share, 0, 1) * (right - left))
