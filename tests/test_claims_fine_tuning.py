@@ -254,7 +254,8 @@ def test_the_excess_is_told_by_way_and_moment() -> None:
 
 def test_figures_and_sentences_tell_what_was_planted() -> None:
     gained = {"zero+n": -0.3, "ramp": 0.2}
-    runs = table([*met(0.3, gained), *headed({"ramp": 0.3}), *interrupted(0.2, soon=np.log(2))])
+    planted = [*met(0.3, gained, noise=0.001), *headed({"ramp": 0.3}, 0.001), *interrupted(0.2, np.log(2), 0.001)]
+    runs = table(planted)
     new, heads, resumed = analysis.new_data(runs), analysis.heads(runs), resuming.resumed(runs)
     titles = {
         "At equal loss on the new data, a low lr first leaves the old loss 26\N{NO-BREAK SPACE}% lower": [
