@@ -26,11 +26,13 @@ from warmup_study.claims.conditions import Effects
 from warmup_study.claims.evidence import ByTask, measured, over_tasks, where
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
-from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 
+SHORT = dict(zip(PLACES, ("best lr", "2 × the best lr"), strict=True))
+OTHERS = "others"
 NOT_LEARNT = "No network here learns its new data"
 RATIOS = (0.1, 0.2, 0.5, 0.7, 0.9, 1, 1.1, 1.4, 2, 5, 10)
 RAMP_LINES = ((0, (1, 1)), (0, (3, 1.5)), (0, (7, 2)))  # from the shortest ramp to the longest
@@ -43,19 +45,44 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    cells = {f"{CLAIM} ({state} state, {place})": f"{state} state,\n{place}" for state in STATES for place in PLACES}
-    others = {old_saved_by(way): f"{way},\nall four" for way in ("a ramp", "lr = 0", LONGER_LOW)}
-    columns = {CLAIM: "a low lr,\nall four"} | cells | {k: v for k, v in others.items() if k in over_tasks(found)}
-    figure = _ratio_panels(shown, columns, "old loss without ÷ with")
-    return figure, Words(
+    columns = {CLAIM: "a low lr first,\nall four"}
+    columns |= {f"{CLAIM} ({state} state, {p})": f"{state} state,\n{SHORT[p]}" for state in STATES for p in PLACES}
+    panels = facets(
+        [""],
+        columns | {OTHERS: "other ways,\nall four"},
+        (1.65, 0.42 * len(shown) + 0.5),
+        (1.4, 0.6),
+        x="without ÷ with",
+    )
+    for _, name, axes in panels:
+        rows = [_others(effects) if name == OTHERS else [_low(effects[name])] for effects in shown.values()]
+        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
+    _share_ratio_scale(panels.axes.ravel())
+    legend(panels.axes[0, -1], ink=False)
+    return panels.figure, Words(
         sentences.old_title(found),
-        f"{len(columns)} panels with a row for each task and one for their mean: points with intervals give the loss "
-        "on the old data without warmup over that of a run which begins at a low learning rate, both where they reach "
-        "the same loss on the new data. Right of 1 the old is kept better.",
+        f"{len(columns) + 1} panels with a row for each task and one for their mean: points with intervals give the "
+        "loss on the old data without warmup over that of a run which begins at a low learning rate, both where they "
+        "reach the same loss on the new data; the last panel the same for other ways to begin. Right of 1 the old is "
+        "kept better.",
         f"Adam; a low lr is a hundredth of the set one for a twentieth of the run. {_at_least(tasks)}, 95 % intervals; "
         "shaded: smaller than the smallest difference of interest. All four: the mean over a fresh and a kept state of "
         "the optimiser, at the learning rate that is best without warmup and at twice that.",
     )
+
+
+def _low(effect: Effect) -> Estimate:
+    return Estimate(effect, ADAM, WARMUPS["constant"].marker)
+
+
+def _others(effects: Effects) -> list[Estimate]:
+    """All ways to begin that are not the claim's, as far as they were tried."""
+    ways = {"a ramp": ("ramp", False), "lr = 0": ("zero", False), LONGER_LOW: ("constant", True)}
+    return [
+        Estimate(effects[old_saved_by(way)], ADAM, WARMUPS[warmup].marker, hollow, f"{way} first")
+        for way, (warmup, hollow) in ways.items()
+        if old_saved_by(way) in effects
+    ]
 
 
 @figure_maker
@@ -72,6 +99,7 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
             new, old = mean_paths(found[task][f"{state}/{warmup}"], best)
             axes.plot(new, old, markevery=0.2, ms=4, **look.keywords(ADAM))
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         plain_log_scale(axes)
     for axes in panels.axes[0]:
         axes.invert_xaxis()
@@ -79,8 +107,8 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.paths_title(saved),
         "Two rows of panels, the optimiser's state fresh and kept, a column per task: loss on the old data against "
-        "loss on the new, both on log axes, along the run. Four curves each, by warmup, go from the right, where the "
-        "new data are met, to the left, where they are learnt.",
+        "loss on the new, both on log axes, along the run. Four curves each, by warmup, go from the left, where the "
+        "new data are met, to the right, where they are learnt.",
         "Adam at the learning rate that is best without warmup. Geometric means over "
         f"{_seeds(chosen)} seeds, on validation data. Where one curve lies below another, less of the old is lost at "
         "equal loss on the new.",
@@ -94,7 +122,7 @@ def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    panels = facets([""], dict.fromkeys(PLACES, ""), (3.4, 0.42 * len(shown) + 0.8), (1.4, 0))
+    panels = facets([""], dict.fromkeys(PLACES, ""), (3.4, 0.42 * len(shown) + 0.5), (1.4, 0.6))
     for _, place, axes in panels:
         rows = [[_of_state(effects, place, state) for state in STATES] for effects in shown.values()]
         intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
@@ -124,11 +152,11 @@ def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
     columns = {(backbone, place): "" for backbone in BACKBONES for place in PLACES}
-    panels = facets([""], columns, (2.4, 0.5 * len(shown) + 0.8), (1.4, 0))
+    panels = facets([""], columns, (2.4, 0.5 * len(shown) + 0.5), (1.4, 0.7))
     for _, (backbone, place), axes in panels:
         rows = [[_of_way(effects, way, place, backbone) for way in WAYS] for effects in shown.values()]
         intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
-        axes.set_title(f"{backbone} backbone,\n{place}")
+        axes.set_title(f"{backbone} backbone,\n{SHORT[place]}")
         axes.set_xlabel("loss without ÷ with")
     _share_ratio_scale(panels.axes.ravel())
     legend(panels.axes[0, 0], ink=False)
@@ -208,23 +236,12 @@ def _draw_after(axes: Axes, runs: pd.DataFrame) -> None:
         line = next(lines, look.line) if "ramp" in label else look.line
         style = look.keywords(INK if "zero" in label else ADAM) | {"ls": line, "label": way}
         axes.plot(at, excess_curve(runs, label), markevery=0.2, ms=4, **style)
-    plain_log_scale(axes)
 
 
 def _with_mean(found: ByTask[str]) -> Mapping[str, Effects]:
     """The tasks that count and, where there are several, their mean last."""
     tasks = measured(found)
     return tasks | ({"mean": over_tasks(found)} if len(tasks) > 1 else {})
-
-
-def _ratio_panels(shown: Mapping[str, Effects], columns: Mapping[str, str], label: str) -> Figure:
-    """A panel for each named effect, a row per task; the claim's first."""
-    panels: Facets[str, str] = facets([""], columns, (1.75, 0.34 * len(shown) + 0.9), (1.6, 0), x=label)
-    for _, name, axes in panels:
-        rows = [[Estimate(effects[name], ADAM, WARMUPS["constant"].marker)] for effects in shown.values()]
-        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
-    _share_ratio_scale(panels.axes.ravel())
-    return panels.figure
 
 
 def _share_ratio_scale(panels: Iterable[Axes]) -> None:
