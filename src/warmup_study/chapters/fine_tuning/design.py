@@ -32,7 +32,6 @@ RAMPED = 20  # the pre-training's own ramp takes one in so many of its updates
 FULL_FOR = 100  # updates at full learning rate after a run is resumed: as many as the longest ramp takes
 WATCHED_EVERY = 10  # updates between two evaluations of a resumed run
 TWICE = 2.0  # times the best learning rate: the higher full rate at which runs are resumed
-FROZEN_TIMES = 10**0.75  # a head alone takes so many times the learning rates of a whole network
 FEWEST_CLASSES = 4  # of fewer, half are no task
 
 
@@ -45,7 +44,7 @@ class Sizes(design.RunSizes):
 
     ``twists`` name what a network trained on the task meets (`tasks.new_data`); none: what the task allows. It has been
     trained for ``before`` updates at a peak rate of ``lr``; None: the middle of the task's grid. ``bracket`` holds the
-    learning rates of fine-tuning, ``long``: whether the longer warmups are tried. ``head_seeds`` get a new head,
+    learning rates of fine-tuning, ``frozen`` those of a new head alone, ``long``: whether the longer warmups are tried. ``head_seeds`` get a new head,
     ``resumed_seeds`` are resumed; 0: the task is not in that part. ``ramps`` are the lengths tried on resuming.
     """
 
@@ -53,6 +52,7 @@ class Sizes(design.RunSizes):
     before: int
     lr: PositiveFloat | None = None
     bracket: Bracket | None = None
+    frozen: Bracket | None = None
     long: bool
     head_seeds: int
     resumed_seeds: int
@@ -60,9 +60,9 @@ class Sizes(design.RunSizes):
 
 
 PLANS: Mapping[str, Mapping[str, object]] = {
-    "digits-mlp": {"twists": ("new",), "lr": 0.0133, "bracket": (1.8e-3, 0.1)},
-    "mnist1d-conv": {"twists": ("new", "noisy"), "lr": 0.03, "bracket": (3.2e-3, 0.18)},
-    "digits-transformer": {"twists": ("new",), "lr": 0.0075, "bracket": (1e-3, 0.032)},
+    "digits-mlp": {"twists": ("new",), "lr": 0.0133, "bracket": (1.8e-3, 0.1), "frozen": (0.01, 0.56)},
+    "mnist1d-conv": {"twists": ("new", "noisy"), "lr": 0.03, "bracket": (3.2e-3, 0.18), "frozen": (1.8e-3, 0.1)},
+    "digits-transformer": {"twists": ("new",), "lr": 0.0075, "bracket": (1e-3, 0.032), "frozen": (3.2e-3, 0.32)},
     "text-transformer": {"twists": ("reversed",), "lr": 0.0215, "bracket": (3.2e-3, 0.1)},
 }
 """What networks meet, and learning rates: of the training before, best there, and of fine-tuning, around the best of
@@ -140,20 +140,20 @@ class _Design(design.Design):
             *(self._adam(state, name, schedules[name], start) for state, start in starts.items() for name in schedules),
             *(self._adam("scratch", name, schedules[name]) for name in ("none", "constant")),
         ]
-        return self._on_new_data(NEW_DATA, twist, arms)
+        return self._on_new_data(NEW_DATA, twist, arms, self.sizes.bracket)
 
     def gathering(self, twist: str) -> Experiment:
         """A stretch at lr = 0 with as many updates more as it takes, so that active updates are equal."""
         starts = {state: Start(before=self._before(twist), state=state) for state in STATES}
         arms = [self._adam(state, "zero+n", self._decaying("zero"), start) for state, start in starts.items()]
-        return self._on_new_data(NEW_DATA, twist, arms, updates=self.updates + self.warmup)
+        return self._on_new_data(NEW_DATA, twist, arms, self.sizes.bracket, updates=self.updates + self.warmup)
 
     def new_head(self, backbone: Backbone) -> Experiment:
         """Every warmup under a head that knows nothing; what it knew of the old classes cannot be measured."""
         start = Start(before=self._before("new"), head="new", backbone=backbone)
         arms = [self._adam(backbone, name, self._decaying(name), start) for name in ("none", *WARMUPS)]
-        times = FROZEN_TIMES if backbone == "frozen" else 1.0
-        return self._on_new_data(NEW_HEAD, "new", arms, times, seeds=self.seeded(self.sizes.head_seeds))
+        bracket = self.sizes.frozen if backbone == "frozen" else self.sizes.bracket
+        return self._on_new_data(NEW_HEAD, "new", arms, bracket, seeds=self.seeded(self.sizes.head_seeds))
 
     def resumed(self, lr: float) -> Experiment:
         """Runs interrupted at full rate after half their updates: state kept, fresh, and ways to make up for it."""
@@ -188,12 +188,9 @@ class _Design(design.Design):
         return Pretraining(task=task, updates=updates, optimizer=rule, schedule=ramp, lr=lr, batch=self.batch)
 
     def _on_new_data(
-        self, part: str, twist: str, arms: Sequence[Arm], times: float = 1.0, **changes: Any
+        self, part: str, twist: str, arms: Sequence[Arm], bracket: Bracket | None, **changes: Any
     ) -> Experiment:
-        """Over the task's learning rates for fine-tuning, ``times`` as high where they are known."""
-        known = self.sizes.bracket
-        grid = self.lrs("adaptive", (times * known[0], times * known[1]) if known else None)
-        return self.experiment(part, arms, grid, task=f"{self.task}+{twist}", **changes)
+        return self.experiment(part, arms, self.lrs("adaptive", bracket), task=f"{self.task}+{twist}", **changes)
 
     def _decaying(self, warmup: str, length: int | None = None) -> Schedule:
         return self.schedule(warmup, length, decay="cosine")
