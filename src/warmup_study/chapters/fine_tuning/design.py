@@ -44,8 +44,9 @@ class Sizes(design.RunSizes):
 
     ``twists`` name what a network trained on the task meets (`tasks.new_data`); none: what the task allows. It has been
     trained for ``before`` updates at a peak rate of ``lr``; None: the middle of the task's grid. ``bracket`` holds the
-    learning rates of fine-tuning, ``frozen`` those of a new head alone, ``long``: whether the longer warmups are tried. ``head_seeds`` get a new head,
-    ``resumed_seeds`` are resumed; 0: the task is not in that part. ``ramps`` are the lengths tried on resuming.
+    learning rates of fine-tuning, ``frozen`` those of a new head alone, ``long``: whether the longer warmups are tried.
+    ``head_seeds`` get a new head, ``resumed_seeds`` are resumed; 0: the task is not in that part. ``ramps`` are the
+    lengths tried on resuming.
     """
 
     twists: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class Sizes(design.RunSizes):
 PLANS: Mapping[str, Mapping[str, object]] = {
     "digits-mlp": {"twists": ("new",), "lr": 0.0133, "bracket": (1.8e-3, 0.1), "frozen": (0.01, 0.56)},
     "mnist1d-conv": {"twists": ("new", "noisy"), "lr": 0.03, "bracket": (3.2e-3, 0.18), "frozen": (1.8e-3, 0.1)},
-    "digits-transformer": {"twists": ("new",), "lr": 0.0075, "bracket": (1e-3, 0.032), "frozen": (3.2e-3, 0.32)},
+    "digits-transformer": {"twists": ("new",), "lr": 0.0075, "bracket": (1e-3, 0.032), "frozen": (0.032, 3.2)},
     "text-transformer": {"twists": ("reversed",), "lr": 0.0215, "bracket": (3.2e-3, 0.1)},
 }
 """What networks meet, and learning rates: of the training before, best there, and of fine-tuning, around the best of
