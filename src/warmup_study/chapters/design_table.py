@@ -61,10 +61,16 @@ def _conditions(arms: Sequence[Arm]) -> str:
         "decays": {arm.schedule.decay for arm in arms},
         "streams of examples": {arm.stream for arm in arms},
         "initial weights": {arm.init for arm in arms},
+        "ways to begin": {_beginning(arm) for arm in arms},
         "weights of a second loss": {arm.auxiliary.weight for arm in arms},
     }
     counted = [f"{len(values)} {name}" for name, values in others.items() if len(values) > 1]
     return "; ".join([" / ".join(named), " / ".join(warmups), *counted])
+
+
+def _beginning(arm: Arm) -> tuple[str, ...]:
+    """What an arm takes over from a training before; nothing where it begins at initial weights."""
+    return (arm.start.state, arm.start.head, arm.start.backbone) if arm.start else ()
 
 
 def _learning_rates(experiment: Experiment) -> str:

@@ -88,3 +88,11 @@ def _themed_svg(figure: Figure) -> str:
     head, tag, body = compact(buffer.getvalue()).partition("<svg ")
     opening, closing, content = body.replace(INK, "currentColor").partition(">")
     return f"{head}{tag}{opening}{closing}{_THEME}{content}"
+
+
+def no_case(title: str) -> tuple[Figure, Words]:
+    """What is shown where there is nothing to draw: a sentence."""
+    figure, axes = plt.subplots(figsize=(4.5, 0.6))
+    axes.set_axis_off()
+    axes.text(0, 0.5, title)
+    return figure, Words(title, f"{title}.", "There is no case to test.")

@@ -11,7 +11,7 @@ from warmup_study.chapters.zero_vs_ramped_warmup.analysis import DOWN, LOST_BY_R
 from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over
 from warmup_study.claims.evidence import ByTask, measured, over_tasks, regime_of
 from warmup_study.claims.table import margin
-from warmup_study.presentation.canvas import Words, figure_maker
+from warmup_study.presentation.canvas import Words, figure_maker, no_case
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.curves import by_warmup
 from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
@@ -41,7 +41,7 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     tasks = measured(found)
     shown = ({"mean": over_tasks(found)} if len(tasks) > 1 else {}) | tasks
     if not shown:
-        return _no_case("Nowhere here does training fail without warmup where the ramp trains")
+        return no_case("Nowhere here does training fail without warmup where the ramp trains")
     panels = facets([""], list(shown), (1.7, 3.0), (2.6, 0), x="share of the ramp's gain")
     for _, task, axes in panels:
         _share_panel(axes, shown[task])
@@ -66,15 +66,6 @@ def _at_least_none(share: float) -> str:
     return f"{number(100 * share)}{NO_BREAK}%" if share > 0 else "none"
 
 
-def _no_case(title: str) -> tuple[Figure, Words]:
-    """What is shown where there is nothing to draw: a sentence."""
-    panels = facets([""], [""], (4.5, 0.6))
-    axes = panels.axes[0, 0]
-    axes.set_axis_off()
-    axes.text(0, 0.5, title)
-    return panels.figure, Words(title, f"{title}.", "There is no case to test.")
-
-
 def _share_panel(axes: Axes, effects: Mapping[str, Effect]) -> None:
     axes.axvline(1, ls="--", **GUIDE)
     for row, (_, low, _) in enumerate(SHARES.values()):
@@ -92,7 +83,7 @@ def jump(found: ByTask[str]) -> tuple[Figure, Words]:
     """Loss after either jump over that after the ramp: a row per task and for their mean, a panel per place."""
     tasks = measured(found)
     if not tasks:
-        return _no_case("Adam trains none of these tasks")
+        return no_case("Adam trains none of these tasks")
     shown = tasks | ({"mean": over_tasks(found)} if len(tasks) > 1 else {})
     panels = facets([""], PLACES, (3.1, 0.42 * len(shown) + 0.8), (1.2, 0), x="loss after the jump ÷ after the ramp")
     for _, place, axes in panels:

@@ -1,0 +1,272 @@
+"""Figures of the ninth chapter: old loss at equal new loss, paths of both, gathered state, new heads, resumed runs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from warmup_study.chapters.fine_tuning import sentences
+from warmup_study.chapters.fine_tuning.analysis import (
+    BACKBONES,
+    CLAIM,
+    LONGER_LOW,
+    PLACES,
+    WAYS,
+    gathered,
+    head_gain,
+    old_saved_by,
+    trajectories,
+)
+from warmup_study.chapters.fine_tuning.design import NEW_DATA, RESUMING, STATES
+from warmup_study.chapters.fine_tuning.resuming import MOMENTS, TWICE, excess, excess_curve, ways
+from warmup_study.chapters.fine_tuning.trajectories import mean_paths
+from warmup_study.claims.conditions import Effects
+from warmup_study.claims.evidence import ByTask, measured, over_tasks, where
+from warmup_study.claims.table import margin
+from warmup_study.presentation.canvas import Words, figure_maker, no_case
+from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.intervals import Estimate, intervals
+from warmup_study.presentation.style import ADAM, GUIDE, INK, WARMUPS
+from warmup_study.statistics.bootstrap import Effect
+
+SHORT = dict(zip(PLACES, ("best lr", "2 × the best lr"), strict=True))
+OTHERS = "others"
+NOT_LEARNT = "No network here learns its new data"
+RATIOS = (0.1, 0.2, 0.5, 0.7, 0.9, 1, 1.1, 1.4, 2, 5, 10)
+RAMP_LINES = ((0, (1, 1)), (0, (3, 1.5)), (0, (7, 2)))  # from the shortest ramp to the longest
+
+
+@figure_maker
+def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
+    """Old loss without warmup over that with a low learning rate first, at equal new loss: a row per task."""
+    tasks = measured(found)
+    if not tasks:
+        return no_case(NOT_LEARNT)
+    shown = _with_mean(found)
+    columns = {CLAIM: "a low lr first,\nall four"}
+    columns |= {f"{CLAIM} ({state} state, {p})": f"{state} state,\n{SHORT[p]}" for state in STATES for p in PLACES}
+    panels = facets(
+        [""],
+        columns | {OTHERS: "other ways,\nall four"},
+        (1.65, 0.42 * len(shown) + 0.5),
+        (1.4, 0.6),
+        x="without ÷ with",
+    )
+    for _, name, axes in panels:
+        rows = [_others(effects) if name == OTHERS else [_low(effects[name])] for effects in shown.values()]
+        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
+    _share_ratio_scale(panels.axes.ravel())
+    legend(panels.axes[0, -1], ink=False)
+    return panels.figure, Words(
+        sentences.old_title(found),
+        f"{len(columns) + 1} panels with a row for each task and one for their mean: points with intervals give the "
+        "loss on the old data without warmup over that of a run which begins at a low learning rate, both where they "
+        "reach the same loss on the new data; the last panel the same for other ways to begin. Right of 1 the old is "
+        "kept better.",
+        f"Adam; a low lr is a hundredth of the set one for a twentieth of the run. {_at_least(tasks)}, 95 % intervals; "
+        "shaded: smaller than the smallest difference of interest. All four: the mean over a fresh and a kept state of "
+        "the optimiser, at the learning rate that is best without warmup and at twice that.",
+    )
+
+
+def _low(effect: Effect) -> Estimate:
+    return Estimate(effect, ADAM, WARMUPS["constant"].marker)
+
+
+def _others(effects: Effects) -> list[Estimate]:
+    """All ways to begin that are not the claim's, as far as they were tried."""
+    ways = {"a ramp": ("ramp", False), "lr = 0": ("zero", False), LONGER_LOW: ("constant", True)}
+    return [
+        Estimate(effects[old_saved_by(way)], ADAM, WARMUPS[warmup].marker, hollow, f"{way} first")
+        for way, (warmup, hollow) in ways.items()
+        if old_saved_by(way) in effects
+    ]
+
+
+@figure_maker
+def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
+    """Loss on the old data against loss on the new along the run: a row per state, a column per task."""
+    chosen = where(runs, part=NEW_DATA)
+    tasks = list(chosen["task"].unique())
+    rows = {state: f"{state} state\nloss on the old data (nats)" for state in STATES}
+    panels = facets(rows, tasks, (2.4, 2.3), (0.6, 0.5), x="loss on the new data (nats)", sharey=False)
+    found = {task: trajectories(where(chosen, task=task)) for task in tasks}
+    for state, task, axes in panels:
+        best = found[task][f"{state}/none"].curves.best
+        for warmup, look in WARMUPS.items():
+            new, old = mean_paths(found[task][f"{state}/{warmup}"], best)
+            axes.plot(new, old, markevery=0.2, ms=4, **look.keywords(ADAM))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        plain_log_scale(axes)
+    for axes in panels.axes[0]:
+        axes.invert_xaxis()
+    legend(panels.axes[0, 0])
+    return panels.figure, Words(
+        sentences.paths_title(saved),
+        "Two rows of panels, the optimiser's state fresh and kept, a column per task: loss on the old data against "
+        "loss on the new, both on log axes, along the run. Four curves each, by warmup, go from the left, where the "
+        "new data are met, to the right, where they are learnt.",
+        "Adam at the learning rate that is best without warmup. Geometric means over "
+        f"{_seeds(chosen)} seeds, on validation data. Where one curve lies below another, less of the old is lost at "
+        "equal loss on the new.",
+    )
+
+
+@figure_maker
+def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
+    """Loss on new data without warmup over that after n updates more at lr = 0: a row per task, a panel per place."""
+    tasks = measured(found)
+    if not tasks:
+        return no_case(NOT_LEARNT)
+    shown = _with_mean(found)
+    panels = facets([""], dict.fromkeys(PLACES, ""), (3.4, 0.42 * len(shown) + 0.5), (1.4, 0.6))
+    for _, place, axes in panels:
+        rows = [[_of_state(effects, place, state) for state in STATES] for effects in shown.values()]
+        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
+        axes.set_title(sentences.WHERE[place])
+        axes.set_xlabel("new loss without ÷ after lr = 0")
+    _share_ratio_scale(panels.axes.ravel())
+    legend(panels.axes[0, 0], ink=False)
+    return panels.figure, Words(
+        sentences.gathering_title(found),
+        "Two panels, at the best learning rate and at twice it, a row for each task and their mean: two points with "
+        "intervals, the state fresh and kept, give the loss on the new data without warmup over that after a stretch "
+        "at lr = 0. Right of 1 the stretch helps.",
+        f"Adam at equal active updates: the stretch, a twentieth of the run, comes on top. {_at_least(tasks)}, 95 % "
+        "intervals; shaded: smaller than the smallest difference of interest.",
+    )
+
+
+def _of_state(effects: Effects, place: str, state: str) -> Estimate:
+    return Estimate(effects[gathered(place, state)], ADAM, WARMUPS["zero"].marker, state == "kept", f"{state} state")
+
+
+@figure_maker
+def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
+    """What each way to begin gains under a new head: a row per task, a panel per backbone and place."""
+    tasks = measured(found)
+    if not tasks:
+        return no_case(NOT_LEARNT)
+    shown = _with_mean(found)
+    columns = {(backbone, place): "" for backbone in BACKBONES for place in PLACES}
+    panels = facets([""], columns, (2.4, 0.5 * len(shown) + 0.5), (1.4, 0.7))
+    for _, (backbone, place), axes in panels:
+        rows = [[_of_way(effects, way, place, backbone) for way in WAYS] for effects in shown.values()]
+        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
+        axes.set_title(f"{backbone} backbone,\n{SHORT[place]}")
+        axes.set_xlabel("loss without ÷ with")
+    _share_ratio_scale(panels.axes.ravel())
+    legend(panels.axes[0, 0], ink=False)
+    return panels.figure, Words(
+        sentences.head_title(found),
+        "Four panels, the backbone free or frozen, at the best learning rate and at twice it, a row for each task: "
+        "three points with intervals give the loss on new classes without warmup over that with a low learning rate, "
+        "a ramp, or lr = 0 first. Right of 1 warmup helps.",
+        f"Adam with a fresh state under a new head; a warmup takes a twentieth of the run. {_at_least(tasks)}, 95 % "
+        "intervals; shaded: smaller than the smallest difference of interest.",
+    )
+
+
+def _of_way(effects: Effects, way: str, place: str, backbone: str) -> Estimate:
+    look = WARMUPS[WAYS[way]]
+    return Estimate(effects[head_gain(way, place, backbone)], ADAM, look.marker, label=f"{way} first")
+
+
+@figure_maker
+def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
+    """Loss of runs resumed without their state over that with it: a row per way, a panel per moment."""
+    mean = over_tasks(found)
+    rows = list(ways(where(runs, part=RESUMING)))
+    panels = facets([""], list(MOMENTS), (2.6, 0.42 * len(rows) + 0.8), (2.6, 0), x="loss ÷ with the state kept")
+    for _, moment, axes in panels:
+        shown = [[_of_rate(mean, way, moment, more) for more in ("", TWICE)] for way in rows]
+        intervals(axes, shown, rows, margin=margin("tuned_loss").value, ratio=True)
+    _share_ratio_scale(panels.axes.ravel())
+    legend(panels.axes[0, 0], ink=False)
+    return panels.figure, Words(
+        sentences.resuming_title(found),
+        f"Three panels, by time since the interruption, with a row for each of {len(rows)} ways to go on without the "
+        "optimiser's state: two points with intervals, at the best learning rate and at twice it, give the loss over "
+        "that of runs which kept their state. Right of 1 something is lost.",
+        f"Means over Adam and AdamW and over {len(found)} tasks, interrupted at full learning rate half-way. "
+        f"{_at_least(measured(found))}, 95 % intervals; shaded: smaller than the smallest difference of interest. "
+        "Ramps in updates.",
+    )
+
+
+def _of_rate(effects: Effects, way: str, moment: str, more: str) -> Estimate:
+    label = "twice the best lr" if more else "best lr"
+    return Estimate(effects[excess(way, moment, more)], ADAM, WARMUPS["none"].marker, bool(more), label)
+
+
+@figure_maker
+def after_resuming(runs: pd.DataFrame) -> tuple[Figure, Words]:
+    """Loss over that of runs which kept their state, along the run after it was resumed: a panel per task."""
+    chosen = where(runs, part=RESUMING)
+    chosen = chosen[chosen["grid_lr"] == _best_lrs(chosen)]
+    tasks = list(chosen["task"].unique())
+    panels = facets(
+        [""], tasks, (2.4, 2.4), (0.6, 0.5), x="updates since", y="loss ÷ with the state kept", sharey=False
+    )
+    for _, task, axes in panels:
+        _draw_after(axes, where(chosen, task=task))
+    legend(panels.axes[0, 0], ink=False, ncols=2)
+    return panels.figure, Words(
+        sentences.peak_title(chosen),
+        "A panel per task: mean validation loss over that of runs which kept their optimiser's state, against the "
+        "updates since the run was resumed; a curve for each way to go on without it, all of which start at 1.",
+        "Adam at the learning rate that is best, held for a hundred updates, then decaying. Means over "
+        f"{_seeds(chosen)} seeds. Above 1 something is lost.",
+    )
+
+
+def _best_lrs(runs: pd.DataFrame) -> pd.Series:
+    """The lower of each task's two full rates, for each of its runs."""
+    return runs.groupby("task")["grid_lr"].transform("min")
+
+
+def _draw_after(axes: Axes, runs: pd.DataFrame) -> None:
+    axes.axhline(1, **GUIDE)
+    at, lines = runs["evaluated_at"].iloc[0], iter(RAMP_LINES)
+    for way, label in ways(runs).items():
+        look = WARMUPS["ramp" if "ramp" in label else "zero" if "zero" in label else "none"]
+        line = next(lines, look.line) if "ramp" in label else look.line
+        style = look.keywords(INK if "zero" in label else ADAM) | {"ls": line, "label": way}
+        axes.plot(at, excess_curve(runs, label), markevery=0.2, ms=4, **style)
+
+
+def _with_mean(found: ByTask[str]) -> Mapping[str, Effects]:
+    """The tasks that count and, where there are several, their mean last."""
+    tasks = measured(found)
+    return tasks | ({"mean": over_tasks(found)} if len(tasks) > 1 else {})
+
+
+def _share_ratio_scale(panels: Iterable[Axes]) -> None:
+    """One log scale for all ratios, with ticks at round factors."""
+    shared = list(panels)
+    ends = np.array([axes.get_xlim() for axes in shared]).clip(1 / 12, 12)
+    low, high = min(0.9, ends[:, 0].min()), max(1.11, ends[:, 1].max())
+    ticks = [tick for tick in RATIOS if low <= tick <= high]
+    for axes in shared:
+        log_ticks(axes, _thinned(ticks))
+        axes.set_xlim(low, high)
+
+
+def _thinned(ticks: Sequence[float]) -> list[float]:
+    """At most four ticks, 1 among them: labels of narrow panels would run into one another."""
+    every = max(1, -(-len(ticks) // 4))
+    middle = list(ticks).index(1)
+    return [tick for place, tick in enumerate(ticks) if (place - middle) % every == 0]
+
+
+def _at_least(tasks: Mapping[str, Mapping[str, Effect]]) -> str:
+    seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
+    return f"At least {seeds} seeds"
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    counts = runs.groupby("task")["seed"].nunique()
+    return " to ".join(dict.fromkeys(str(count) for count in (counts.min(), counts.max())))

@@ -1,0 +1,214 @@
+"""What the ninth chapter's notebook says of its results, in percent and factors; titles state what is decided."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from warmup_study.chapters.fine_tuning.analysis import (
+    BACKBONES,
+    CLAIM,
+    LONGER_LOW,
+    PLACES,
+    WAYS,
+    gathered,
+    head_gain,
+    new_saved_by,
+    old_saved_by,
+)
+from warmup_study.chapters.fine_tuning.design import STATES
+from warmup_study.chapters.fine_tuning.resuming import AT_END, FRESH, MOMENTS, TWICE, excess, excess_curve
+from warmup_study.claims.evidence import ByTask, measured, over_tasks
+from warmup_study.claims.table import margin
+from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
+from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.statistics.bootstrap import Effect
+
+NO_CASE = "No network here learns its new data."
+BEST, ABOVE = PLACES
+WHERE = {BEST: "at each one's best lr", ABOVE: "at twice the best lr"}
+ANSWERS = {
+    "better": "yes",
+    "worse": "no, it harms",
+    "too small to matter": "no, it makes no difference",
+    "too small to tell": "these runs do not tell",
+}
+
+Effects = Mapping[str, Effect]
+
+
+def _found(effect: Effect) -> str:
+    return finding(effect, margin("tuned_loss").value)
+
+
+def _as_gain(excess_loss: Effect) -> Effect:
+    """The same with its sign turned: positive where the loss is lower."""
+    low, high = -excess_loss.high, -excess_loss.low
+    return replace(excess_loss, estimate=-excess_loss.estimate, low=low, high=high, replicates=-excess_loss.replicates)
+
+
+def old_title(found: ByTask[str]) -> str:
+    """Whether a low learning rate first protects the old."""
+    return f"At equal loss on the new data, a low lr first leaves the old loss {_found(over_tasks(found)[CLAIM])}"
+
+
+def paths_title(found: ByTask[str]) -> str:
+    """How far the paths lie apart, warmup by warmup."""
+    mean = over_tasks(found)
+    names = (CLAIM, *(old_saved_by(way) for way in WAYS if old_saved_by(way) != CLAIM))
+    apart = max((abs(mean[name].estimate) for name in names if name in mean), default=np.nan)
+    if not np.isfinite(apart):
+        return "Paths from the old data to the new"
+    return (
+        f"Warmup moves the path from old to new by at most {number(100 * np.expm1(apart))}{NO_BREAK}% of the old loss"
+    )
+
+
+def of_old(found: ByTask[str]) -> str:
+    """What beginning at a low learning rate saves of the old, and what other ways to begin do."""
+    mean = over_tasks(found)
+    if not mean:
+        return NO_CASE
+    cells = "; ".join(
+        f"{state} state, {place}, {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
+        for state in STATES
+        for place in PLACES
+    )
+    others = [(way, old_saved_by(way)) for way in ("a ramp", "lr = 0", LONGER_LOW)]
+    beside = "; ".join(f"after {way} {compared_with_interval(mean[name])}" for way, name in others if name in mean)
+    equal = mean["old loss saved by a low LR first, at equal updates"]
+    return (
+        f"On {_tasks(found)}, at equal loss on the new data, the loss on the old is "
+        f"{compared_with_interval(mean[CLAIM])} where fine-tuning begins at a low learning rate ({cells}). It is "
+        f"{beside}. At equal updates, where less may have been learnt of the new, a low rate first leaves it "
+        f"{compared_with_interval(equal)}."
+    )
+
+
+def of_new(found: ByTask[str]) -> str:
+    """What each way to begin does to the loss on the new data, and what from-scratch training says."""
+    mean = over_tasks(found)
+    if not mean:
+        return NO_CASE
+    told = "; ".join(
+        f"after {way} {compared_with_interval(mean[new_saved_by(way, BEST)])} at each one's best learning rate and "
+        f"{compared(mean[new_saved_by(way, ABOVE)].estimate)} at twice the best"
+        for way in WAYS
+    )
+    scratch = compared_with_interval(mean["loss saved by a low LR first, from scratch"])
+    return (
+        f"At the end of the run the loss on the new data is, against no warmup: {told}. From scratch a low rate first "
+        f"leaves the loss {scratch}."
+    )
+
+
+def of_states(found: ByTask[str]) -> str:
+    """Whether the state is worth keeping when the data change."""
+    mean = over_tasks(found)
+    if not mean:
+        return ""
+    new, old = (compared_with_interval(mean[f"{side} loss saved by keeping the state"]) for side in ("new", "old"))
+    return (
+        f"Keeping the optimiser's state from the old data, against a fresh one, each at its own best rate, leaves the "
+        f"loss on the new data {new} and that on the old {old}."
+    )
+
+
+def gathering_title(found: ByTask[str]) -> str:
+    """What waiting at lr = 0 does to the loss on the new data."""
+    fresh, kept = (_found(over_tasks(found)[gathered(BEST, state)]) for state in STATES)
+    return f"After gathering at lr = 0 the new loss is {fresh} with a fresh state, {kept} with a kept one"
+
+
+def of_gathering(found: ByTask[str]) -> str:
+    """The answer to whether Adam's state should be gathered at lr = 0 before fine-tuning."""
+    mean = over_tasks(found)
+    if not mean:
+        return NO_CASE
+    answer = ANSWERS[reading(mean[gathered(BEST, "fresh")], margin("tuned_loss").value)]
+    told = "; ".join(
+        f"{state} state, {place}: {compared_with_interval(mean[gathered(place, state)])}"
+        for state in STATES
+        for place in PLACES
+    )
+    return (
+        "**Gather Adam's state at lr = 0 before fine-tuning? With a fresh state, at the best learning rate: "
+        f"{answer}.** Loss on the new data at equal active updates, against none: {told}."
+    )
+
+
+def head_title(found: ByTask[str]) -> str:
+    """What a ramp does under a new head."""
+    free, frozen = (_found(over_tasks(found)[head_gain("a ramp", BEST, backbone)]) for backbone in BACKBONES)
+    return f"Under a new head a ramp leaves the loss {free} with a free backbone, {frozen} with a frozen one"
+
+
+def of_heads(found: ByTask[str]) -> str:
+    """What each way to begin does under a new head."""
+    mean = over_tasks(found)
+    if not mean:
+        return NO_CASE
+    told = [
+        f"**{backbone} backbone**, {WHERE[place]}: "
+        + ", ".join(f"after {way} {compared(mean[head_gain(way, place, backbone)].estimate)}" for way in WAYS)
+        for backbone in BACKBONES
+        for place in PLACES
+    ]
+    return f"Loss on the new classes under a new head, on {_tasks(found)}, against no warmup: {'; '.join(told)}."
+
+
+def resuming_title(found: ByTask[str]) -> str:
+    """What a lost state costs, soon and at the end."""
+    mean = over_tasks(found)
+    soon, end = (_found(_as_gain(mean[excess(FRESH, moment)])) for moment in MOMENTS[1:])
+    return f"Resumed without its state, a run's loss is {soon} {MOMENTS[1]} and {end} {AT_END}"
+
+
+def of_resuming(found: ByTask[str]) -> str:
+    """What a lost state costs, and whether it is made good."""
+    mean = over_tasks(found)
+    if not mean:
+        return "No run was resumed."
+    told, higher = (
+        ", ".join(f"{compared_with_interval(_as_gain(mean[excess(FRESH, m, more)]))} {m}" for m in MOMENTS)
+        for more in ("", TWICE)
+    )
+    return (
+        f"On {_tasks(found)}, resumed at full rate with a fresh state, the loss is, against a kept state, {told}; at "
+        f"twice the best rate {higher}."
+    )
+
+
+def of_new_ramps(found: ByTask[str]) -> str:
+    """What a new ramp, or waiting at lr = 0, saves of the cost."""
+    mean = over_tasks(found)
+    names = {name.removeprefix("excess loss of ").removesuffix(f" {AT_END}") for name in mean if name.endswith(AT_END)}
+    told = [
+        f"with {way} {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
+        f"{compared(-mean[excess(way, AT_END)].estimate)} {AT_END}"
+        for way in sorted(names, key=_by_length)
+        if way != FRESH
+    ]
+    return f"Against a kept state the loss is {'; '.join(told)}." if told else ""
+
+
+def _by_length(way: str) -> tuple[bool, int]:
+    """Ramps first, from the shortest."""
+    return "lr = 0" in way, int("".join(filter(str.isdigit, way.removesuffix("lr = 0"))) or 0)
+
+
+def peak_title(runs: pd.DataFrame) -> str:
+    """Where the loss of runs without their state stands out most, as the geometric mean over tasks."""
+    curves = [excess_curve(rows, "fresh") for _, rows in runs.groupby("task", sort=False)]
+    mean = np.mean(np.log(curves), axis=0)
+    peak = int(np.argmax(mean))
+    updates = int(runs["evaluated_at"].iloc[0][peak])
+    if peak == 0:
+        return "Without its state a resumed run is at no time worse off"
+    return f"Without its state a run's loss is worst off {updates} updates after it is resumed: {compared(-mean[peak])}"
+
+
+def _tasks(found: ByTask[str]) -> str:
+    count = len(measured(found))
+    return f"{count} task{'s' if count > 1 else ''}"
