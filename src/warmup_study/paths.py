@@ -17,6 +17,7 @@ CHAPTERS = (
     "5_attention_and_decay",
     "6_mechanism",
     "7_anchor_warmup",
+    "8_how_long",
 )
 """The notebooks that test claims, in reading order."""
 

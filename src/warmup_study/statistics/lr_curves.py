@@ -70,7 +70,7 @@ def share_trained(
 
     def share(curves: LrCurves, seeds: Seeds) -> Floats:
         targets = np.log(none.lrs[none.picked(seeds)] * multiple)
-        return _between(none.lrs, targets, drawn(seeds, curves.seeds) @ curves.trained / seeds.shape[1])
+        return between(none.lrs, targets, drawn(seeds, curves.seeds) @ curves.trained / seeds.shape[1])
 
     without, with_warmup = (
         seed_effect(lambda seeds, curves=curves: share(curves, seeds), none.seeds, resamples=resamples)
@@ -172,10 +172,10 @@ def _mean_loss(curves: LrCurves, seeds: Seeds, columns: Seeds) -> Floats:
 
 def _log_mean_at(curves: LrCurves, seeds: Seeds, log_lrs: Floats) -> Floats:
     """Log of the average test loss of each resample at its own log learning rate: [B]."""
-    return _between(curves.lrs, log_lrs, log(curves.averaged(curves.test, seeds)))
+    return between(curves.lrs, log_lrs, log(curves.averaged(curves.test, seeds)))
 
 
-def _between(lrs: Floats, log_lrs: Floats, values: Floats) -> Floats:
+def between(lrs: Floats, log_lrs: Floats, values: Floats) -> Floats:
     """Values [B, L] at each resample's own log learning rate [B], linear between those of the grid: [B]."""
     places = np.interp(log_lrs, np.log(lrs), np.arange(len(lrs)))
     left = np.minimum(places.astype(int), len(lrs) - 2)
