@@ -6,7 +6,7 @@ the others, in turn (cross-fitting); what a length loses against the one that a 
 too. Between lengths that were trained, log loss is linear in log length. A ramp of one update is no warmup.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,8 +79,19 @@ class Lengths:
     def profile(self, seeds: Seeds, multiple: float | None = None) -> Floats:
         """ln(test loss of each length / that of the one a search would find), cross-fitted, of each resample: [B, N].
 
-        Seeds fall into folds in turn; a fold counts by how many of its seeds a resample holds.
+        Seeds fall into folds in turn; a fold counts by how many of its seeds a resample holds. What was worked out for
+        the same resamples is kept, as each of many lengths is read off it.
         """
+        key = (seeds.shape, hash(seeds.tobytes()), multiple)
+        if key not in self._profiles:
+            self._profiles[key] = self._profile(seeds, multiple)
+        return self._profiles[key]
+
+    @cached_property
+    def _profiles(self) -> dict[Hashable, Floats]:
+        return {}
+
+    def _profile(self, seeds: Seeds, multiple: float | None) -> Floats:
         counts, fold = drawn(seeds, self.seeds), np.arange(self.seeds) % min(FOLDS, self.seeds)
         total = np.zeros((len(counts), len(self.lengths)))
         for k in range(fold.max() + 1):

@@ -6,12 +6,12 @@ middle (1,000 updates, the task's own batch, β₂ = 0.999) it goes out along on
 apart, and nothing of how they depend on one another.
 
 ==================== =========================================== ==============================================
-axis                 digits-mlp, digits-he16 (own batch 64)      digits-transformer (own batch 32)
+axis                 digits-mlp, digits-he8 (own batch 64)       digits-transformer (own batch 32)
 ==================== =========================================== ==============================================
 run length           300, 3,000                                  300, 3,000
 β₂                   0.9, 0.95, 0.98, 0.99                       0.9, 0.95, 0.98, 0.99
 batch                16, 256; 1,024 in runs of 300               16; 256 in runs of 300
-β₂, half-life fixed  at batches of 16 and 256                    at a batch of 16
+β₂, half-life fixed  at each of these batches                    at a batch of 16
 ==================== =========================================== ==============================================
 
 Each cell has a ramp of one epoch, too, and one of 2/(1−β₂) updates where the run is at least half as long again; none
@@ -167,10 +167,14 @@ def holds_untuned(updates: int, beta2: float) -> bool:
 
 
 def tried(updates: int, an_epoch: float, beta2: float) -> tuple[int, ...]:
-    """The lengths of ramp in a cell, ascending: 0, the usual ones, an epoch and 2/(1−β₂) updates where they fit."""
-    found = {0, *(length for length in RAMPS if length <= LONGEST * updates)}
-    found |= {round(an_epoch)} if 1.5 <= an_epoch <= updates else set()
-    return tuple(sorted(found | ({untuned_length(beta2)} if holds_untuned(updates, beta2) else set())))
+    """The lengths of ramp in a cell, ascending: 0, an epoch and 2/(1−β₂) updates where they fit, and the usual ones.
+
+    A usual length that lies within a third of an epoch is left out.
+    """
+    fits = 1.5 <= an_epoch <= updates
+    rules = {round(an_epoch)} if fits else set()
+    usual = {n for n in RAMPS if n <= LONGEST * updates and not (fits and 3 / 4 <= n / an_epoch <= 4 / 3)}
+    return tuple(sorted({0, *usual, *rules, *([untuned_length(beta2)] if holds_untuned(updates, beta2) else [])}))
 
 
 def shapes(length: int) -> Mapping[str, Schedule]:

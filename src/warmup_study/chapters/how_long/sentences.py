@@ -1,7 +1,7 @@
 """What the eighth chapter's results say: titles of its figures, paragraphs and the table of rules of thumb."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -16,10 +16,11 @@ from warmup_study.chapters.how_long.analysis.lengths import (
     laws,
     named_excess,
 )
+from warmup_study.chapters.how_long.design import NO_WARMUP
 from warmup_study.claims.evidence import Outcome, measured, over_tasks
 from warmup_study.claims.table import margin
-from warmup_study.presentation.changes import compared, compared_with_interval
-from warmup_study.presentation.formatting import INTERVALS, effect, number, percent
+from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
+from warmup_study.presentation.formatting import INTERVALS, NO_BREAK, effect, number, percent
 from warmup_study.statistics.bootstrap import Effect, pooled, weighted_sum
 from warmup_study.statistics.decisions import decide
 
@@ -28,6 +29,13 @@ NOTHING = "no task offers a case"
 SHARE = percent(round(math.expm1(ENOUGH), 2))
 GAINS = {"above": "gains more", "below": "gains less", "inside": "gains as much", "undecided": "may gain more or less"}
 """What the interval of a change of the ramp's gain says, held against the smallest one of interest."""
+UNITS: dict[str, Callable[[float], str]] = {
+    "updates": lambda length: f"{number(length)} updates",
+    "share of the run": lambda length: f"{number(100 * length)}{NO_BREAK}% of the run",
+    "epochs": lambda length: f"{number(length)} of an epoch",
+    "1/(1−β₂)": lambda length: f"{number(length)}/(1−β₂) updates",
+}
+"""By law: a length in its unit."""
 Outcomes = Mapping[str, Outcome[str]]
 Shapes = Mapping[str, Mapping[str, Mapping[str, Effect]]]
 
@@ -35,6 +43,11 @@ Shapes = Mapping[str, Mapping[str, Mapping[str, Effect]]]
 def raised(excess: Effect) -> str:
     """An excess loss in words: "5 % higher (95 % interval: 2 % higher to 8 % higher)"."""
     return compared_with_interval(weighted_sum([excess], [-1.0]))
+
+
+def told_of(excess: Effect) -> str:
+    """An excess loss for a title, which states only what is decided: "12 % higher", "much the same", "undecided"."""
+    return finding(weighted_sum([excess], [-1.0]), ENOUGH)
 
 
 def trained(found: Sequence[Cell]) -> list[Cell]:
@@ -52,8 +65,8 @@ def lengths_title(effects: Outcomes) -> str:
     mean = over_tasks(effects)
     if not mean:
         return f"How long a ramp must be: {NOTHING}"
-    best, above = (compared(-mean[named_excess("at one epoch", place)].estimate) for place in PLACES)
-    return f"After a ramp of one epoch the loss is {best} than after the best length, {above} at twice the best rate"
+    best, above = (told_of(mean[named_excess("at one epoch", place)]) for place in PLACES)
+    return f"One epoch of ramp against the best length: loss {best} at the best rate, {above} at twice that"
 
 
 def how_long(effects: Outcomes) -> str:
@@ -81,7 +94,7 @@ def laws_told(found: Sequence[Cell]) -> str:
     for place in PLACES:
         fitted = laws(trained(found), place).items()
         each = [
-            f"{number(float(law.multiples[law.best]))} {name} ({compared(-float(law.lost[law.best]))})"
+            f"{UNITS[name](float(law.multiples[law.best]))} ({compared(-float(law.lost[law.best]))})"
             for name, law in fitted
         ]
         told.append(f"{place[0].upper()}{place[1:]}, the best single length is {'; '.join(each)}.")
@@ -89,12 +102,13 @@ def laws_told(found: Sequence[Cell]) -> str:
 
 
 def exponents_title(found: Sequence[Cell]) -> str:
-    """How the sufficient length grows above the best rate."""
+    """What the sufficient length is seen to grow with above the best rate."""
     known = exponents(trained(found), ABOVE)
     if not known:
         return "Too few of these cells need a ramp to tell what its length grows with"
-    told = ", ".join(f"{law} to the power {number(one.estimate)}" for law, one in known.items())
-    return f"Above the best rate the sufficient length grows with {told}"
+    seen = [f"{quantity} (power {number(one.estimate)})" for quantity, one in known.items() if one.low > 0]
+    told = f"grows with {' and '.join(seen)}" if seen else "is not seen to grow with anything"
+    return f"Above the best rate the sufficient length {told}"
 
 
 def exponents_told(found: Sequence[Cell]) -> str:
@@ -133,8 +147,7 @@ def untuned_title(effects: Outcomes) -> str:
         return f"Ramps of 2/(1−β₂) updates: {NOTHING}"
     worst = max(mean, key=lambda name: mean[name].estimate)
     beta2 = worst.partition("= ")[2].rstrip(")")
-    told = compared(-mean[worst].estimate)
-    return f"With 2/(1−β₂) updates the loss is at most {told} than with the best length, at β₂ = {beta2}"
+    return f"2/(1−β₂) updates against the best length, where they do worst: loss {told_of(mean[worst])} at β₂ = {beta2}"
 
 
 def untuned(effects: Outcomes) -> str:
@@ -145,18 +158,20 @@ def untuned(effects: Outcomes) -> str:
 
 
 def shapes_title(found: Shapes) -> str:
-    """Which shape differs most from the linear ramp, of those that warm up."""
+    """Which shape is seen to differ most from the linear ramp, of those that warm up."""
     if not found:
         return f"Shapes of warmup: {NOTHING}"
-    sizes = {
+    means = {
         (shape, place): pooled([mine[place][shape] for mine in found.values()])
         for place in PLACES
-        for shape in next(iter(found.values()))[place]
-        if shape != "no warmup"
+        for shape in _shapes(found, place)
+        if shape != NO_WARMUP
     }
-    shape, place = max(sizes, key=lambda key: abs(sizes[key].estimate))
-    lost = compared(sizes[shape, place].estimate)
-    return f"Of all shapes of ramp the {shape} one differs most from the straight one: {lost} loss, {place}"
+    seen = {key: one for key, one in means.items() if reading(one, ENOUGH) in ("better", "worse")}
+    if not seen:
+        return "No shape of ramp is seen to do better or worse than the straight one"
+    shape, place = max(seen, key=lambda key: abs(seen[key].estimate))
+    return f"Of all shapes of ramp the {shape} one differs most: {compared(seen[shape, place].estimate)} loss, {place}"
 
 
 def shapes_told(found: Shapes) -> str:
@@ -166,8 +181,9 @@ def shapes_told(found: Shapes) -> str:
     told = []
     for place in PLACES:
         means = {shape: pooled([mine[place][shape] for mine in found.values()]) for shape in _shapes(found, place)}
-        told.append(f"{place}: " + "; ".join(f"{shape}, {compared_with_interval(one)}" for shape, one in means.items()))
-    return f"Loss against that of the linear ramp, mean over tasks, {'. '.join(told)}."
+        each = "; ".join(f"{shape}, {compared_with_interval(one)}" for shape, one in means.items())
+        told.append(f"{place[0].upper()}{place[1:]}: {each}.")
+    return f"Loss against that of the linear ramp, mean over tasks. {' '.join(told)}"
 
 
 def _shapes(found: Shapes, place: str) -> list[str]:
@@ -202,12 +218,12 @@ def large_batch(effects: Outcomes) -> str:
 
 
 def skew_title(effects: Outcomes) -> str:
-    """Whether long ramps pay more on skewed streams."""
+    """What a long ramp does on skewed and on mixed streams."""
     mean = over_tasks(effects)
     if not mean:
         return f"Long ramps on skewed streams: {NOTHING}"
-    skewed, mixed = (compared(-mean[f"log loss of a long over a short ramp ({name})"].estimate) for name in STREAMS)
-    return f"With a ramp of 4 epochs in place of ¼ the loss is {skewed} on skewed streams, {mixed} on mixed ones"
+    skewed, mixed = (told_of(mean[f"log loss of a long over a short ramp ({name})"]) for name in STREAMS)
+    return f"A ramp of 4 epochs in place of ¼: loss {skewed} on skewed streams, {mixed} on mixed ones"
 
 
 STREAMS = ("skewed", "mixed")

@@ -49,74 +49,73 @@ class Sizes(design.RunSizes):
 
 
 SEARCHED = (0.9, 0.95, 0.98, 0.99, USUAL_BETA2)
-_EASY: Bracket = (0.001, 0.0562)
-_DEEP: Bracket = (0.00178, 0.0316)
+_EASY: Bracket = (0.00178, 0.0562)
+_DEEP: Bracket = (0.00178, 0.0562)
 _DEAR: Bracket = (0.00562, 0.0562)
+
+
+def _star(bracket: Bracket, short: Bracket) -> tuple[Group, ...]:
+    """The cells of a cheap task; ``short`` holds the learning rates of short runs."""
+    middle = Group(betas=SEARCHED, bracket=bracket)
+    batches = [Group(1.0, 16, half_life=True), Group(1.0, 256, half_life=True), Group(0.3, LARGEST, half_life=True)]
+    along = [Group(0.3, bracket=short), middle, Group(3.0, bracket=bracket)]
+    return (*along, *(group._replace(bracket=bracket) for group in batches))
+
+
 FULL: dict[str, dict[str, object]] = {
     "digits-mlp": {
-        "groups": (
-            Group(0.3, bracket=(0.00316, 0.1)),
-            Group(1.0, betas=SEARCHED, bracket=_EASY),
-            Group(3.0, bracket=_EASY),
-            Group(1.0, 16, half_life=True, bracket=_EASY),
-            Group(1.0, 256, half_life=True, bracket=_EASY),
-            Group(0.3, LARGEST, bracket=_EASY),
-        ),
-        "shaped": (0.00178, 0.0562),
+        "groups": _star(_EASY, short=(0.00316, 0.1)),
+        "shaped": _EASY,
         "skew_lrs": (0.00316, 0.1),
+        "length_seeds": 16,
     },
-    "digits-he8": {"skew_lrs": (0.00178, 0.0562)},
-    "digits-he16": {
-        "groups": (
-            Group(0.3, bracket=_DEEP),
-            Group(1.0, betas=SEARCHED, bracket=_DEEP),
-            Group(3.0, bracket=_DEEP),
-            Group(1.0, 16, half_life=True, bracket=_DEEP),
-            Group(1.0, 256, half_life=True, bracket=_DEEP),
-            Group(0.3, LARGEST, bracket=_DEEP),
-        ),
+    "digits-he8": {
+        "groups": _star(_DEEP, short=_DEEP),
         "shaped": _DEEP,
         "adam": _DEEP,
-        "momentum": (0.0316, 0.562),
+        "momentum": (0.0562, 1.0),
+        "skew_lrs": (0.00178, 0.0562),
+        "length_seeds": 20,
+        "batch_seeds": 36,
     },
     "digits-transformer": {
         "groups": (
             Group(0.3, bracket=_DEAR),
             Group(1.0, betas=SEARCHED, bracket=_DEAR),
-            Group(3.0, bracket=(0.00316, 0.0316)),
+            Group(3.0, bracket=_DEAR),
             Group(1.0, 16, half_life=True, bracket=(0.00316, 0.0316)),
             Group(0.3, 256, bracket=_DEAR),
         ),
         "shaped": _DEAR,
         "shape_seeds": 12,
     },
-    "mnist1d-conv": {"adam": (0.01, 0.178), "momentum": (0.562, 10.0), "epochs": 16, "skew_lrs": (0.00316, 0.0562)},
+    "mnist1d-conv": {"adam": (0.01, 0.178), "momentum": (0.316, 5.62), "epochs": 16, "skew_lrs": (0.00316, 0.0562)},
 }
 QUICK: dict[str, dict[str, object]] = {
-    "digits-he16": {
+    "digits-he8": {
         "groups": (
             Group(1.0, betas=(0.9, 0.99), bracket=(0.00316, 0.0316)),
-            Group(3.0, bracket=(0.00316, 0.0316)),
+            Group(2.0, bracket=(0.00316, 0.0316)),
             Group(1.0, 16, bracket=(0.00316, 0.0316)),
         ),
         "shaped": (0.00316, 0.0316),
         "adam": (0.00316, 0.0316),
-        "momentum": (0.0316, 0.316),
+        "momentum": (0.0562, 0.562),
     },
     "digits-mlp": {"skew_lrs": (0.00316, 0.1)},
 }
 SIZES = Sizes.by_preset(
     tasks={
         "smoke": ("digits-mlp",),
-        "quick": ("digits-he16",),
-        "full": ("digits-mlp", "digits-he16", "digits-transformer"),
+        "quick": ("digits-he8",),
+        "full": ("digits-mlp", "digits-he8", "digits-transformer"),
     },
     shaped_tasks={
         "smoke": ("digits-mlp",),
-        "quick": ("digits-he16",),
-        "full": ("digits-mlp", "digits-he16", "digits-transformer"),
+        "quick": ("digits-he8",),
+        "full": ("digits-mlp", "digits-he8", "digits-transformer"),
     },
-    batch_tasks={"smoke": ("digits-mlp",), "quick": ("digits-he16",), "full": ("digits-he16", "mnist1d-conv")},
+    batch_tasks={"smoke": ("digits-mlp",), "quick": ("digits-he8",), "full": ("digits-he8", "mnist1d-conv")},
     skew_tasks={
         "smoke": ("digits-mlp",),
         "quick": ("digits-mlp",),
@@ -124,18 +123,18 @@ SIZES = Sizes.by_preset(
     },
     groups={
         "smoke": (Group(1.0, betas=(0.9, 0.99)), Group(2.0)),
-        "quick": (Group(1.0), Group(3.0)),
+        "quick": (Group(1.0), Group(2.0)),
         "full": (Group(0.3), Group(1.0, betas=SEARCHED), Group(3.0)),
     },
     updates={"smoke": 30, "quick": 300, "full": 1000},
     warmup={"smoke": 5, "quick": 15, "full": 50},
-    batches={"smoke": (16, 64), "quick": (16, 256), "full": (16, 64, 256, LARGEST)},
-    batch_updates={"smoke": 10, "quick": 200, "full": 400},
+    batches={"smoke": (16, 64), "quick": (16, 128), "full": (16, 64, 256, LARGEST)},
+    batch_updates={"smoke": 10, "quick": 300, "full": 400},
     epochs={"smoke": 4, "quick": 16, "full": 24},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     length_seeds={"smoke": 2, "quick": 6, "full": 12},
     shape_seeds={"smoke": 2, "quick": 6, "full": 24},
     batch_seeds={"smoke": 2, "quick": 6, "full": 24},
-    seeds={"smoke": 2, "quick": 12, "full": 60},
+    seeds={"smoke": 2, "quick": 10, "full": 60},
     own={"quick": QUICK, "full": FULL},
 )

@@ -23,6 +23,7 @@ from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, trains
 
 PLACES: dict[str, float | None] = {BEST: None, ABOVE: OVERSHOOT}
 """Where lengths are compared: each at its own best learning rate, or all at twice the one best without warmup."""
+SPARE = 3  # cells beyond as many as there are coefficients, before an exponent is told
 UNTRAINABLE = untrainable("Adam")
 
 
@@ -64,6 +65,8 @@ LAWS: dict[str, Callable[[Cell], float]] = {
     "1/(1−β₂)": lambda cell: 1 / (1 - cell.beta2),
 }
 """What the sufficient length may be constant in: updates to one unit of it."""
+GROWING = {"share of the run": "the length of the run", "epochs": "the length of an epoch", "1/(1−β₂)": "1/(1−β₂)"}
+"""By law: what a sufficient length grows with that is constant in its unit."""
 
 
 def cells(runs: pd.DataFrame) -> list[Cell]:
@@ -118,7 +121,7 @@ def _how_long(found: Sequence[Cell]) -> Outcome[str]:
             if lost:
                 named[named_excess(rule, place)] = pooled(lost)
     for place in PLACES:
-        named |= {f"exponent against {law}, {place}": one for law, one in exponents(found, place).items()}
+        named |= {f"exponent against {quantity}, {place}": one for quantity, one in exponents(found, place).items()}
     return named
 
 
@@ -126,21 +129,22 @@ def exponents(found: Sequence[Cell], place: str) -> dict[str, Effect]:
     """Exponents of the sufficient length against run length, epoch and 1/(1−β₂), where the cells tell them apart.
 
     Least squares in logarithms over the cells in which training without warmup does not suffice, with a constant for
-    each task; bootstrap over seeds, which all cells share. A law's own exponent is 1 where the length is constant in
+    each task; bootstrap over seeds, which all cells share (as many as the cell with the fewest has). No length reaches
+    beyond the longest that a cell tried. A law's own exponent is 1 where the length is constant in
     its unit alone; all are 0 where it is constant in updates.
     """
     every, enough = np.arange(min((cell.seeds for cell in found), default=0))[None], claim("how-long").margin or 0.0
     sufficient = partial(_sufficient, enough=enough, multiple=PLACES[place])
     needy = [cell for cell in found if sufficient([cell], every)[0, 0] > 0]
-    laws = [law for law in LAWS if law != "updates"]
-    columns = [[math.log(LAWS[law](cell)) for cell in needy] for law in laws]
+    columns = [[math.log(LAWS[law](cell)) for cell in needy] for law in GROWING]
     tasks = [[float(cell.task == task) for cell in needy] for task in dict.fromkeys(cell.task for cell in needy)]
     known = _told_apart(columns, tasks)
     if not known:
         return {}
     weights = np.linalg.pinv(np.array([*(columns[k] for k in known), *tasks]).T)
+    quantities = list(GROWING.values())
     return {
-        laws[k]: seed_effect(lambda seeds, row=row: sufficient(needy, seeds) @ weights[row], every.size)
+        quantities[k]: seed_effect(lambda seeds, row=row: sufficient(needy, seeds) @ weights[row], every.size)
         for row, k in enumerate(known)
     }
 
@@ -151,11 +155,11 @@ def _sufficient(found: Sequence[Cell], seeds: Seeds, *, enough: float, multiple:
 
 
 def _told_apart(columns: Sequence[Sequence[float]], constants: Sequence[Sequence[float]]) -> list[int]:
-    """Which columns vary apart from the constants and from one another, with at least one cell to spare."""
+    """Which columns vary apart from the constants and from one another, with some cells to spare."""
     known: list[int] = []
     for k in range(len(columns)):
         chosen = np.array([*(columns[j] for j in (*known, k)), *constants])
-        if chosen.shape[1] > chosen.shape[0] and np.linalg.matrix_rank(chosen) == chosen.shape[0]:
+        if chosen.shape[1] >= chosen.shape[0] + SPARE and np.linalg.matrix_rank(chosen) == chosen.shape[0]:
             known.append(k)
     return known
 
