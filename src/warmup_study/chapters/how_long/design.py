@@ -43,7 +43,7 @@ ADAM = core_grid.OPTIMIZERS["adam"]
 LONGEST = 0.5  # of the run, save the lengths that rules of thumb give
 IN_CORE = {"mnist1d-conv": "mnist1d-conv-1024"}
 """By task: the one that has its cell at the largest batch in the core grid."""
-SKEW_EPOCHS = (0.25, 1.0, 4.0)  # lengths of ramps
+SKEW_EPOCHS = (0.25, 4.0)  # lengths of ramps
 SKEW_SPAN = 0.5  # epochs that the skewed start takes
 MIXED, SKEWED = 0.0, 1.0
 
