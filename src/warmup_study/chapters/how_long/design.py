@@ -5,14 +5,14 @@ four batches and four kinds of β₂ on three tasks would be a day's work. The d
 middle (1,000 updates, the task's own batch, β₂ = 0.999) it goes out along one axis at a time, which tells main effects
 apart, and nothing of how they depend on one another.
 
-==================== =========================================== ==============================================
-axis                 digits-mlp, digits-he8 (own batch 64)       digits-transformer (own batch 32)
-==================== =========================================== ==============================================
-run length           300, 3,000                                  300, 3,000
-β₂                   0.9, 0.95, 0.98, 0.99                       0.9, 0.95, 0.98, 0.99
-batch                16, 256; 1,024 in runs of 300               16; 256 in runs of 300
-β₂, half-life fixed  at each of these batches                    at a batch of 16
-==================== =========================================== ==============================================
+==================== ============================= ===================== ==================================
+axis                 digits-mlp (own batch 64)     digits-he8 (own 64)   digits-transformer (own batch 32)
+==================== ============================= ===================== ==================================
+run length           300, 3,000                    300, 3,000            300, 3,000
+β₂                   0.9, 0.95, 0.98, 0.99         0.9, 0.95, 0.98, 0.99 0.9, 0.95, 0.98, 0.99
+batch                16, 256; 1,024 in runs of 300 16, 256               16; 256 in runs of 300
+β₂, half-life fixed  at 16 and 256                 at 16                 at 16
+==================== ============================= ===================== ==================================
 
 Each cell has a ramp of one epoch, too, and one of 2/(1−β₂) updates where the run is at least half as long again; none
 takes more than half the run beside these. All three tasks have 1,257 training examples, so that a length fixed in

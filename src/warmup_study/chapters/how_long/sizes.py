@@ -54,29 +54,34 @@ _DEEP: Bracket = (0.00178, 0.0562)
 _DEAR: Bracket = (0.00562, 0.0562)
 
 
-def _star(bracket: Bracket, short: Bracket) -> tuple[Group, ...]:
-    """The cells of a cheap task; ``short`` holds the learning rates of short runs."""
-    middle = Group(betas=SEARCHED, bracket=bracket)
-    batches = [Group(1.0, 16, half_life=True), Group(1.0, 256, half_life=True), Group(0.3, LARGEST, half_life=True)]
-    along = [Group(0.3, bracket=short), middle, Group(3.0, bracket=bracket)]
-    return (*along, *(group._replace(bracket=bracket) for group in batches))
+def _star(bracket: Bracket, short: Bracket, *, half_life: bool) -> tuple[Group, ...]:
+    """Cells along each axis from the middle; ``short`` holds the learning rates of short runs.
+
+    ``half_life``: whether β₂ of fixed half-life is tried at a batch of 256, too.
+    """
+    return (
+        Group(0.3, bracket=short),
+        Group(betas=SEARCHED, bracket=bracket),
+        Group(3.0, bracket=bracket),
+        Group(batch=16, half_life=True, bracket=bracket),
+        Group(batch=256, half_life=half_life, bracket=bracket),
+    )
 
 
 FULL: dict[str, dict[str, object]] = {
     "digits-mlp": {
-        "groups": _star(_EASY, short=(0.00316, 0.1)),
+        "groups": (*_star(_EASY, (0.00316, 0.1), half_life=True), Group(0.3, LARGEST, bracket=_EASY)),
         "shaped": _EASY,
         "skew_lrs": (0.00316, 0.1),
         "length_seeds": 16,
     },
     "digits-he8": {
-        "groups": _star(_DEEP, short=_DEEP),
+        "groups": _star(_DEEP, _DEEP, half_life=False),
         "shaped": _DEEP,
-        "adam": _DEEP,
+        "adam": (0.00316, 0.0562),
         "momentum": (0.0562, 1.0),
         "skew_lrs": (0.00178, 0.0562),
-        "length_seeds": 20,
-        "batch_seeds": 36,
+        "length_seeds": 16,
     },
     "digits-transformer": {
         "groups": (
