@@ -17,6 +17,7 @@ CHAPTERS = (
     "5_attention_and_decay",
     "6_mechanism",
     "7_anchor_warmup",
+    "8_how_long",
     "9_fine_tuning",
     "10_new_optimisers",
 )

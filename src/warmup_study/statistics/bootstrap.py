@@ -120,6 +120,13 @@ def pooled(effects: Sequence[Effect]) -> Effect:
     return _effect(estimate, replicates, min(effect.n for effect in effects))
 
 
+def weighted_sum(effects: Sequence[Effect], weights: Sequence[float]) -> Effect:
+    """Sum of the effects times their weights, replicate by replicate; n is the smallest of the effects' n."""
+    estimate = float(np.dot(weights, [effect.estimate for effect in effects]))
+    replicates = np.dot(weights, [effect.replicates for effect in effects])
+    return _effect(estimate, replicates, min(effect.n for effect in effects))
+
+
 def difference(first: Effect, second: Effect) -> Effect:
     """First less second, replicate by replicate: paired if both come from the same seeds in the same roles."""
     return _effect(first.estimate - second.estimate, first.replicates - second.replicates, min(first.n, second.n))

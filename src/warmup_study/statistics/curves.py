@@ -101,9 +101,7 @@ class LrCurves:
 
     def averaged(self, table: Floats, seeds: Seeds) -> Floats:
         """Averages over each resample's seeds, [B, L], of a table [S, L]."""
-        if self.average == "median":
-            return medians(table, seeds)
-        return np.asarray(drawn(seeds, len(table)) @ table / seeds.shape[1])
+        return average(table, drawn(seeds, len(table)), self.average)
 
     @property
     def trained(self) -> Floats:
@@ -131,14 +129,28 @@ class LrCurves:
         return (1 - share) * log(self.test[:, left]) + share * log(self.test[:, left + 1])
 
 
+def average(table: Floats, counts: Floats, kind: Average) -> Floats:
+    """Averages [B, L] of a table [S, L] over as many of each seed as ``counts`` [B, S] says; 0 over none."""
+    if kind == "median":
+        return _counted_medians(table, counts)
+    return np.asarray(counts @ table / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
 def medians(table: Floats, seeds: Seeds) -> Floats:
-    """Medians over each resample's seeds, [B, L], of a table [S, L], by counting along each sorted column."""
-    counts, middle = drawn(seeds, len(table)), ((seeds.shape[1] - 1) // 2, seeds.shape[1] // 2)
+    """Medians over each resample's seeds, [B, L], of a table [S, L]."""
+    return _counted_medians(table, drawn(seeds, len(table)))
+
+
+def _counted_medians(table: Floats, counts: Floats) -> Floats:
+    """By counting along each sorted column."""
+    total = counts.sum(axis=1, keepdims=True)
+    middle = ((total - 1) // 2, total // 2)
     columns = []
     for values in table.T:
         order = np.argsort(values)
         so_far = counts[:, order].cumsum(axis=1)
-        columns.append(sum(values[order][(so_far <= place).sum(axis=1)] for place in middle) / 2)
+        places = (np.minimum((so_far <= place).sum(axis=1), len(values) - 1) for place in middle)
+        columns.append(sum(values[order][place] for place in places) / 2)
     return np.stack(columns, axis=1)
 
 
