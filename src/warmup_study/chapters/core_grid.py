@@ -86,8 +86,6 @@ BEST_LRS = {
 """Adam's best learning rates without warmup, as the pilot found them."""
 QUICK = {
     "digits-transformer": {
-        "updates": 500,
-        "warmup": 25,
         "seeds": 12,
         "points_per_decade": 4,
         "brackets": {"sgd": (0.178, 1.0), "adam": (0.00562, 0.0562)},
@@ -95,8 +93,8 @@ QUICK = {
     "digits-he16": {"updates": 600, "warmup": 30, "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)}},
 }
 LENGTHS = {
-    "updates": {"smoke": 20, "quick": 1000, "full": 1000},
-    "warmup": {"smoke": 5, "quick": 50, "full": 50},
+    "updates": {"smoke": 20, "quick": 500, "full": 1000},
+    "warmup": {"smoke": 5, "quick": 25, "full": 50},
 }
 """Where a task has none of its own: also of what chapters train beside the grid."""
 SIZES = Sizes.by_preset(
