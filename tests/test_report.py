@@ -192,6 +192,18 @@ def test_provenance_is_short(folders: Folders) -> None:
     ]
 
 
+def test_provenance_says_what_it_does_not_know(folders: Folders) -> None:
+    records = {CHAPTER: {"commit": None, "dirty": None, "seeds": []}, "report": {"commit": "0a1b2c3", "dirty": None}}
+    content = {"commit": None, "dirty": None, "notebooks": records}
+    (folders.results / "provenance.json").write_text(json.dumps(content))
+    assert texts(built(folders), "#provenance tbody tr") == [
+        "commit unknown",
+        "dirty unknown",
+        f"{CHAPTER} – unknown not registered",
+        "report – 0a1b2c3, changes unknown not registered",
+    ]
+
+
 def test_whole_task_table_is_folded_claim_by_claim(folders: Folders) -> None:
     table = BeautifulSoup(report.task_table(report.Results.read(folders)).data, "html.parser")
     assert texts(table, "details.more summary") == ["All 7 verdicts, task by task"]
