@@ -12,6 +12,7 @@ from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.report.answer import answer
 from warmup_study.report.literature import literature
+from warmup_study.report.pilot import pilot_table
 from warmup_study.report.provenance import provenance_tables
 from warmup_study.report.results import Results
 from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
@@ -124,11 +125,18 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
 def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
     """Section name to cells: methods, limits, literature, provenance, glossary, how to cite."""
     sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
-    sections["methods"] += _speed(results)
+    sections["methods"] += _pilot(results) + _speed(results)
     beside = literature(results)
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
     sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
     return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
+
+
+def _pilot(results: Results) -> list[NotebookNode]:
+    """What the study was laid out by, as cells; none where the pilot's runs are not there."""
+    table = pilot_table(results)
+    title = new_markdown_cell(f"## What can each optimiser train?\n\n{_back('pilot')}")
+    return [title, _shown("text/html", table)] if table else []
 
 
 def _speed(results: Results) -> list[NotebookNode]:
