@@ -15,6 +15,7 @@ from warmup_study.report.literature import literature
 from warmup_study.report.pilot import pilot_table
 from warmup_study.report.provenance import provenance_tables
 from warmup_study.report.results import Results
+from warmup_study.report.rounds import rounds
 from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
 from warmup_study.report.summary import main_figure, practice_table, untested_table, verdict_table
 
@@ -123,10 +124,12 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
 
 
 def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
-    """Section name to cells: methods, limits, literature, provenance, glossary, how to cite."""
+    """Section name to cells: methods, limits, round 1, literature, provenance, glossary, citing."""
     sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
     sections["methods"] += _pilot(results) + _speed(results)
     beside = literature(results)
+    changed = rounds(results)
+    sections["rounds"] = [new_markdown_cell(changed)] if changed else []
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
     sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
     return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
