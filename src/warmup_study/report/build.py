@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders
+from warmup_study.report.beside import published_page
 from warmup_study.report.exporter import PageExporter
 from warmup_study.report.font import font_face
 from warmup_study.report.html_cleanup import tidy
@@ -60,6 +61,7 @@ def _page(results: Results) -> dict[str, Any]:
         "title": TITLE,
         "subtitle": SUBTITLE,
         "notice": _notice(results),
+        "published": published_page(results),
         "style": page_style(),
         "figures": results.figures | ({KEY: speed} if speed else {}),
         "data": f"../data/results/{results.folders.preset}",
@@ -73,5 +75,5 @@ def _notice(results: Results) -> str:
         return ""
     small = f"This page shows a {preset} run, which is small: "
     if published().tested:
-        return f"{small}the published verdicts come from the full run."
+        return f"{small}the verdicts that count are the published ones, which stand beside its own estimates."
     return f"{small}verdicts that count come from the full run, which has not been trained yet."

@@ -61,6 +61,7 @@ def _page(folders: Folders, task: str) -> dict[str, Any]:
         "title": "Should this network warm up?",
         "subtitle": f"Whether, when and how long, for {task}",
         "notice": "",
+        "published": "",
         "style": page_style(),
         "figures": read_sidecars(folders),
         "data": f"../data/results/{folders.preset}",
