@@ -265,6 +265,13 @@ def test_figure_has_words_maker_and_data(folders: Folders) -> None:
     assert figure.select_one(f'a[href="../data/results/quick/{CHAPTER}.parquet"]')
 
 
+def test_a_figure_leads_to_its_numbers_where_they_were_kept(folders: Folders) -> None:
+    link = 'a[href="../figures/quick/1_sgd_vs_adam-lr_curves.csv"]'
+    assert not built(folders).select(link)
+    (folders.figures / "1_sgd_vs_adam-lr_curves.csv").write_text("panel,x,y\n")
+    assert texts(built(folders), f"{IN_CHAPTER} figure {link}") == ["the numbers drawn (CSV)"]
+
+
 def test_four_setups_come_before_the_first_chapters_curves(folders: Folders) -> None:
     write_figure(folders, "four_setups", alt="Four setups side by side, with a gain in one of them")
     image = built(folders).select_one("#answer img")

@@ -14,7 +14,7 @@ from warmup_study.report.font import font_face
 from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import executed_notebooks, merge
 from warmup_study.report.page_checks import check_page, check_size
-from warmup_study.report.results import Results, published
+from warmup_study.report.results import Results, published, read_numbers
 from warmup_study.report.speed import KEY, speed_figure
 from warmup_study.report.typed_numbers import check_typed_numbers
 
@@ -64,6 +64,7 @@ def _page(results: Results) -> dict[str, Any]:
         "published": published_page(results),
         "style": page_style(),
         "figures": results.figures | ({KEY: speed} if speed else {}),
+        "numbers": read_numbers(results.folders),
         "data": f"../data/results/{results.folders.preset}",
     }
 
