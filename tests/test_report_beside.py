@@ -55,7 +55,7 @@ def test_published_and_own_stand_side_by_side(project: Path) -> None:
         "Too large a start kills units": ("contradicted", "differs: supported"),
         "A ramp beats jumping to full LR": ("depends", beside.AGREES),
         "Warmup helps attention tune slowly": ("inconclusive", beside.NOT_RUN),
-        "LR zero builds no momentum": ("none", beside.UNPUBLISHED),
+        "LR zero builds no momentum": ("–", beside.UNPUBLISHED),
     }
     [flatter] = [row for row in rows if row[0] == "Warmup leads to flatter ground"]
     assert "0.51" in flatter[2] and "n = 60" in flatter[2] and "0.73" in flatter[3] and "n = 6" in flatter[3]

@@ -41,8 +41,9 @@ def _counted(rows: list[dict[str, Any]]) -> str:
     then = Counter(row["then"] for row in rows)["inconclusive"]
     if all(row["now"] == UNTESTED for row in rows):
         return f"Round 1 left {then} of {len(rows)} claims open. This round's verdicts are not there yet."
-    now = sum(row["now"] in OPEN for row in rows)
-    told = f"Round 1 left {then} of {len(rows)} claims open; this round leaves {now} of them open."
+    now = Counter(row["now"] for row in rows)
+    missing = f", and has not run {now[UNTESTED]}" if now[UNTESTED] else ""
+    told = f"Round 1 left {then} of {len(rows)} claims open; this round leaves {now['inconclusive']} open{missing}."
     other = [row for row in rows if row["then"] != row["now"] and not {row["then"], row["now"]} & set(OPEN)]
     named = "; ".join(f"*{row['claim'].title}* ({row['then']} then, {row['now']} now)" for row in other)
     return f"{told} Decided in both rounds, and otherwise: {named}." if other else told
