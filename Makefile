@@ -45,7 +45,7 @@ advise: $(READY) ## ask about your own network: make advise TASK=my_task:wine
 	@test -n "$(TASK)" || { echo "Which task? make advise TASK=my_task:wine, or a built-in one: TASK=digits-mlp" >&2; exit 2; }
 	@$(VENV)/bin/warmup-study advise "$(TASK)"
 
-bench: $(READY) ## measure the engine against ordinary loops and JAX (installs JAX)
+bench: $(READY) ## measure the engine against ordinary loops and JAX (installs JAX), beside what is published
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[bench]"
 	@$(RUN) -m warmup_study.bench
 

@@ -24,8 +24,9 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
 from doit.reporter import ZeroReporter
 
+from warmup_study.console import forgive_encodings
 from warmup_study.errors import StudyError
-from warmup_study.files import locked
+from warmup_study.files import clear_leftovers, locked
 from warmup_study.paths import BATCH, PRESETS, Folders
 
 HERE = Path(__file__).resolve().parent
@@ -239,12 +240,14 @@ def conclude(preset: str, outcomes: Mapping[str, Outcome]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run the preset named; exit status 0, 1 after a failure, 2 for a wrong call, 130 after Ctrl-C."""
+    forgive_encodings()
     if len(arguments) != 1 or arguments[0] not in PRESETS:
         print(f"usage: python dodo.py {{{','.join(PRESETS)}}}", file=sys.stderr)
         return 2
     try:
         Folders.of(str(ROOT), arguments[0])
         (ROOT / "data" / "cache").mkdir(parents=True, exist_ok=True)
+        clear_leftovers(*(ROOT / folder for folder in ("data", "figures", "report")))
         return conclude(arguments[0], {name: attempt(arguments[0], name) for name in (*present(), PAGE)})
     except (StudyError, OSError) as error:
         print(error, file=sys.stderr)

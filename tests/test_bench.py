@@ -147,12 +147,32 @@ def test_many_runs_are_measured_by_a_sweep(monkeypatch: pytest.MonkeyPatch) -> N
     assert rate > 0 and 50 < memory < 100_000
 
 
-def test_the_figure_shows_every_workload(tmp_path: Path) -> None:
+def measurement() -> dict[str, Any]:
+    """What a benchmark of one network measures."""
     rates = {torch_loops.LOOPS: 100.0, torch_loops.OURS: 1500.0, "JAX, one process": 500.0}
     row = {"workload": "a net", "batch": 32, "over_loops": 15.0, "of_floor": 0.5, "updates_per_second": rates}
     rows = [{"runs": runs, "runs_per_minute": 1e3, "largest_process_mb": 600.0} for runs in scaling.RUNS]
-    content: dict[str, Any] = {"machine": {"cpu": "some", "cores": 2}, "rounds": 7, "table": [row]}
-    speed(content | {"scaling": {"cpu": rows}}).write(tmp_path / "bench")
+    machine = {"cpu": "some", "cores": 2}
+    return {"machine": machine, "rounds": 7, "table": [row], "scaling": {"cpu": rows}}
+
+
+def test_a_measurement_is_kept_beside_what_is_published_until_it_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
+    monkeypatch.setattr(bench, "measured", measurement)
+    assert bench.main(["--publish"]) == 1 and "make bench" in capsys.readouterr().err
+    assert bench.main([]) == 0
+    kept = tmp_path / bench.KEPT
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(kept.iterdir())
+    assert bench.main(["--publish"]) == 0
+    published = {"data/results/bench.json": "bench.json", "figures/bench.svg": "speed.svg"}
+    for name, source in published.items():
+        assert (tmp_path / name).read_bytes() == (kept / source).read_bytes()
+
+
+def test_the_figure_shows_every_workload(tmp_path: Path) -> None:
+    speed(measurement()).write(tmp_path / "bench")
     assert "a net" in (tmp_path / "bench.svg").read_text(encoding="utf-8")
     assert "2 cores (some), Adam, batches as in the study: 32 (a net)" in (tmp_path / "bench.json").read_text(
         encoding="utf-8"

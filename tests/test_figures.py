@@ -97,9 +97,10 @@ def test_the_same_data_give_the_same_bytes_in_any_process(
     store.write_runs(tmp_path / "runs.parquet", from_frame(runs))
     first = drawn_by_process(tmp_path / "runs.parquet", tmp_path / "one", "1")
     assert first == drawn_by_process(tmp_path / "runs.parquet", tmp_path / "two", "2")
-    assert set(first) == {f"1_sgd_vs_adam-{name}.{kind}" for name in MAKERS for kind in ("svg", "json")}
+    assert set(first) == {f"1_sgd_vs_adam-{name}.{kind}" for name in MAKERS for kind in ("svg", "json", "csv")}
     for name, figure in drawn.items():
         assert figure.svg.encode() == first[f"1_sgd_vs_adam-{name}.svg"], name
+        assert figure.numbers.encode() == first[f"1_sgd_vs_adam-{name}.csv"], name
 
 
 def test_nothing_set_outside_leaks_in_or_out(runs: pd.DataFrame, drawn: dict[str, StudyFigure], name: str) -> None:

@@ -1,7 +1,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +58,57 @@ def test_machine_is_named_and_nobody_else(folders: Folders) -> None:
     assert str(Path.home()) not in text and str(folders.root) not in text
 
 
-def test_a_changed_source_is_dirty_and_a_changed_result_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
-    for folder in ("src", "data"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "file").write_text("old")
+def committed(root: Path, *folders: str) -> None:
+    """A repository of a file in each folder."""
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "file").write_text("old")
     identity = ["-c", "user.name=n", "-c", "user.email=e"]
     for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "all"]):
-        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
-    folders = Folders.of("", "smoke")
-    (tmp_path / "data" / "file").write_text("new")
-    record(folders, "report", [])
-    assert content(folders)["dirty"] is False and len(str(content(folders)["commit"])) == 40
-    (tmp_path / "src" / "file").write_text("new")
-    record(folders, "report", [])
-    assert content(folders)["dirty"] is True
+        subprocess.run(["git", "-C", str(root), *arguments], check=True)
+
+
+@pytest.fixture
+def version(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[Any, Any]]:
+    """What is recorded of the commit, and of changes, of code that lies in a folder."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def recorded(root: Path) -> tuple[Any, Any]:
+        monkeypatch.setattr(provenance, "checkout", lambda: root)
+        record(folders, "report", [])
+        found = content(folders)
+        return found["commit"], found["dirty"]
+
+    return recorded
+
+
+def test_a_changed_source_is_dirty_and_a_changed_result_is_not(
+    version: Callable[[Path], tuple[Any, Any]], tmp_path: Path
+) -> None:
+    committed(tmp_path / "study", "src", "data")
+    (tmp_path / "study" / "data" / "file").write_text("new")
+    commit, dirty = version(tmp_path / "study")
+    assert len(commit) == 40 and dirty is False
+    (tmp_path / "study" / "src" / "file").write_text("new")
+    assert version(tmp_path / "study") == (commit, True)
+
+
+def test_what_git_cannot_tell_is_unknown_and_not_clean(
+    version: Callable[[Path], tuple[Any, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, around = tmp_path / "plain", tmp_path / "around"
+    (plain / "src").mkdir(parents=True)
+    assert version(plain) == (None, None), "an unpacked archive"
+    committed(around, "src", "unpacked/src")
+    assert version(around)[0] and version(around / "unpacked") == (None, None), "within another repository"
+    subprocess.run(["git", "-C", str(plain), "init", "-q"], check=True)
+    assert version(plain) == (None, None), "a repository without a commit"
+    monkeypatch.setenv("GIT_DIR", str(around / ".git"))
+    assert version(plain) == version(around) == (None, None), "git is sent elsewhere"
+    monkeypatch.delenv("GIT_DIR")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert version(around) == (None, None), "the folder is another user's"
 
 
 def test_a_broken_file_is_one_line(folders: Folders) -> None:

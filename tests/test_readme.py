@@ -74,7 +74,7 @@ def test_times_are_those_of_the_run(tmp_path: Path) -> None:
 
 def test_speed_is_told_where_it_was_measured(tmp_path: Path) -> None:
     folders = finished_run(tmp_path, "full")
-    assert "`make bench` makes one" in filled(BARE, Results.read(folders))
+    assert "`make bench` makes one to publish" in filled(BARE, Results.read(folders))
     row = {"workload": "an MLP", "batch": 64, "over_loops": 14.4817, "over_jax": None, "of_floor": 0.62}
     content = {"machine": {"cpu": "a processor", "cores": 2, "system": "Linux"}, "table": [row]}
     (folders.results.parent / "bench.json").write_text(json.dumps(content))
@@ -275,6 +275,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "make lab": (make("-m jupyter lab notebooks/lab.ipynb"),),
     "make bench": (make("-m warmup_study.bench"),),
+    ".venv/bin/python -m warmup_study.bench --publish": (
+        covered("test_bench.py", "test_a_measurement_is_kept_beside_what_is_published_until_it_is_published"),
+    ),
     "make reproduce": (
         make("warmup-study reproduce --preset full"),
         covered("test_reproduce.py", "test_the_command_prints_a_table"),

@@ -46,6 +46,12 @@ IN_CHAPTER = f'[id="{CHAPTER}"]'
 BACK = Path(report.__file__).parent / "sections"
 
 
+@pytest.fixture(autouse=True)
+def nothing_published(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small runs show what is published beside their own: whatever the project has published must not change them."""
+    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path_factory.mktemp("project")))
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return finished_run(tmp_path)
@@ -192,6 +198,18 @@ def test_provenance_is_short(folders: Folders) -> None:
     ]
 
 
+def test_provenance_says_what_it_does_not_know(folders: Folders) -> None:
+    records = {CHAPTER: {"commit": None, "dirty": None, "seeds": []}, "report": {"commit": "0a1b2c3", "dirty": None}}
+    content = {"commit": None, "dirty": None, "notebooks": records}
+    (folders.results / "provenance.json").write_text(json.dumps(content))
+    assert texts(built(folders), "#provenance tbody tr") == [
+        "commit unknown",
+        "dirty unknown",
+        f"{CHAPTER} – unknown not registered",
+        "report – 0a1b2c3, changes unknown not registered",
+    ]
+
+
 def test_whole_task_table_is_folded_claim_by_claim(folders: Folders) -> None:
     table = BeautifulSoup(report.task_table(report.Results.read(folders)).data, "html.parser")
     assert texts(table, "details.more summary") == ["All 7 verdicts, task by task"]
@@ -245,6 +263,13 @@ def test_figure_has_words_maker_and_data(folders: Folders) -> None:
     assert "two bowls" in str(image["alt"])
     assert "warmup_study.chapters.sgd_vs_adam.figures.lr_curves" in figure.get_text()
     assert figure.select_one(f'a[href="../data/results/quick/{CHAPTER}.parquet"]')
+
+
+def test_a_figure_leads_to_its_numbers_where_they_were_kept(folders: Folders) -> None:
+    link = 'a[href="../figures/quick/1_sgd_vs_adam-lr_curves.csv"]'
+    assert not built(folders).select(link)
+    (folders.figures / "1_sgd_vs_adam-lr_curves.csv").write_text("panel,x,y\n")
+    assert texts(built(folders), f"{IN_CHAPTER} figure {link}") == ["the numbers drawn (CSV)"]
 
 
 def test_four_setups_come_before_the_first_chapters_curves(folders: Folders) -> None:
@@ -308,7 +333,7 @@ def test_a_small_run_says_whether_there_are_published_verdicts(tmp_path: Path, m
     [before] = texts(built(finished_run(tmp_path)), ".notice")
     finished_run(tmp_path / "project", "full")
     [after] = texts(built(Folders.of(str(tmp_path), "quick")), ".notice")
-    assert "has not been trained yet" in before and "the published verdicts come from the full run" in after
+    assert "has not been trained yet" in before and "the published ones, which stand beside" in after
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from warmup_study.paths import project_root
 
 PACKAGE = project_root() / "src" / "warmup_study"
 FLOORS = (
-    ("errors",),
+    ("console", "errors"),
     ("files", "paths"),
     ("tasks",),
     ("training",),

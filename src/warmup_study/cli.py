@@ -7,6 +7,7 @@ import sys
 from warmup_study import reproduce, tasks
 from warmup_study.chapters import judging
 from warmup_study.claims.table import table
+from warmup_study.console import forgive_encodings
 from warmup_study.errors import StudyError
 from warmup_study.paths import PRESETS, Folders
 from warmup_study.report import build
@@ -19,6 +20,7 @@ ADVISED = {"optimizer": "adam", "updates": 0, "batch": 0, "seeds": 0, "lrs": "",
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; an error of the study is one line on stderr and exit status 1."""
+    forgive_encodings()
     options = _parser().parse_args(arguments)
     try:
         options.action(options)

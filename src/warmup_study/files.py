@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from warmup_study.errors import StudyError
 
 if sys.platform != "win32":
     import fcntl
+
+_OURS = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+ABANDONED = 3600  # seconds: no write takes so long, so that whoever wrote such a file was stopped
 
 
 @contextlib.contextmanager
@@ -57,6 +61,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     finally:
         with contextlib.suppress(OSError):  # gone already, or never made
             part.unlink()
+
+
+def clear_leftovers(*folders: Path) -> None:
+    """Remove, in these folders and all below, what `write_atomically` left where it was killed an hour ago or more."""
+    oldest = time.time() - ABANDONED
+    for folder in folders:
+        for path in folder.rglob(".*.tmp"):
+            with contextlib.suppress(OSError):  # gone meanwhile, or another's
+                if _OURS.fullmatch(path.name) and path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def _write_synced(path: Path, data: bytes) -> None:

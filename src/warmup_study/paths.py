@@ -37,10 +37,12 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 def project_root() -> Path:
     """Folder of the project: WARMUP_STUDY_ROOT, else the checkout around this file, else the current one."""
     named = os.environ.get("WARMUP_STUDY_ROOT")
-    if named:
-        return Path(named).expanduser().resolve()
-    ancestors = Path(__file__).resolve().parents
-    return next((folder for folder in ancestors if _is_checkout(folder)), Path.cwd())
+    return Path(named).expanduser().resolve() if named else checkout() or Path.cwd()
+
+
+def checkout() -> Path | None:
+    """The checkout that this code is part of, wherever its results are written; None where it was installed alone."""
+    return next((folder for folder in Path(__file__).resolve().parents if _is_checkout(folder)), None)
 
 
 def _is_checkout(folder: Path) -> bool:

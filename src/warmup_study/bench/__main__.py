@@ -1,10 +1,16 @@
-"""``make bench``: measure, print the table, and keep it in data/results/bench.json and figures/bench.svg."""
+"""``make bench``: measure, print the table, and keep it in data/cache/bench, beside what is published.
 
+``python -m warmup_study.bench --publish`` measures nothing: it publishes what was measured last.
+"""
+
+import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from warmup_study.bench import matmul_bound
@@ -13,6 +19,8 @@ from warmup_study.bench.figures import speed
 from warmup_study.bench.scaling import devices, scaling
 from warmup_study.bench.torch_loops import JAX, LOOPS, OURS, Team, compile_seconds, contenders, one_per_core, pinned
 from warmup_study.bench.workloads import WORKLOADS, Workload
+from warmup_study.console import forgive_encodings
+from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import project_root
 from warmup_study.running import provenance
@@ -20,16 +28,56 @@ from warmup_study.running import provenance
 Result = TypeVar("Result")
 
 ROUNDS = 5
+KEPT = Path("data", "cache", "bench")
+"""Where a measurement is kept, from the project's root: beside the published one, and not in git."""
+FILE = "bench.json"
 PRODUCTS = "batched products"
 
 
-def main() -> None:
-    """Measure all and write it down."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, or publish what was measured last; exit status 1 where there is nothing to publish."""
+    forgive_encodings()
+    parser = argparse.ArgumentParser(prog="python -m warmup_study.bench", description="How fast is the engine?")
+    parser.add_argument("--publish", action="store_true", help="publish what was measured last; measures nothing")
+    try:
+        if parser.parse_args(arguments).publish:
+            publish(project_root())
+        else:
+            keep(project_root(), measured())
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def keep(root: Path, content: dict[str, Any]) -> None:
+    """Write what was measured, and its figure, where git passes it over; say how it is published."""
+    folder = root / KEPT
+    write_atomically(folder / FILE, json.dumps(content, indent=1) + "\n")
+    speed(content).write(folder / "speed")
+    print(f"Kept in {folder}; python -m warmup_study.bench --publish puts it in place of what is published")
+
+
+def publish(root: Path) -> None:
+    """Put what was measured last in place of what is published. Raises StudyError where there is nothing."""
+    path = root / KEPT / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+        figure = speed(json.loads(text))
+    except (OSError, ValueError, KeyError) as error:
+        raise StudyError(f"nothing to publish: {path} cannot be read; measure with make bench") from error
+    write_atomically(root / "data" / "results" / FILE, text)
+    figure.write(root / "figures" / "bench")
+    print("Published; warmup-study readme writes README's table anew")
+
+
+def measured() -> dict[str, Any]:
+    """Measure all, printed as it comes."""
     teams = contenders() | {PRODUCTS: one_per_core(matmul_bound.product_operations)}
     table = [_row(workload, measure(teams, workload)) for workload in WORKLOADS]
     for team in teams.values():
         team.dismiss()
-    content = {
+    return {
         "machine": provenance.machine(),
         "rounds": ROUNDS,
         "table": table,
@@ -37,8 +85,6 @@ def main() -> None:
         "compile_seconds": [compile_times(workload) for workload in WORKLOADS],
         "scaling": {device: _told(device, scaling(device)) for device in devices()},
     }
-    write_atomically(project_root() / "data" / "results" / "bench.json", json.dumps(content, indent=1) + "\n")
-    speed(content).write(project_root() / "figures" / "bench")
 
 
 def measure(teams: dict[str, Team], workload: Workload) -> dict[str, float]:
@@ -107,4 +153,4 @@ def _told(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

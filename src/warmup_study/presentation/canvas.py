@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders
+from warmup_study.presentation.numbers import numbers
 from warmup_study.presentation.style import INK, INK_ON_DARK, study_style
 from warmup_study.presentation.svg_minify import compact
 
@@ -31,25 +32,31 @@ class Words:
 
 @dataclass(frozen=True)
 class StudyFigure:
-    """A finished figure: its SVG text, its words and the dotted name of the function that made it."""
+    """A finished figure: its SVG text, its words, the name of the function that made it, and its numbers as CSV."""
 
     svg: str
     words: Words
     maker: str
+    numbers: str = ""
 
     def save(self, folders: Folders, notebook: str, name: str) -> "ShownFigure":
-        """Write ``<notebook>-<name>.svg`` and its ``.json`` sidecar; the same data give the same bytes."""
+        """Write ``<notebook>-<name>.svg``, its words (``.json``) and its numbers (``.csv``).
+
+        The same data give the same bytes.
+        """
         stem = f"{notebook}-{name}"
         self.write(folders.figures / stem, preset=folders.preset, notebook=notebook, name=name)
         return ShownFigure(self, stem)
 
     def write(self, place: Path, **origin: str) -> None:
-        """Write the figure and its sidecar beside each other, under the name of ``place`` with two endings."""
+        """Write the figure, its sidecar and its numbers beside each other, under the name of ``place``."""
         sidecar = asdict(self.words) | {"maker": self.maker} | origin
         write_atomically(place.with_name(f"{place.name}.svg"), self.svg)
         write_atomically(
             place.with_name(f"{place.name}.json"), json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
         )
+        if self.numbers:
+            write_atomically(place.with_name(f"{place.name}.csv"), self.numbers)
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,12 @@ def figure_maker(draw: Callable[..., tuple[Figure, Words]]) -> Callable[..., Stu
         try:
             with study_style():
                 figure, words = draw(*args, **kwargs)
-                svg = _themed_svg(figure)
+                svg, table = _themed_svg(figure), numbers(figure)
         finally:
             for number in set(plt.get_fignums()) - set(others):
                 plt.close(number)  # also what a failed drawing leaves open, which a notebook would show
-        return StudyFigure(svg, words, f"{inspect.getmodule(draw).__name__}.{draw.__name__}")  # type: ignore[union-attr]
+        maker = f"{inspect.getmodule(draw).__name__}.{draw.__name__}"  # type: ignore[union-attr]
+        return StudyFigure(svg, words, maker, table)
 
     return make
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
-from warmup_study.presentation.style import ADAM, GUIDE, OPTIMIZERS, WARMUPS, Look
+from warmup_study.presentation.style import ADAM, GUIDE, LEFT_OUT, OPTIMIZERS, WARMUPS, Look
 from warmup_study.statistics import endpoints
 
 HATCHES = {"none": "///", "ramp": "\\\\\\", "zero": "---", "constant": "|||", "momentum": "..."}
@@ -38,7 +38,7 @@ def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: 
     across, up = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(values, dtype=float))
     gap = np.full((len(up), 1), np.nan)
     joined = (np.hstack([side, gap]).ravel() for side in (across, up))
-    axes.plot(*joined, color=colour, lw=0.4, alpha=alpha, ls=look.line)
+    axes.plot(*joined, color=colour, lw=0.4, alpha=alpha, ls=look.line, label=LEFT_OUT)
 
 
 def curves(

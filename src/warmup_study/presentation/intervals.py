@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from warmup_study.presentation.numbers import INTERVAL
 from warmup_study.presentation.style import ADAM, GUIDE, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 
@@ -31,8 +32,11 @@ class Estimate:
             low, middle, high = np.exp([low, middle, high])
         bar, point = ([low, high], [place] * 2), ([middle], [place])
         style: dict[str, Any] = {"mfc": "white"} if self.hollow else {}
-        axes.plot(*(bar[::-1] if upright else bar), color=self.colour, lw=2.5, solid_capstyle="butt")
-        axes.plot(*(point[::-1] if upright else point), self.marker, color=self.colour, ms=7, label=label, **style)
+        bar_name, name = f"{INTERVAL}{self.label or ''}", f"_{self.label}" if self.label else None  # in no legend
+        axes.plot(*(bar[::-1] if upright else bar), color=self.colour, lw=2.5, solid_capstyle="butt", label=bar_name)
+        axes.plot(
+            *(point[::-1] if upright else point), self.marker, color=self.colour, ms=7, label=label or name, **style
+        )
 
 
 def intervals(

@@ -12,7 +12,9 @@ INK = "#1b1b1f"
 INK_ON_DARK = "#e6e4e0"
 GUIDE: dict[str, Any] = {"color": "0.5", "lw": 0.8}
 """How a line is drawn that values are held against."""
-SHADE: dict[str, Any] = {"color": "0.5", "alpha": 0.15, "lw": 0}
+LEFT_OUT = "_left out"
+"""The label of what is drawn and is no number of a figure's own; no legend shows it."""
+SHADE: dict[str, Any] = {"color": "0.5", "alpha": 0.15, "lw": 0, "label": LEFT_OUT}
 """How a stretch of updates, or a margin, is shaded."""
 
 

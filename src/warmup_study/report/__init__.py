@@ -1,9 +1,10 @@
 """The report: one self-contained page from executed notebooks, and the pieces that its notebook shows too."""
 
 from warmup_study.report.answer import answer, reading
+from warmup_study.report.beside import verdict_table
 from warmup_study.report.build import build
 from warmup_study.report.power import undecided_table
 from warmup_study.report.results import Results
-from warmup_study.report.summary import task_table, untested_table, verdict_table
+from warmup_study.report.summary import task_table, untested_table
 
 __all__ = ["Results", "answer", "build", "reading", "task_table", "undecided_table", "untested_table", "verdict_table"]

@@ -8,12 +8,13 @@ from bs4 import BeautifulSoup
 
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders
+from warmup_study.report.beside import published_page
 from warmup_study.report.exporter import PageExporter
 from warmup_study.report.font import font_face
 from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import executed_notebooks, merge
 from warmup_study.report.page_checks import check_page, check_size
-from warmup_study.report.results import Results, published
+from warmup_study.report.results import Results, published, read_numbers
 from warmup_study.report.speed import KEY, speed_figure
 from warmup_study.report.typed_numbers import check_typed_numbers
 
@@ -60,8 +61,10 @@ def _page(results: Results) -> dict[str, Any]:
         "title": TITLE,
         "subtitle": SUBTITLE,
         "notice": _notice(results),
+        "published": published_page(results),
         "style": page_style(),
         "figures": results.figures | ({KEY: speed} if speed else {}),
+        "numbers": read_numbers(results.folders),
         "data": f"../data/results/{results.folders.preset}",
     }
 
@@ -73,5 +76,5 @@ def _notice(results: Results) -> str:
         return ""
     small = f"This page shows a {preset} run, which is small: "
     if published().tested:
-        return f"{small}the published verdicts come from the full run."
+        return f"{small}the verdicts that count are the published ones, which stand beside its own estimates."
     return f"{small}verdicts that count come from the full run, which has not been trained yet."

@@ -11,11 +11,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.report.answer import answer
+from warmup_study.report.beside import verdict_table
 from warmup_study.report.literature import literature
+from warmup_study.report.pilot import pilot_table
 from warmup_study.report.provenance import provenance_tables
 from warmup_study.report.results import Results
+from warmup_study.report.rounds import rounds
 from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
-from warmup_study.report.summary import main_figure, practice_table, untested_table, verdict_table
+from warmup_study.report.summary import main_figure, practice_table, untested, untested_table
 
 ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
 FRONT_TAG = "front"  # cells of the verdicts notebook that the page's first screen shows already
@@ -102,8 +105,8 @@ def _front(results: Results) -> list[NotebookNode]:
     if figure:
         title = new_markdown_cell(f"## {figure.title.partition(':')[0]}")
         cells += [title, _shown("image/svg+xml", results.svg(figure), {"figure": figure.key})]
-    if results.untested:
-        title = new_markdown_cell(f"## Not run ({len(results.untested)} of {len(results.claims)} claims)")
+    if open_claims := untested(results):
+        title = new_markdown_cell(f"## Not run ({len(open_claims)} of {len(results.claims)} claims)")
         cells += [title, _shown("text/html", untested_table(results))]
     return cells
 
@@ -122,13 +125,22 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
 
 
 def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
-    """Section name to cells: methods, limits, literature, provenance, glossary, how to cite."""
+    """Section name to cells: methods, limits, round 1, literature, provenance, glossary, citing."""
     sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
-    sections["methods"] += _speed(results)
+    sections["methods"] += _pilot(results) + _speed(results)
     beside = literature(results)
+    changed = rounds(results)
+    sections["rounds"] = [new_markdown_cell(changed)] if changed else []
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
     sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
     return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
+
+
+def _pilot(results: Results) -> list[NotebookNode]:
+    """What the study was laid out by, as cells; none where the pilot's runs are not there."""
+    table = pilot_table(results)
+    title = new_markdown_cell(f"## What can each optimiser train?\n\n{_back('pilot')}")
+    return [title, _shown("text/html", table)] if table else []
 
 
 def _speed(results: Results) -> list[NotebookNode]:

@@ -16,7 +16,7 @@ from warmup_study.report.exporter import PageExporter
 from warmup_study.report.html_cleanup import tidy
 from warmup_study.report.merging import section
 from warmup_study.report.page_checks import check_page
-from warmup_study.report.results import read_sidecars
+from warmup_study.report.results import read_numbers, read_sidecars
 
 NOTEBOOK = "your_network"
 
@@ -61,7 +61,9 @@ def _page(folders: Folders, task: str) -> dict[str, Any]:
         "title": "Should this network warm up?",
         "subtitle": f"Whether, when and how long, for {task}",
         "notice": "",
+        "published": "",
         "style": page_style(),
         "figures": read_sidecars(folders),
+        "numbers": read_numbers(folders),
         "data": f"../data/results/{folders.preset}",
     }

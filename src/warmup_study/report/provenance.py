@@ -7,6 +7,8 @@ from typing import Any
 from warmup_study.report.results import Results
 from warmup_study.running import provenance
 
+UNKNOWN = "unknown"
+
 
 def provenance_tables(results: Results) -> str:
     """Markdown tables of provenance.json: the run, then its notebooks; a plain line where there is no such file."""
@@ -27,15 +29,24 @@ def _notebooks(records: dict[str, Any], registrations: Mapping[str, str]) -> Ite
     if records:
         yield from ("| Notebook | Seconds | Seeds | Commit | Rules and analysis |", "|---|--:|---|---|---|")
     for name, record in records.items():
-        commit = f"{record.get('commit', '–'):.10}{', with changes' if record.get('dirty') else ''}"
         seconds, seeds = _words(record.get("wall_seconds", "–")), _ranges(record.get("seeds", []))
-        yield f"| {name} | {seconds} | {seeds} | {commit} | {registrations.get(name, 'not registered')} |"
+        yield f"| {name} | {seconds} | {seeds} | {_commit(record)} | {registrations.get(name, 'not registered')} |"
+
+
+def _commit(record: Mapping[str, Any]) -> str:
+    """The start of the commit's name, and whether there were changes on top of it."""
+    if not record.get("commit"):
+        return UNKNOWN
+    told = {True: ", with changes", False: "", None: ", changes unknown"}
+    return f"{record['commit']:.10}{told[record.get('dirty')]}"
 
 
 def _words(value: Any) -> str:
     """A value of the record on one line."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(inner)}" for name, inner in value.items())
+    if value is None:
+        return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

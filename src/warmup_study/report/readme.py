@@ -108,7 +108,7 @@ def _speed(results: Results) -> Iterator[str]:
     """The engine's speed as ratios, or a line that says there is no measurement."""
     bench = measured(results)
     if not bench.table:
-        yield "`data/results/bench.json` holds no such measurement yet; `make bench` makes one."
+        yield "`data/results/bench.json` holds no such measurement yet; `make bench` makes one to publish."
         return
     yield f"Updates a second beside those of its peers, all on {bench.place}. The floor is what the matrix products"
     yield "alone would allow. Every network is trained with its task's own batch."

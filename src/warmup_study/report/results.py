@@ -97,6 +97,13 @@ def read_json(path: Path, missing: Any) -> Any:
         raise StudyError(f"report: {path.name} cannot be read: {error}") from error
 
 
+def read_numbers(folders: Folders) -> dict[str, str]:
+    """Where the numbers of each figure lie, as seen from the page, by the stems of the figures' files."""
+    top = folders.root / "figures"
+    found = [*folders.figures.glob("*-*.csv"), *top.glob("bench.csv")]
+    return {path.stem: f"../{path.relative_to(folders.root).as_posix()}" for path in sorted(found)}
+
+
 def read_sidecars(folders: Folders) -> dict[str, Sidecar]:
     """What stands beside the figures, by the stems of their files. Raises StudyError on a damaged file."""
     sidecars = [_sidecar(path) for path in sorted(folders.figures.glob("*-*.json"))]  # bench.json is no chapter's

@@ -1,4 +1,4 @@
-"""How fast the engine is, for the methods part: the ratios and the figure that ``make bench`` left, if it was run."""
+"""How fast the engine is, for the methods part: ratios and figure of the published benchmark, if there is one."""
 
 from pathlib import Path
 

@@ -12,7 +12,7 @@ from warmup_study.presentation.formatting import interval, number, percent
 from warmup_study.report import advice
 from warmup_study.report.answer import chapter_name
 from warmup_study.report.glyphs import UNTESTED, forest, mark
-from warmup_study.report.results import Results, Sidecar
+from warmup_study.report.results import Results, Sidecar, published
 from warmup_study.statistics.bootstrap import LEVEL
 
 MAIN_FIGURES = ("four_setups", "lr_curves")  # by the names that their chapters give them, the better first
@@ -25,7 +25,7 @@ ORDER = (
 )  # a reader in haste gets what was decided first
 
 
-def verdict_table(results: Results) -> str:
+def own_verdict_table(results: Results) -> str:
     """HTML table of the tested claims; a line that says so where there is none."""
     if not results.tested:
         return "<p>No claim has been tested by this run.</p>"
@@ -42,9 +42,16 @@ def verdict_rows(results: Results) -> list[dict[str, Any]]:
 
 def untested_table(results: Results) -> str:
     """HTML table of the claims that have no verdict; empty where every claim has one."""
-    if not results.untested:
+    claims = untested(results)
+    if not claims:
         return ""
-    return drawn("untested.html.j2", claims=results.untested, untested=UNTESTED, chapter_name=chapter_name)
+    return drawn("untested.html.j2", claims=claims, untested=UNTESTED, chapter_name=chapter_name)
+
+
+def untested(results: Results) -> Sequence[Claim]:
+    """Claims without a verdict, of this run or, where it is a small one, published."""
+    shown = () if results.folders.preset == "full" else published().tested
+    return [row for row in results.untested if row not in shown]
 
 
 def main_figure(results: Results) -> Sidecar | None:

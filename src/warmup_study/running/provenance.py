@@ -13,12 +13,13 @@ import torch
 
 from warmup_study.errors import StudyError
 from warmup_study.files import locked, write_atomically
-from warmup_study.paths import Folders, project_root
+from warmup_study.paths import Folders, checkout, project_root
 from warmup_study.running.registration import digests
 
 _FILE = "provenance.json"
 _PACKAGES = ("warmup-study", "torch", "numpy", "scipy", "statsmodels", "pandas", "scikit-learn", "matplotlib")
 _SOURCES = ("src", "notebooks", "pyproject.toml", "requirements.lock")  # results are written, so always "dirty"
+_GIT_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # send git to another repository
 
 
 def register(folders: Folders, notebook: str, seeds: Iterable[int]) -> None:
@@ -33,8 +34,7 @@ def register(folders: Folders, notebook: str, seeds: Iterable[int]) -> None:
         notebooks = content.get("notebooks", {})
         if notebooks.get(notebook, {}).get("registered", {}).get("seeds") == drawn:
             return
-        origin: dict[str, Any] = {name: _origin()[name] for name in ("commit", "dirty")}
-        entry = {"registered": origin | {"seeds": drawn, **digests(notebook)}}
+        entry = {"registered": _version() | {"seeds": drawn, **digests(notebook)}}
         content |= {"notebooks": {**notebooks, notebook: notebooks.get(notebook, {}) | entry}}
         _write(path, content)
 
@@ -109,8 +109,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _origin() -> dict[str, Any]:
     """Code, versions and machine. No host name, user or path: the file is published."""
     return {
-        "commit": _git("rev-parse", "HEAD") or "unknown",
-        "dirty": bool(_git("status", "--porcelain", "--", *_SOURCES)),
+        **_version(),
         "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "machine": machine(),
@@ -123,13 +122,35 @@ def machine() -> dict[str, Any]:
     return {"cpu": _cpu_model(), "cores": os.cpu_count(), "system": platform.system()}
 
 
-def _git(*arguments: str) -> str:
-    """What git prints about the project; empty outside a repository or without git."""
+def _version() -> dict[str, Any]:
+    """The commit of the code, and whether its sources have changes on top; None where git can't tell."""
+    root = checkout()
+    commit = _git(root, "rev-parse", "HEAD") if root and _has_repository(root) else None
+    if not root or not commit:
+        return {"commit": None, "dirty": None}
+    changes = _git(root, "status", "--porcelain", "--", *_SOURCES)
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _has_repository(root: Path) -> bool:
+    """Whether what git says in this folder is about the study.
+
+    It is not in an unpacked archive inside of another repository, nor where the environment sends git elsewhere.
+    """
+    if any(os.environ.get(name) for name in _GIT_ELSEWHERE):
+        return False
+    top = _git(root, "rev-parse", "--show-toplevel")
+    return bool(top) and Path(str(top)).resolve() == root
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What git prints about a folder; None where it refuses (the folder is another user's, say), or is not there."""
+    command = ["git", "-C", str(root), *arguments]
     try:
-        command = ["git", "-C", str(project_root()), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return None
+    return done.stdout.strip()
 
 
 def _cpu_model() -> str:

@@ -10,11 +10,14 @@ import sys
 import time
 from threading import Thread
 
+from warmup_study.console import forgive_encodings
+
 GRACE = 8.0  # seconds for an interrupted module to tidy up: papermill ends its kernel
 
 
 def main() -> None:
     """Run the module named in the arguments."""
+    forgive_encodings()
     Thread(target=_end_with_starter, daemon=True).start()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
