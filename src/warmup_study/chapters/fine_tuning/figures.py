@@ -20,6 +20,7 @@ from warmup_study.chapters.fine_tuning.analysis import (
     trajectories,
 )
 from warmup_study.chapters.fine_tuning.design import NEW_DATA, RESUMING, STATES
+from warmup_study.chapters.fine_tuning.design import WARMUPS as MET_WITH
 from warmup_study.chapters.fine_tuning.resuming import MOMENTS, TWICE, excess, excess_curve, ways
 from warmup_study.chapters.fine_tuning.trajectories import mean_paths
 from warmup_study.claims.conditions import Effects
@@ -95,9 +96,9 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
     found = {task: trajectories(where(chosen, task=task)) for task in tasks}
     for state, task, axes in panels:
         best = found[task][f"{state}/none"].curves.best
-        for warmup, look in WARMUPS.items():
+        for warmup in ("none", *MET_WITH):
             new, old = mean_paths(found[task][f"{state}/{warmup}"], best)
-            axes.plot(new, old, markevery=0.2, ms=4, **look.keywords(ADAM))
+            axes.plot(new, old, markevery=0.2, ms=4, **WARMUPS[warmup].keywords(ADAM))
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         plain_log_scale(axes)
