@@ -84,7 +84,7 @@ QUICK: dict[str, Bracket] = {
     "digits-he8": (0.01, 0.316),
     "digits-he8-norm": (0.01, 0.316),
 }
-QUICK_LENGTHS = {"updates": 200, "warmup": 10}
+QUICK_SIZES = {"updates": 200, "warmup": 10, "seeds": 4}
 DECAYED: dict[str, Bracket] = {
     "digits-he8": (0.00178, 0.0562),
     "mnist1d-conv": (0.00562, 0.178),
@@ -106,7 +106,7 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
     for blocks, most in MOST_SEEDS.items():
         core = core_grid.SIZES[preset].on(token_net("post", "attention", blocks))
         lengths = {"updates": core.updates, "warmup": core.warmup, "seeds": min(core.seeds, most)}
-        lengths |= QUICK_LENGTHS if preset == "quick" else {}
+        lengths |= QUICK_SIZES if preset == "quick" else {}
         for placement, mixing in product(PLACEMENTS, MIXINGS):
             own.setdefault(token_net(placement, mixing, blocks), {}).update(lengths)
     for name, bracket in DECAYED.items():
@@ -119,9 +119,9 @@ SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-he8",), "quick": ("digits-he8",), "full": tuple(DECAYED)},
     updates=core_grid.LENGTHS["updates"] | {"quick": 300},
     warmup=core_grid.LENGTHS["warmup"] | {"quick": 15},
-    seeds={"smoke": 2, "quick": 6, "full": 60},
-    decayed_seeds={"smoke": 2, "quick": 6, "full": 30},
-    watched_seeds={"smoke": 2, "quick": 5, "full": 12},
+    seeds={"smoke": 2, "quick": 4, "full": 60},
+    decayed_seeds={"smoke": 2, "quick": 4, "full": 30},
+    watched_seeds={"smoke": 2, "quick": 3, "full": 12},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     own={preset: _own(preset) for preset in PRESETS},
 )
