@@ -85,8 +85,14 @@ BEST_LRS = {
 }
 """Adam's best learning rates without warmup, as the pilot found them."""
 QUICK = {
-    "digits-transformer": {"points_per_decade": 4, "brackets": {"sgd": (0.32, 1.8), "adam": (5.6e-3, 0.032)}},
-    "digits-he16": {"updates": 300, "warmup": 15, "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)}},
+    "digits-transformer": {"points_per_decade": 4, "brackets": {"sgd": (0.32, 1.0), "adam": (5.6e-3, 0.032)}},
+    "digits-he16": {
+        "updates": 300,
+        "warmup": 15,
+        "seeds": 4,
+        "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)},
+    },
+    "digits-mlp": {"seeds": 4},
 }
 """Each cell stays below the number of updates from which networks are compiled, which takes longer than these train."""
 LENGTHS = {
