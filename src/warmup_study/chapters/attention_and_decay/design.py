@@ -84,7 +84,7 @@ QUICK: dict[str, Bracket] = {
     "digits-he8": (0.01, 0.316),
     "digits-he8-norm": (0.01, 0.316),
 }
-QUICK_SIZES = {"updates": 120, "warmup": 6, "seeds": 3}
+QUICK_SIZES = {"updates": 150, "warmup": 8, "seeds": 5}
 DECAYED: dict[str, Bracket] = {
     "digits-he8": (0.00178, 0.0562),
     "mnist1d-conv": (0.00562, 0.178),
@@ -120,7 +120,7 @@ SIZES = Sizes.by_preset(
     updates=core_grid.LENGTHS["updates"] | {"quick": 300},
     warmup=core_grid.LENGTHS["warmup"] | {"quick": 15},
     seeds={"smoke": 2, "quick": 4, "full": 60},
-    decayed_seeds={"smoke": 2, "quick": 4, "full": 30},
+    decayed_seeds={"smoke": 2, "quick": 5, "full": 30},
     watched_seeds={"smoke": 2, "quick": 3, "full": 12},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     own={preset: _own(preset) for preset in PRESETS},

@@ -57,7 +57,7 @@ SIZES = Sizes.by_preset(
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     evaluations={"smoke": 5, "quick": 4, "full": 5},
     batches={"smoke": (16,), "quick": (16,), "full": (16, 1024)},
-    seeds={"smoke": 2, "quick": 4, "full": 60},
+    seeds={"smoke": 2, "quick": 5, "full": 60},
     own={"quick": QUICK, "full": FULL},
 )
 

@@ -86,9 +86,9 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
 
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(BRACKETS)},
-    updates=core_grid.LENGTHS["updates"] | {"quick": 120},
-    warmup=core_grid.LENGTHS["warmup"] | {"quick": 6},
-    seeds={"smoke": 2, "quick": 4, "full": 60},
+    updates=core_grid.LENGTHS["updates"] | {"quick": 150},
+    warmup=core_grid.LENGTHS["warmup"] | {"quick": 8},
+    seeds={"smoke": 2, "quick": 5, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     own={preset: _own(preset) for preset in PRESETS},
 )
