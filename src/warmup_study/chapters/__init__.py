@@ -1,7 +1,7 @@
 """Chapters: what a notebook runs, where its results go, and which verdicts follow. A notebook only calls and shows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,14 @@ class Chapter:
         return runs
 
     def _prepare(self) -> None:
-        """Before any training: write down by which rules it will be judged, and see that the controls hold."""
-        drawn = {run.seed for experiment in self.experiments for chunk in experiment.chunks() for run in chunk.runs}
-        provenance.register(self.folders, self.name, drawn)
+        """Before any training: write down by which rules it will be judged, and see that the controls hold.
+
+        The report judges what chapters share, and trains nothing itself: it is registered with them.
+        """
+        provenance.register(self.folders, self.name, _seeds_drawn(self.experiments))
+        shared = [experiment for experiment in self.experiments if experiment.part in tables.SHARED]
+        if shared:
+            provenance.register(self.folders, BATCH[-1], _seeds_drawn(shared))
         sanity_checks.check(self.folders.cache, device_of(self.parameters))
 
     def judge(self, runs: pd.DataFrame) -> list[Verdict]:
@@ -90,6 +95,10 @@ class Chapter:
     def show(self, figure: StudyFigure, name: str) -> None:
         """Save a figure under the chapter's name, and show it, wherever in a cell this stands."""
         display(figure.save(self.folders, self.name, name))
+
+
+def _seeds_drawn(experiments: Iterable[Experiment]) -> set[int]:
+    return {run.seed for experiment in experiments for chunk in experiment.chunks() for run in chunk.runs}
 
 
 def checked_parameters(notebook: str, namespace: Mapping[str, Any]) -> CommonParameters:

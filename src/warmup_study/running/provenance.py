@@ -25,14 +25,14 @@ _GIT_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # send git to a
 def register(folders: Folders, notebook: str, seeds: Iterable[int]) -> None:
     """Write the digests of a chapter's rules and analysis into provenance.json, before it trains on these seeds.
 
-    A registration for the same seeds stays as it is: what trains later, or again, is held against the first. Raises
-    StudyError where the file can't be written, or is there and can't be read.
+    A registration for these seeds, or for these and others, stays as it is: what trains later, or again, is held
+    against the first. Raises StudyError where the file can't be written, or is there and can't be read.
     """
     path, drawn = folders.results / _FILE, sorted(set(seeds))
     with locked(folders.results):
         content = _read(path)
         notebooks = content.get("notebooks", {})
-        if notebooks.get(notebook, {}).get("registered", {}).get("seeds") == drawn:
+        if set(drawn) <= set(notebooks.get(notebook, {}).get("registered", {}).get("seeds", ())):
             return
         entry = {"registered": _version() | {"seeds": drawn, **digests(notebook)}}
         content |= {"notebooks": {**notebooks, notebook: notebooks.get(notebook, {}) | entry}}
