@@ -106,6 +106,7 @@ def test_chapter_leaves_runs_verdicts_figures_and_provenance(study: Study, name:
     assert runs[["part", "task", "arm", "lr", "seed", "initial_loss"]].notna().all(axis=None)
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["preset"] == "smoke" and provenance["notebooks"][name]["wall_seconds"] > 0
+    assert {"rules", "analysis"} <= set(provenance["notebooks"]["report"]["registered"])
     assert set(provenance["notebooks"][name]["seeds"]) == set(runs["seed"])
     entered = {row.id for row in ledger.read(study.folders) if row.notebook == name}
     assert entered == {row.id for row in claims_table() if row.notebook == name}
