@@ -13,7 +13,7 @@ import torch
 
 from warmup_study.errors import StudyError
 from warmup_study.files import locked, write_atomically
-from warmup_study.paths import Folders, checkout, project_root
+from warmup_study.paths import BATCH, Folders, checkout, project_root
 from warmup_study.running.registration import digests
 
 _FILE = "provenance.json"
@@ -91,7 +91,9 @@ def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, A
     entry = published.get("notebooks", {}).get(notebook, {})
     if entry.get("seeds") != seeds:
         return {}
-    return {**published, **known, "notebooks": {**known.get("notebooks", {}), notebook: entry}}
+    judged = published["notebooks"].get(BATCH[-1], {})  # the report, registered with the chapters whose runs it judges
+    report = {BATCH[-1]: {"registered": judged["registered"]}} if "registered" in judged else {}
+    return {**published, **known, "notebooks": {**report, **known.get("notebooks", {}), notebook: entry}}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
