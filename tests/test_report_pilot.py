@@ -7,9 +7,10 @@ from bs4 import BeautifulSoup
 from synthetic_runs import INITIAL, run, table
 
 from warmup_study import report
+from warmup_study.chapters.pilot import FILE, table_path
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
-from warmup_study.report.pilot import FILE, pilot_table
+from warmup_study.report.pilot import pilot_table
 from warmup_study.running import store
 from warmup_study.training.table import from_frame
 
@@ -31,7 +32,7 @@ def runs_of(optimizer: str, longer: float) -> list[dict[str, object]]:
 def folders(tmp_path: Path) -> Folders:
     folders = Folders.of(str(tmp_path), "quick")
     runs = table(runs_of("sgd", 0.95), [row | {"momentum": 0.9} for row in runs_of("momentum", 0.5)])
-    store.write_runs(folders.results.parent / FILE, from_frame(runs))
+    store.write_runs(table_path(folders), from_frame(runs))
     return folders
 
 
@@ -53,6 +54,6 @@ def test_the_table_stands_in_the_methods_where_there_was_a_pilot(folders: Folder
 
 
 def test_a_damaged_pilot_is_named(folders: Folders) -> None:
-    (folders.results.parent / FILE).write_bytes(b"PAR1")
+    (table_path(folders)).write_bytes(b"PAR1")
     with pytest.raises(StudyError, match=FILE):
         pilot_table(report.Results.read(folders))

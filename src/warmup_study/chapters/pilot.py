@@ -6,6 +6,7 @@ Its runs have seeds of their own and enter no verdict. ``python -m warmup_study.
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from warmup_study.training.table import from_frame, to_frame
 SEEDS = (9_100, 9_101, 9_102)
 WARMUP = 0.05  # of the updates, ramped
 POINTS_PER_DECADE = 3
+FILE = "pilot.parquet"
 BRACKETS = {
     "sgd": (1e-2, 1e1),
     "momentum": (1e-2, 1e1),
@@ -106,10 +108,15 @@ def _span(curves: LrCurves) -> str:
     return f"{trained[0]:.3g} to {trained[-1]:.3g}" if len(trained) else "nowhere"
 
 
+def table_path(folders: Folders) -> Path:
+    """Where the pilot's table lies: one for all presets."""
+    return folders.results.parent / FILE
+
+
 def main(names: Sequence[str]) -> None:
     """Train the pilot on these tasks, all where none is named, and put their runs into its table."""
     folders = Folders.of("", "full")
-    path = folders.results.parent / "pilot.parquet"
+    path = table_path(folders)
     runs = sweep(list(experiments(names or list(UPDATES))), folders.cache)
     if path.exists():
         others = to_frame(store.read_table(path))

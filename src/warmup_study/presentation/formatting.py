@@ -65,3 +65,8 @@ def _with_interval(effect: Verdict | Part, text: str, level: float) -> str:
     """Estimate and interval in words."""
     size = text.format(number(effect.estimate))
     return f"{size}, {percent(level)} interval {interval(effect)}" if interval(effect) else size
+
+
+def tasks_counted(count: int) -> str:
+    """A number of tasks in words: "1 task", "3 tasks"."""
+    return f"{count} task{'s' if count > 1 else ''}"

@@ -10,19 +10,20 @@ from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
 from warmup_study.running import store
 
-FILE = "pilot.parquet"
 LONGER_HELPS = 0.9  # of the loss: a cell that ends lower still in twice the updates has had too few
 
 
 def pilot_table(results: Results) -> str:
     """HTML table of the pilot; empty where there is none. Raises StudyError where its file is damaged."""
-    path = results.folders.results.parent / FILE
+    path = pilot.table_path(results.folders)
     if not path.exists():
         return ""
     try:
         runs = store.read_runs(path)
     except StudyError as error:
-        raise StudyError(f"report: {FILE} cannot be read; python -m warmup_study.chapters.pilot makes it") from error
+        raise StudyError(
+            f"report: {pilot.FILE} cannot be read; python -m warmup_study.chapters.pilot makes it"
+        ) from error
     rows = [_row(cell) for cell in pilot.summary(runs.assign(lr=effective_lr(runs))).to_dict("records")]
     return drawn("pilot.html.j2", rows=rows, seeds=runs["seed"].nunique(), failed=sum(row["failed"] for row in rows))
 

@@ -1,6 +1,5 @@
 """What the ninth chapter's notebook says of its results, in percent and factors; titles state what is decided."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +21,7 @@ from warmup_study.chapters.fine_tuning.resuming import AT_END, FRESH, MOMENTS, T
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.presentation.formatting import NO_BREAK, number, tasks_counted
 from warmup_study.statistics.bootstrap import Effect
 
 NO_CASE = "No network here learns its new data."
@@ -34,8 +33,6 @@ ANSWERS = {
     "too small to matter": "no, it makes no difference",
     "too small to tell": "these runs do not tell",
 }
-
-Effects = Mapping[str, Effect]
 
 
 def _found(effect: Effect) -> str:
@@ -210,5 +207,4 @@ def peak_title(runs: pd.DataFrame) -> str:
 
 
 def _tasks(found: ByTask[str]) -> str:
-    count = len(measured(found))
-    return f"{count} task{'s' if count > 1 else ''}"
+    return tasks_counted(len(measured(found)))

@@ -20,7 +20,7 @@ from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OP
 from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
-from warmup_study.presentation.formatting import effect, number
+from warmup_study.presentation.formatting import effect, number, tasks_counted
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -101,7 +101,7 @@ def _paragraph(found: Cells, known: Gains, optimizer: str) -> str:
     if not (mine and best and above and usable and largest):
         return f"**{NAMES[optimizer]}** trains on no task here."
     return (
-        f"**{NAMES[optimizer]}** ({len(mine)} task{'s' if len(mine) > 1 else ''}): with the ramp the loss is "
+        f"**{NAMES[optimizer]}** ({tasks_counted(len(mine))}): with the ramp the loss is "
         f"{compared_with_interval(best)} at the best learning rate of each, and {compared_with_interval(above)} at "
         f"{OVERSHOOT:g} times the one that is best without. The range of usable learning rates widens by "
         f"{effect(usable)} decades, and the largest that trains{_edges(mine)} moves by {effect(largest)} doublings. "

@@ -8,7 +8,7 @@ import pandas as pd
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.presentation.changes import compared, compared_with_interval
-from warmup_study.presentation.formatting import NO_BREAK, effect, number
+from warmup_study.presentation.formatting import NO_BREAK, effect, number, tasks_counted
 from warmup_study.statistics.bootstrap import Effect
 
 RESAMPLES = 1999  # for what stands beside a verdict
@@ -69,8 +69,7 @@ def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
 
 
 def _tasks(found: ByTask[str]) -> str:
-    count = len(measured(found))
-    return f"{count} task{'s' if count > 1 else ''}"
+    return tasks_counted(len(measured(found)))
 
 
 def advantage_over(arm: str, place: str) -> str:
