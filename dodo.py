@@ -1,7 +1,8 @@
 """Run the study: every notebook whose inputs changed, then the page.
 
 `python dodo.py quick` (or smoke, or full) runs what is out of date, keeps going past a notebook that fails, and ends
-with a table. `doit list --all` and doit's other commands work on the same tasks.
+with a table. The first chapter trains what others share; those run side by side after it, and then the report and the
+page. `doit list --all` and doit's other commands work on the same tasks.
 """
 
 import contextlib
@@ -9,15 +10,15 @@ import hashlib
 import io
 import json
 import os
-import signal
-import subprocess
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import Any, ClassVar
 
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
@@ -27,44 +28,62 @@ from doit.reporter import ZeroReporter
 from warmup_study.console import forgive_encodings
 from warmup_study.errors import StudyError
 from warmup_study.files import clear_leftovers, locked
-from warmup_study.paths import BATCH, PRESETS, Folders
+from warmup_study.paths import BATCH, CHAPTERS, PRESETS, Folders
+from warmup_study.running import progress, supervised
+from warmup_study.running.processes import KEEPING_MEMORY, PROCESSES, available_cores
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(os.path.expanduser(os.environ.get("WARMUP_STUDY_ROOT", "") or HERE)).resolve()
 PACKAGE = HERE / "src" / "warmup_study"
 PAGE = "page"
+NOTES = ROOT / "data" / "cache" / "progress"  # a file a notebook: how far it is
+MOST_LANES = 4  # notebooks side by side; each takes some 700 MB, and the cores left to it
+TERMINAL = sys.stdout.isatty()
+CLEAR = "\r\x1b[K" if TERMINAL else ""
 BROKEN = 3  # what doit returns after an error that is no task's: it cannot keep its records, say
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one task ended: "done", "up to date" or "failed", and why."""
+    """How a task ended: "done", "up to date" or "failed", and why; and the seconds it took."""
 
     status: str
     reason: str = ""
+    seconds: float = 0.0
 
 
 class Reporter(ZeroReporter):  # type: ignore[misc]  # doit has no types
-    """Keep the outcome of the task that ran last; main() prints it."""
+    """Print each task as it ends, and keep how it ended."""
 
-    last = Outcome("up to date")
+    outcomes: ClassVar[dict[str, Outcome]] = {}
+    started: ClassVar[dict[str, float]] = {}
+    total = 0
+
+    @classmethod
+    def ended(cls, task: Any, status: str, reason: str = "") -> None:
+        """Enter the outcome and print it."""
+        name = task.name.rpartition(":")[2]
+        outcome = Outcome(status, reason, time.monotonic() - cls.started.pop(name, time.monotonic()))
+        cls.outcomes[name] = outcome
+        count = f"[{len(cls.outcomes)}/{cls.total}]"
+        print(f"{CLEAR}{count:8}{name:26}{status:11}{outcome.seconds:7.1f} s", flush=True)
+
+    def execute_task(self, task: Any) -> None:
+        """The task begins."""
+        Reporter.started[task.name.rpartition(":")[2]] = time.monotonic()
 
     def skip_uptodate(self, task: Any) -> None:
         """Nothing had changed."""
-        Reporter.last = Outcome("up to date")
+        self.ended(task, "up to date")
 
     def add_success(self, task: Any) -> None:
-        """The task ran and its state is saved."""
-        Reporter.last = Outcome("done")
+        """The task ran."""
+        self.ended(task, "done")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         """The task failed, or could not start."""
         lines = [line.strip() for line in fail.get_msg().splitlines() if line.strip()]
-        Reporter.last = Outcome("failed", lines[-1] if lines else fail.get_name())
-
-    def runtime_error(self, msg: str) -> None:
-        """The tasks themselves are at odds."""
-        Reporter.last = Outcome("failed", msg.splitlines()[0])
+        self.ended(task, "failed", lines[-1] if lines else fail.get_name())
 
 
 DOIT_CONFIG = {
@@ -151,7 +170,7 @@ def execute(notebook: Path, folders: Folders) -> TaskFailed | None:
     for left in unfinished.glob(f"{notebook.stem}*.ipynb"):
         left.unlink()
     options = ["--kernel", "python3", "--no-progress-bar", "-r", "preset", folders.preset]
-    status, output = run("papermill", str(notebook), str(part), *options)
+    status, output = run("papermill", str(notebook), str(part), *options, noted=str(NOTES / notebook.stem))
     if status:
         return TaskFailed(raised(part) or last_line(output))
     os.replace(part, folders.executed / notebook.name)
@@ -164,36 +183,10 @@ def build_page(folders: Folders) -> TaskFailed | None:
     return TaskFailed(last_line(output)) if status else None
 
 
-def run(module: str, *arguments: str) -> tuple[int, str]:
-    """Run `python -m module` to its end: exit status and what it printed. It ends where this process is killed.
-
-    An interrupt reaches it through here alone, once: papermill then ends its kernel, which it would leave behind when
-    terminated, or when interrupted again while it cleans up.
-    """
-    settings = {"WARMUP_STUDY_ROOT": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    command = [sys.executable, "-m", "warmup_study.running.supervised", module, *arguments]
-    pipe, (lifeline, held) = subprocess.PIPE, os.pipe()
-    with (
-        open(held, "wb"),
-        subprocess.Popen(
-            command,
-            cwd=HERE,
-            env=os.environ | settings,
-            stdin=lifeline,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            start_new_session=True,
-        ) as process,
-    ):
-        os.close(lifeline)
-        try:
-            output, errors = process.communicate()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.communicate()
-            raise
-    return process.returncode, output + errors
+def run(module: str, *arguments: str, noted: str = "") -> tuple[int, str]:
+    """Run `python -m module` to its end: exit status and what it printed. ``noted``: a file that takes its progress."""
+    own = {"WARMUP_STUDY_ROOT": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1", progress.FILE: noted}
+    return supervised.run(module, *arguments, settings={**KEEPING_MEMORY, **os.environ, **own})
 
 
 def raised(executed: Path) -> str:
@@ -211,19 +204,59 @@ def last_line(text: str) -> str:
     return lines[-1] if lines else "ended without a word"
 
 
-def attempt(preset: str, name: str) -> Outcome:
-    """Run one task if it is out of date. One doit run each, so that finished work is on record before the next."""
-    start = time.monotonic()
-    print(f"{name:26}", end="", flush=True)
-    Reporter.last = Outcome("failed", "doit could not start it")
+def phases(names: Sequence[str]) -> list[list[str]]:
+    """The tasks in order, those together that can run side by side."""
+    alone = {CHAPTERS[0], BATCH[-1], PAGE}
+    return [list(together) for _, together in groupby(names, key=lambda name: name if name in alone else "")]
+
+
+def attempt(preset: str, names: Sequence[str]) -> None:
+    """Run what is out of date of these tasks, as many side by side as there are cores for."""
+    cores = available_cores()
+    lanes = min(len(names), cores, MOST_LANES)
+    os.environ[PROCESSES] = str(max(1, cores // lanes))
+    selected = [f"{preset}:{name}" for name in names]
     said = io.StringIO()
-    # A second batch run waits here, and then finds the task up to date.
-    with locked(Folders(ROOT, preset).executed), contextlib.redirect_stderr(said):
-        code = DoitMain(ModuleTaskLoader(globals())).run(["run", f"{preset}:{name}"])
-    if code == BROKEN:
-        Reporter.last = Outcome("failed", last_line(said.getvalue()))
-    print(f"{Reporter.last.status:11}{time.monotonic() - start:7.1f} s", flush=True)
-    return Reporter.last
+    with contextlib.redirect_stderr(said):
+        code = DoitMain(ModuleTaskLoader(globals())).run(["run", "-n", str(lanes), "-P", "thread", *selected])
+    for name in set(names) - set(Reporter.outcomes):
+        reason = last_line(said.getvalue()) if code == BROKEN else "doit could not start it"
+        Reporter.outcomes[name] = Outcome("failed", reason)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Meanwhile tell what is running: on one line in a terminal, elsewhere now and then."""
+    shutil.rmtree(NOTES, ignore_errors=True)
+    over = Event()
+    teller = Thread(target=tell, args=(over, 0.5 if TERMINAL else 30.0), daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
+        print(CLEAR, end="", flush=True)
+
+
+def tell(over: Event, every: float) -> None:
+    """Say every so many seconds what is running and how far it is."""
+    while not over.wait(every):
+        running = "; ".join(f"{name}: {noted(name)}" for name in list(Reporter.started))
+        if running and TERMINAL:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"{CLEAR}{running[:width]}", end="", flush=True)
+        elif running:
+            print(f"        {running}", flush=True)
+
+
+def noted(name: str) -> str:
+    """What a notebook noted down, or for how long it has been running."""
+    seconds = time.monotonic() - Reporter.started.get(name, time.monotonic())
+    with contextlib.suppress(OSError):
+        if text := (NOTES / name).read_text(encoding="utf-8"):
+            return text
+    return f"{seconds:.0f} s"
 
 
 def conclude(preset: str, outcomes: Mapping[str, Outcome]) -> int:
@@ -238,6 +271,21 @@ def conclude(preset: str, outcomes: Mapping[str, Outcome]) -> int:
     return 1 if failed else 0
 
 
+def study_of(preset: str) -> int:
+    """Run the preset's tasks that are out of date; 1 where one failed."""
+    Folders.of(str(ROOT), preset)
+    os.chdir(HERE)
+    (ROOT / "data" / "cache").mkdir(parents=True, exist_ok=True)
+    clear_leftovers(*(ROOT / folder for folder in ("data", "figures", "report")))
+    names = (*present(), PAGE)
+    Reporter.total = len(names)
+    # A second batch run waits here, and then finds all up to date.
+    with locked(Folders(ROOT, preset).executed), told():
+        for together in phases(names):
+            attempt(preset, together)
+    return conclude(preset, {name: Reporter.outcomes[name] for name in names})
+
+
 def main(arguments: list[str]) -> int:
     """Run the preset named; exit status 0, 1 after a failure, 2 for a wrong call, 130 after Ctrl-C."""
     forgive_encodings()
@@ -245,14 +293,12 @@ def main(arguments: list[str]) -> int:
         print(f"usage: python dodo.py {{{','.join(PRESETS)}}}", file=sys.stderr)
         return 2
     try:
-        Folders.of(str(ROOT), arguments[0])
-        (ROOT / "data" / "cache").mkdir(parents=True, exist_ok=True)
-        clear_leftovers(*(ROOT / folder for folder in ("data", "figures", "report")))
-        return conclude(arguments[0], {name: attempt(arguments[0], name) for name in (*present(), PAGE)})
+        return study_of(arguments[0])
     except (StudyError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        supervised.interrupt()
         print("\nInterrupted. What is finished is kept: the same command goes on from here.", file=sys.stderr)
         return 130
 

@@ -17,7 +17,7 @@ from warmup_study.bench import __main__ as bench
 from warmup_study.bench import breakdown, jax_loop, matmul_bound, scaling, torch_loops
 from warmup_study.bench.figures import speed
 from warmup_study.bench.workloads import LR, WORKLOADS, Workload
-from warmup_study.running.local import available_cores
+from warmup_study.running.processes import available_cores
 from warmup_study.training.network_state import initial_state
 
 RUNS, UPDATES = 3, 6

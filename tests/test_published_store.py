@@ -16,6 +16,7 @@ from warmup_study.paths import Folders
 from warmup_study.report.build import build
 from warmup_study.running import forecast, local, sanity_checks, store, tables
 from warmup_study.running import sweep as sweep_module
+from warmup_study.running.processes import PROCESSES
 from warmup_study.running.published import Published
 from warmup_study.running.store import Cache
 from warmup_study.running.sweep import sweep
@@ -41,7 +42,7 @@ OWN = small(part="other", arms=(arm("sgd"),), lrs=(0.1,))
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project of its own, where training takes place in this process and without controls."""
     monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
-    monkeypatch.setattr(local, "available_cores", lambda: 0)
+    monkeypatch.setenv(PROCESSES, "1")
     monkeypatch.setattr(sanity_checks, "check", lambda *_: None)
     yield tmp_path
 

@@ -18,8 +18,9 @@ import pytest
 from small_experiments import ARMS, arm, hear_interrupts, small
 
 from warmup_study.errors import StudyError
-from warmup_study.running import sweep as sweep_module
-from warmup_study.running.local import available_cores, train_and_store
+from warmup_study.running import progress
+from warmup_study.running.local import train_and_store
+from warmup_study.running.processes import available_cores
 from warmup_study.running.store import Cache
 from warmup_study.running.sweep import sweep
 from warmup_study.training.experiment import Chunk, Experiment
@@ -121,7 +122,7 @@ def test_what_is_stored_is_not_trained_again(
 def test_a_long_batch_run_tells_how_far_it_has_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sweep_module, "SELDOM", 0.0)
+    monkeypatch.setattr(progress, "SELDOM", 0.0)
     sweep([small(lrs=(0.1, 0.2, 0.3))], tmp_path, processes=0)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(" chunks")[0] for line in lines[:2]] == ["1 of 3", "2 of 3"] and len(lines) == 3

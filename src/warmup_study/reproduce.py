@@ -13,7 +13,7 @@ from warmup_study import chapters
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
 from warmup_study.running import local, tables
-from warmup_study.running.local import available_cores
+from warmup_study.running.processes import side_by_side
 from warmup_study.running.starts import missing_blocks
 from warmup_study.running.store import Cache, Work
 from warmup_study.training.experiment import Chunk
@@ -58,7 +58,7 @@ def reproduce(folders: Folders, share: float, seed: int, processes: int | None =
     if not present:
         raise StudyError(f"reproduce: no chapter of preset {folders.preset} has run in {folders.results}")
     for name in present:
-        yield _compare(name, folders, share, seed, available_cores() if processes is None else processes)
+        yield _compare(name, folders, share, seed, side_by_side() if processes is None else processes)
 
 
 def _compare(name: str, folders: Folders, share: float, seed: int, processes: int) -> Comparison:

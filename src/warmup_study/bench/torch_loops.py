@@ -19,7 +19,7 @@ from torch import Tensor
 from warmup_study import tasks
 from warmup_study.bench import jax_loop
 from warmup_study.bench.workloads import LR, Workload
-from warmup_study.running.local import available_cores
+from warmup_study.running.processes import available_cores
 from warmup_study.training import batches, ensemble
 from warmup_study.training.experiment import Arm, RunSpec, TrainingConfig
 from warmup_study.training.network_state import network

@@ -18,7 +18,7 @@ from warmup_study.lab.parameters import Lab, Setup
 from warmup_study.lab.setups import Glance, Seen, glance, names, see, summary
 from warmup_study.paths import Folders
 from warmup_study.presentation.canvas import StudyFigure
-from warmup_study.running.sweep import watched
+from warmup_study.running.progress import watched
 
 PATIENCE = 0.3  # seconds without a further change before a change is acted on
 _IMAGE = "max-width:100%;background:#fff;color-scheme:light;padding:4px;box-sizing:border-box"

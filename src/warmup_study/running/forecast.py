@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from warmup_study import tasks
 from warmup_study.files import write_atomically
-from warmup_study.running.local import available_cores, train_safely
+from warmup_study.running.local import train_safely
+from warmup_study.running.processes import available_cores
 from warmup_study.training.batches import ORDINARY
 from warmup_study.training.code_hash import training_code
 from warmup_study.training.experiment import Chunk

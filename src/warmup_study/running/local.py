@@ -16,15 +16,11 @@ from threading import Thread
 import pyarrow as pa
 
 from warmup_study.errors import StudyError
+from warmup_study.running.processes import KEEPING_MEMORY
 from warmup_study.running.starts import in_waves, stored_for
 from warmup_study.running.store import Cache, Work
 from warmup_study.training.pretraining import PretrainingBlock, pretrained
 from warmup_study.training.trainer import train_chunk
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def finished(chunks: Sequence[Work], cache: Cache, processes: int) -> Iterator[None]:
@@ -45,7 +41,7 @@ def finished(chunks: Sequence[Work], cache: Cache, processes: int) -> Iterator[N
 
 def _finished_by(pool: ProcessPoolExecutor, chunks: Sequence[Work], cache: Cache) -> Iterator[None]:
     try:
-        with _interrupts_held_back():
+        with _interrupts_held_back(), _environment(KEEPING_MEMORY):
             futures = [pool.submit(train_and_store, chunk, cache) for chunk in chunks]
         for future in as_completed(futures):
             yield future.result()
@@ -86,6 +82,18 @@ def _interrupts_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Settings that processes started within inherit, where the user has none of the same name."""
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _follow_driver() -> None:

@@ -4,8 +4,6 @@ Every chunk is stored as soon as it is finished, so whatever is finished survive
 that chunks need are trained and stored before them, once for all.
 """
 
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -14,11 +12,10 @@ from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
-from IPython import get_ipython
-from tqdm.auto import tqdm
 
 from warmup_study.errors import StudyError
-from warmup_study.running import dask_cluster, forecast, local
+from warmup_study.running import dask_cluster, forecast, local, progress
+from warmup_study.running.processes import side_by_side
 from warmup_study.running.published import Published
 from warmup_study.running.starts import as_chunk, missing_blocks
 from warmup_study.running.store import Cache, Work
@@ -27,7 +24,6 @@ from warmup_study.training.experiment import Chunk, Experiment
 from warmup_study.training.pretraining import PretrainingBlock
 from warmup_study.training.table import to_frame
 
-SELDOM = 20.0  # seconds between two lines that tell how far a batch run has come
 WORTH_TIMING = 20_000  # updates of runs; fewer are too short to be worth a timing
 WORTH_TELLING = 120.0  # seconds of training that are told beforehand
 
@@ -55,7 +51,7 @@ def timed_sweep(
 ) -> Swept:
     """Every run of the experiments, trained now where neither ``folder`` nor the published tables hold it yet.
 
-    ``processes`` train side by side (default: one per core available; 0: none but this one), or the workers of the Dask
+    ``processes`` train side by side (default: `side_by_side`; 0: none but this one), or the workers of the Dask
     ``scheduler`` at that address; the result depends on neither. ``before`` is called before anything is trained, and
     only then. Raises ``StudyError`` in one line where a chunk cannot be trained or stored, or a worker or the scheduler
     dies; all chunks finished by then stay stored.
@@ -66,7 +62,7 @@ def timed_sweep(
     missing = list({chunk.id: chunk for chunk in chunks if found[chunk.id] is None}.values())
     seconds = 0.0
     if missing:
-        processes = local.available_cores() if processes is None else processes
+        processes = side_by_side() if processes is None else processes
         blocks = missing_blocks(missing, cache)
         _announce(chunks, missing, blocks, published, folder, 0 if scheduler else max(1, processes))
         if before:
@@ -124,7 +120,7 @@ def _train(work: Sequence[Work], cache: Cache, processes: int, scheduler: str) -
         _remark_once(task)
     started = time.perf_counter()
     ordered = sorted(work, key=lambda piece: -piece.cost)
-    _follow(_finished(ordered, cache, processes, scheduler), len(ordered))
+    progress.follow(_finished(ordered, cache, processes, scheduler), len(ordered))
     seconds = time.perf_counter() - started
     print(f"trained {_amount(ordered)} in {seconds:.0f} s")
     return seconds
@@ -134,19 +130,6 @@ def _amount(work: Sequence[Work]) -> str:
     runs = sum(len(piece.runs) for piece in work if isinstance(piece, Chunk))
     points = sum(len(piece.seeds) for piece in work if isinstance(piece, PretrainingBlock))
     return f"{runs:,} runs" + (f" and {points:,} starting points" if points else "")
-
-
-def _follow(finished: Iterator[None], total: int) -> None:
-    """Wait for all of them, with a bar where somebody looks on, and elsewhere a line now and then."""
-    with tqdm(total=total, desc="training", unit="chunk", disable=not watched(), leave=False) as bar:
-        started = told = time.perf_counter()
-        for done, _ in enumerate(finished, start=1):
-            bar.update()
-            now = time.perf_counter()
-            if bar.disable and now - told > SELDOM and done < total:
-                told = now
-                left = (now - started) / done * (total - done)
-                print(f"{done} of {total} chunks trained, about {left:.0f} s left", flush=True)
 
 
 @cache
@@ -160,13 +143,6 @@ def _finished(work: Sequence[Work], cache: Cache, processes: int, scheduler: str
     if scheduler:
         return dask_cluster.finished(work, cache, scheduler)
     return local.finished(work, cache, min(processes, len(work)))
-
-
-def watched() -> bool:
-    """Whether somebody looks on: a terminal, or a notebook opened in JupyterLab or VS Code; not a batch run."""
-    shell = get_ipython()
-    by_vs_code = shell is not None and "__vsc_ipynb_file__" in shell.user_ns
-    return sys.stderr.isatty() or by_vs_code or bool({"JPY_SESSION_NAME", "VSCODE_PID"} & set(os.environ))
 
 
 def _trained(chunk: Chunk, cache: Cache) -> pa.Table:

@@ -51,7 +51,7 @@ PLANS: Mapping[str, Mapping[str, object]] = {
     "mnist1d-conv-1024": {"updates": 400, "warmup": 20, "jump_seeds": 12, "lost_seeds": 0},
     "digits-transformer": {"multiples": (2.5, 3.2), "seeds": 40},
     "digits-transformer-6": _SIX_BLOCKS | {"multiples": (1.8, 2.5), "lost_seeds": 0},
-    "digits-transformer-pre-6": _SIX_BLOCKS | {"lost_seeds": 0},
+    "digits-transformer-pre-6": _SIX_BLOCKS | {"updates": 1200, "warmup": 60, "lost_seeds": 0},
     "text-transformer-4": {"multiples": (2.2, 3.2), "seeds": 16, "jump_seeds": 12, "lost_seeds": 16},
 }
 """Some 14 minutes of two cores: 9.5 of them for the statistics (9 arms; Transformer of two blocks 2.5, of six 2.5, text
