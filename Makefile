@@ -11,8 +11,8 @@ OLDEST := .venv-oldest
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-report: $(READY) ## the main job: run the study in minutes (preset quick), build the page, print where it is
-	@$(RUN) dodo.py quick
+report: $(READY) ## the main job: run the study in minutes (preset quick), build the page; TASK=my_task:wine: on that alone
+	@$(RUN) dodo.py quick $(TASK)
 
 full: $(READY) ## the study as published: what its tables hold is not trained again (the rest: WARMUP_STUDY_SCHEDULER=tcp://...)
 	@$(RUN) dodo.py full
@@ -39,7 +39,10 @@ lint: $(READY) ## style and types alone
 	@$(RUN) -m mypy
 
 lab: $(READY) ## open JupyterLab on the lab, which lists all notebooks
-	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(RUN) -m jupyter lab notebooks/lab.ipynb
+	@# Without Jupyter's question about its news; served from the root, so that tasks beside the README are found.
+	@test -f $(VENV)/etc/jupyter/labconfig/page_config.json || $(RUN) -m jupyter labextension disable \
+		--level=sys_prefix @jupyterlab/apputils-extension:announcements 2>/dev/null
+	@PYDEVD_DISABLE_FILE_VALIDATION=1 $(RUN) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/lab.ipynb
 
 advise: $(READY) ## ask about your own network: make advise TASK=my_task:wine
 	@test -n "$(TASK)" || { echo "Which task? make advise TASK=my_task:wine, or a built-in one: TASK=digits-mlp" >&2; exit 2; }

@@ -2,7 +2,8 @@
 
 `python dodo.py quick` (or smoke, or full) runs what is out of date, keeps going past a notebook that fails, and ends
 with a table. The first chapter trains what others share; those run side by side after it, and then the report and the
-page. `doit list --all` and doit's other commands work on the same tasks.
+page. `python dodo.py quick my_task:wine` does so on that task alone, in a folder of its own. `doit list --all` and
+doit's other commands work on the same tasks.
 """
 
 import contextlib
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any, ClassVar
 
 from doit.cmd_base import ModuleTaskLoader
@@ -27,7 +27,7 @@ from doit.reporter import ZeroReporter
 
 from warmup_study.console import forgive_encodings
 from warmup_study.errors import StudyError
-from warmup_study.files import clear_leftovers, locked
+from warmup_study.files import clear_leftovers, file_name, locked
 from warmup_study.paths import BATCH, CHAPTERS, PRESETS, Folders
 from warmup_study.running import progress, supervised
 from warmup_study.running.processes import KEEPING_MEMORY, PROCESSES, available_cores
@@ -36,10 +36,12 @@ HERE = Path(__file__).resolve().parent
 ROOT = Path(os.path.expanduser(os.environ.get("WARMUP_STUDY_ROOT", "") or HERE)).resolve()
 PACKAGE = HERE / "src" / "warmup_study"
 PAGE = "page"
+ASKED = "WARMUP_STUDY_TASK"  # environment variable: the only task, where one was asked for
+TASK = os.environ.get(ASKED, "")
+BOXES = "7_anchor_warmup"  # takes detection tasks alone
 NOTES = ROOT / "data" / "cache" / "progress"  # a file a notebook: how far it is
 MOST_LANES = 4  # notebooks side by side; each takes some 700 MB, and the cores left to it
-TERMINAL = sys.stdout.isatty()
-CLEAR = "\r\x1b[K" if TERMINAL else ""
+UNCAPTURED = {"capture": False}  # doit would put its own writers in place of stdout, for all threads at once
 BROKEN = 3  # what doit returns after an error that is no task's: it cannot keep its records, say
 
 
@@ -66,7 +68,7 @@ class Reporter(ZeroReporter):  # type: ignore[misc]  # doit has no types
         outcome = Outcome(status, reason, time.monotonic() - cls.started.pop(name, time.monotonic()))
         cls.outcomes[name] = outcome
         count = f"[{len(cls.outcomes)}/{cls.total}]"
-        print(f"{CLEAR}{count:8}{name:26}{status:11}{outcome.seconds:7.1f} s", flush=True)
+        print(f"{progress.CLEAR}{count:8}{name:26}{status:11}{outcome.seconds:7.1f} s", flush=True)
 
     def execute_task(self, task: Any) -> None:
         """The task begins."""
@@ -95,8 +97,8 @@ DOIT_CONFIG = {
 
 
 def present() -> list[str]:
-    """Notebooks of the batch run that exist, in reading order."""
-    return [name for name in BATCH if (HERE / "notebooks" / f"{name}.ipynb").exists()]
+    """Notebooks of the batch run that exist, in reading order; on a task, those that take tasks with classes."""
+    return [name for name in BATCH if (HERE / "notebooks" / f"{name}.ipynb").exists() and not (TASK and name == BOXES)]
 
 
 def sources(*, page: bool) -> list[str]:
@@ -134,6 +136,7 @@ def study(preset: str) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "actions": [(execute, [notebook, folders])],
+            "io": UNCAPTURED,
             "file_dep": [str(notebook), *sources(page=name == "report")],
             "targets": [str(folders.executed / notebook.name)],
             "uptodate": [results_unchanged(folders)] if name == "report" else [],
@@ -141,6 +144,7 @@ def study(preset: str) -> Iterator[dict[str, Any]]:
     yield {
         "name": PAGE,
         "actions": [(build_page, [folders])],
+        "io": UNCAPTURED,
         "file_dep": sources(page=True),
         "targets": [str(folders.report)],
         "uptodate": [results_unchanged(folders)],
@@ -170,6 +174,7 @@ def execute(notebook: Path, folders: Folders) -> TaskFailed | None:
     for left in unfinished.glob(f"{notebook.stem}*.ipynb"):
         left.unlink()
     options = ["--kernel", "python3", "--no-progress-bar", "-r", "preset", folders.preset]
+    options += ["-r", "task", TASK] if TASK and notebook.stem in CHAPTERS else []
     status, output = run("papermill", str(notebook), str(part), *options, noted=str(NOTES / notebook.stem))
     if status:
         return TaskFailed(raised(part) or last_line(output))
@@ -224,41 +229,6 @@ def attempt(preset: str, names: Sequence[str]) -> None:
         Reporter.outcomes[name] = Outcome("failed", reason)
 
 
-@contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Meanwhile tell what is running: on one line in a terminal, elsewhere now and then."""
-    shutil.rmtree(NOTES, ignore_errors=True)
-    over = Event()
-    teller = Thread(target=tell, args=(over, 0.5 if TERMINAL else 30.0), daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        teller.join()
-        print(CLEAR, end="", flush=True)
-
-
-def tell(over: Event, every: float) -> None:
-    """Say every so many seconds what is running and how far it is."""
-    while not over.wait(every):
-        running = "; ".join(f"{name}: {noted(name)}" for name in list(Reporter.started))
-        if running and TERMINAL:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"{CLEAR}{running[:width]}", end="", flush=True)
-        elif running:
-            print(f"        {running}", flush=True)
-
-
-def noted(name: str) -> str:
-    """What a notebook noted down, or for how long it has been running."""
-    seconds = time.monotonic() - Reporter.started.get(name, time.monotonic())
-    with contextlib.suppress(OSError):
-        if text := (NOTES / name).read_text(encoding="utf-8"):
-            return text
-    return f"{seconds:.0f} s"
-
-
 def conclude(preset: str, outcomes: Mapping[str, Outcome]) -> int:
     """Print the status table and where the page is; 1 where a task failed."""
     failed = {name: outcome.reason for name, outcome in outcomes.items() if outcome.status == "failed"}
@@ -280,19 +250,33 @@ def study_of(preset: str) -> int:
     names = (*present(), PAGE)
     Reporter.total = len(names)
     # A second batch run waits here, and then finds all up to date.
-    with locked(Folders(ROOT, preset).executed), told():
+    shutil.rmtree(NOTES, ignore_errors=True)
+    with locked(Folders(ROOT, preset).executed), progress.told(Reporter.started, NOTES):
         for together in phases(names):
             attempt(preset, together)
     return conclude(preset, {name: Reporter.outcomes[name] for name in names})
 
 
+def start_on(task: str, preset: str) -> None:
+    """Start again on that task alone, in a folder of its own. Raises StudyError where it is no task that can train."""
+    from warmup_study import tasks  # torch, which takes seconds
+
+    tasks.load(task)
+    root = ROOT / "report" / "tasks" / file_name(task)
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ |= {ASKED: task, "WARMUP_STUDY_ROOT": str(root)}
+    os.execv(sys.executable, [sys.executable, str(HERE / "dodo.py"), preset])
+
+
 def main(arguments: list[str]) -> int:
     """Run the preset named; exit status 0, 1 after a failure, 2 for a wrong call, 130 after Ctrl-C."""
     forgive_encodings()
-    if len(arguments) != 1 or arguments[0] not in PRESETS:
-        print(f"usage: python dodo.py {{{','.join(PRESETS)}}}", file=sys.stderr)
+    if len(arguments) not in (1, 2) or arguments[0] not in PRESETS:
+        print(f"usage: python dodo.py {{{','.join(PRESETS)}}} [task]", file=sys.stderr)
         return 2
     try:
+        if arguments[1:]:
+            start_on(arguments[1], arguments[0])
         return study_of(arguments[0])
     except (StudyError, OSError) as error:
         print(error, file=sys.stderr)

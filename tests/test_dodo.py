@@ -89,8 +89,19 @@ def test_ctrl_c_is_one_line(study: Path) -> None:
     assert errors.strip() == "Interrupted. What is finished is kept: the same command goes on from here."
 
 
-@pytest.mark.parametrize("arguments", [[], ["huge"], ["smoke", "full"]])
+@pytest.mark.parametrize("arguments", [[], ["huge"], ["smoke", "digits-mlp", "full"]])
 def test_a_wrong_call_says_what_it_takes(study: Path, arguments: list[str]) -> None:
     process = start(study, *arguments)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2 and errors == "usage: python dodo.py {smoke,quick,full}\n"
+    assert process.returncode == 2 and errors == "usage: python dodo.py {smoke,quick,full} [task]\n"
+
+
+def test_a_task_has_a_folder_of_its_own(study: Path) -> None:
+    store(study, "1_sgd_vs_adam", "print(preset, task)")
+    process = start(study, "smoke", "digits-mpl")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "did you mean digits-mlp?" in errors and len(errors.splitlines()) == 1
+    start(study, "smoke", "digits-mlp").communicate(timeout=120)
+    root = study / "report" / "tasks" / "digits-mlp"
+    executed = (root / "data" / "executed" / "smoke" / "1_sgd_vs_adam.ipynb").read_text(encoding="utf-8")
+    assert "smoke digits-mlp" in executed and not (study / "data" / "executed").exists()

@@ -49,11 +49,11 @@ def finished(chunks: Sequence[Work], cache: Cache, address: str) -> Generator[No
         except StudyError as problem:
             raise StudyError(str(problem)) from None  # without the worker's traceback
         except (OSError, CancelledError):
-            raise StudyError(f"scheduler: lost the one at {address}; run again: finished work is kept") from None
+            raise StudyError(f"scheduler: lost the connection to {address}; run again: finished work is kept") from None
         except Exception as problem:
             reason = f"{type(problem).__name__}: {problem}"
             raise StudyError(
-                f"scheduler: {address} cannot go on ({reason}); run again: finished work is kept"
+                f"scheduler: work at {address} stopped ({reason}); run again: finished work is kept"
             ) from None
 
 
@@ -145,7 +145,7 @@ def _problem(chunk: Work, future: Any) -> Exception:
         return ConnectionError("the scheduler is gone")
     problem: Exception = future.exception()
     if isinstance(problem, KilledWorker):
-        many = f"{problem.allowed_failures + 1} workers that tried died (out of memory, or ended from outside)"
+        many = f"{problem.allowed_failures + 1} workers died trying (out of memory, or killed)"
         return StudyError(f"task {chunk.task!r} cannot be trained: {many}; run again: finished work is kept")
     if isinstance(problem, ImportError):
         return StudyError(f"scheduler: a worker lacks a package of the study ({problem}): install warmup-study there")

@@ -1,4 +1,4 @@
-"""How long training will take, told beforehand from a timing of a second or two that is stored for the next time."""
+"""Forecasts of training time, from a timing of a second or two that is stored for the next time."""
 
 import hashlib
 import json

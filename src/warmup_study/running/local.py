@@ -47,7 +47,7 @@ def _finished_by(pool: ProcessPoolExecutor, chunks: Sequence[Work], cache: Cache
             yield future.result()
     except BrokenProcessPool as problem:
         raise StudyError(
-            "a training process died (out of memory, or ended from outside); run again: finished work is kept"
+            "a training process died (out of memory, or killed); run again: finished work is kept"
         ) from problem
     except StudyError as problem:
         raise StudyError(str(problem)) from None  # without the worker's traceback

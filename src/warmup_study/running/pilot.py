@@ -108,6 +108,6 @@ def _further(found: pd.Series) -> list[float]:
 def _refuse_what_never_falls(task: str, found: pd.Series) -> None:
     if found.min() >= FALLEN:
         raise StudyError(
-            f"task {task!r} learns at no learning rate from {found.index[0]:g} to {found.index[-1]:g}: its validation "
-            f"loss ends at {100 * found.min():.0f} % of the initial one at best"
+            f"task {task!r} does not learn at any learning rate from {found.index[0]:g} to {found.index[-1]:g}: its "
+            f"validation loss ends at {100 * found.min():.0f} % of the initial loss at best"
         )

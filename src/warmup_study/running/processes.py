@@ -30,6 +30,6 @@ def side_by_side() -> int:
     """
     given = os.environ.get(PROCESSES, "")
     if given and not (given.isdecimal() and int(given)):
-        raise StudyError(f"{PROCESSES}: got {given!r}; takes a whole number from 1 on")
+        raise StudyError(f"{PROCESSES}: got {given!r}; takes a whole number of at least 1")
     count = int(given or available_cores())
     return count if count > 1 else 0

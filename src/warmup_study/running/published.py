@@ -1,4 +1,4 @@
-"""The published tables of runs as a store that is only read: what they hold need not be trained again."""
+"""The published tables of runs as a read-only store: runs in them need not be trained again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Published:
         if not outdated:
             return ""
         return (
-            f"the published runs on {', '.join(outdated)} were made by another version of the training code: "
-            "they are trained anew"
+            f"the published runs on {', '.join(outdated)} come from another version of the training code: "
+            "they will be retrained"
         )
 
     @cached_property
@@ -79,7 +79,7 @@ def _index(file: _File) -> list[Segment]:
     try:
         return list(tables.segments(store.read_columns(file.path, ["chunk"])["chunk"].to_pylist()))
     except StudyError as problem:
-        print(f"{problem}; until then it does without")
+        print(f"{problem}; ignored until then")
         return []
 
 
@@ -103,5 +103,5 @@ def _sealed(file: _File) -> pa.Table | None:
     try:
         return store.read_table(file.path)
     except StudyError as problem:
-        print(f"{problem}; until then its runs are trained anew")
+        print(f"{problem}; until then its runs are retrained")
         return None

@@ -1,4 +1,4 @@
-"""Controls: outcomes known beforehand. Where one comes out otherwise, the study is broken and stops.
+"""Controls: outcomes known beforehand. If one comes out differently, the study is broken and stops.
 
 - At a small, well-tuned learning rate on a shallow network all warmup arms agree.
 - The same seed gives the same bits twice, and different seeds give different results.
@@ -76,8 +76,8 @@ def _small_rates_agree(cache: Path, device: str) -> None:
         gain = paired_effect(gains)
         if decide(gain, AGREEMENT) != "inside":
             raise StudyError(
-                f"control failed: at a small learning rate {arm} differs from no warmup by {gain.estimate:.3f} "
-                f"({gain.low:.3f} to {gain.high:.3f}) in log loss"
+                f"control failed: at a small learning rate, {arm} differs from no warmup by a log loss ratio of "
+                f"{gain.estimate:.3f} ({gain.low:.3f} to {gain.high:.3f})"
             )
 
 
@@ -102,7 +102,7 @@ def _descent_settles_at_its_edge(cache: Path, device: str) -> None:
     expected = theory.stability_limit(rule) / EDGE_LR
     if not np.isclose(sharpness, expected, rtol=EDGE_TOLERANCE):
         raise StudyError(
-            f"control failed: whole-batch descent settles at a sharpness of {sharpness:.3g}; theory says {expected:.3g}"
+            f"control failed: full-batch descent settles at a sharpness of {sharpness:.3g}; theory says {expected:.3g}"
         )
 
 

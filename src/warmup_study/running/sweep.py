@@ -100,8 +100,8 @@ def _announce(
         runs, lacking = (sum(len(chunk.runs) for chunk in some) for some in (chunks, missing))
         where = "on 1 core" if processes == 1 else f"on {processes} cores" if processes else "for a single core"
         print(
-            f"about {_hours(seconds)} of training {where}, by a brief timing that may be off by half: "
-            f"{runs:,} runs of which {runs - lacking:,} are stored",
+            f"about {_hours(seconds)} of training {where}, estimated from a brief timing that may be off by half: "
+            f"{runs:,} runs, of which {runs - lacking:,} are stored",
             flush=True,
         )
 
@@ -148,5 +148,5 @@ def _finished(work: Sequence[Work], cache: Cache, processes: int, scheduler: str
 def _trained(chunk: Chunk, cache: Cache) -> pa.Table:
     table = cache.get(chunk)
     if table is None:
-        raise StudyError("a trained chunk cannot be read back: the code or the disk changed meanwhile; start again")
+        raise StudyError("a trained chunk cannot be read back: the code or the disk changed in the meantime; run again")
     return table

@@ -64,7 +64,7 @@ def read(folder: Path, notebook: str) -> pd.DataFrame:
     }
     if lacking := set(known["chunks"]) - set(found):
         files = ", ".join(f"{name}.parquet" for name in (notebook, *known["shared"]))
-        raise StudyError(f"{notebook}: {len(lacking)} of its chunks are in none of {files}; run its notebook again")
+        raise StudyError(f"{notebook}: {len(lacking)} of its chunks are missing from {files}; run its notebook again")
     return to_frame(pa.concat_tables([found[chunk] for chunk in known["chunks"]]))
 
 
