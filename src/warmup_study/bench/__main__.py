@@ -24,6 +24,7 @@ from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import project_root
 from warmup_study.running import provenance
+from warmup_study.running.processes import KEEPING_MEMORY
 
 Result = TypeVar("Result")
 
@@ -72,7 +73,8 @@ def publish(root: Path) -> None:
 
 
 def measured() -> dict[str, Any]:
-    """Measure all, printed as it comes."""
+    """Measure all, printed as it comes; engine and peers alike keep their memory, as processes that train do."""
+    os.environ.update(KEEPING_MEMORY)  # inherited by them
     teams = contenders() | {PRODUCTS: one_per_core(matmul_bound.product_operations)}
     table = [_row(workload, measure(teams, workload)) for workload in WORKLOADS]
     for team in teams.values():

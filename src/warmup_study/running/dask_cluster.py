@@ -163,6 +163,15 @@ def connect(address: str) -> Any:
     return client
 
 
+def try_unused(address: str) -> None:
+    """See that a scheduler answers although there is nothing to train, and say that it was not needed.
+
+    Raises ``StudyError`` where none answers there: a wrong address must not pass for a right one.
+    """
+    with _quiet(), connect(address):
+        print(f"scheduler: everything is stored already; {address} had nothing to train")
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Dask's log of a lost connection, which would bury the one line that says so."""

@@ -69,6 +69,8 @@ def timed_sweep(
             before()
         seconds = _train([*blocks, *missing], cache, processes, scheduler)
         found |= {chunk.id: _trained(chunk, cache) for chunk in missing}
+    elif scheduler:
+        dask_cluster.try_unused(scheduler)
     return Swept(to_frame(pa.concat_tables([found[chunk.id] for chunk in chunks])), seconds)
 
 
