@@ -8,10 +8,20 @@ import pytest
 from report_fixtures import part, verdict
 
 from warmup_study import report
+from warmup_study.chapters.how_long.analysis import lengths
+from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
 from warmup_study.paths import Folders
 from warmup_study.report import advice
 from warmup_study.report.answer import _phrases
+
+SIZES = {
+    "decades": "1.4",
+    "log ratio of test losses": "14",
+    "share of units": "15",
+    "ratio of first to settled update": "0.15",
+}
+EXCESS = "16\N{NO-BREAK SPACE}% higher loss"  # an effect of 0.148 where higher means worse
 
 
 def sentences(root: Path, *rows: dict[str, Any]) -> list[str]:
@@ -24,7 +34,7 @@ def sentences(root: Path, *rows: dict[str, Any]) -> list[str]:
 
 def test_what_is_decided_is_told_before_what_is_not(tmp_path: Path) -> None:
     open_rows = [verdict("extra-epochs", "inconclusive"), verdict("dead-units", "inconclusive")]
-    assert "do not settle whether warmup saves epochs" in sentences(tmp_path, *open_rows)[1]
+    assert "do not settle whether a ramp saves epochs" in sentences(tmp_path, *open_rows)[1]
     decided = [open_rows[0], verdict("dead-units", "supported")]
     assert "more units die for good" in sentences(tmp_path, *decided)[1]
 
@@ -32,25 +42,28 @@ def test_what_is_decided_is_told_before_what_is_not(tmp_path: Path) -> None:
 def test_no_two_sentences_tell_the_same_verdict(tmp_path: Path) -> None:
     rows = [verdict("adaptive-only", "supported"), verdict("better-results", "inconclusive")]
     whether, when, _ = sentences(tmp_path, *rows)
-    assert "Warm up Adam" in whether and "was not part of this run" in when
+    assert "Warm up adaptive optimisers" in whether and "was not part of this run" in when
 
 
 def test_the_first_answer_tells_both_places(tmp_path: Path) -> None:
     parts = [part("gain at the best learning rate", 0.02, "inside"), part("gain above it", 1.2, "above")]
+    parts = [one | {"unit": "log ratio of test losses"} for one in parts]
     whether = sentences(tmp_path, verdict("better-results", "mixed", parts=parts))[0]
-    assert "depends on the learning rate: " in whether and "it gains 0.02 in log loss" in whether
-    assert "1.2 at twice that rate" in whether
-    regimes = sentences(tmp_path, verdict("better-results", "depends", parts=parts))[0]
-    assert "depends on the kind of network" in regimes
+    assert "It depends on the learning rate (" in whether and "ends with 2\N{NO-BREAK SPACE}% lower loss" in whether
+    assert "with 3.3 times lower loss (3.3 times to 3.4 times)" in whether
+    regime = verdict("better-results", "supported", regime="deep", parts=parts)
+    regimes = sentences(tmp_path, verdict("better-results", "depends", parts=parts), regime)[0]
+    assert "on the network" in regimes and "by kind of network: deep 3.3 times lower loss" in regimes
 
 
 @pytest.mark.parametrize("word", ["supported", "contradicted", "mixed", "inconclusive"])
 @pytest.mark.parametrize("name", sorted({row.id for row in claims_table()} & set(_phrases()["phrase"])))
 def test_every_phrase_exists(tmp_path: Path, name: str, word: str) -> None:
     lines = sentences(tmp_path, verdict(name, word, n=7, parts=[part("other", 0.1, "above")]))
-    assert len(lines) == 3
+    assert len(lines) == 3 + (name == "how-long")  # a default, where lengths were tested
     told = [line for line in lines if "was not part of this run" not in line]
-    assert told and "0.15" in told[0] and "n = 7" in told[0].replace("\N{NO-BREAK SPACE}", " ")
+    size = SIZES.get(claim(name).unit, "0.15")
+    assert any(part in told[0] for part in (size, EXCESS)) and "n = 7" in told[0].replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_every_claim_that_a_question_names_has_words() -> None:
@@ -63,10 +76,10 @@ def test_advice_follows_the_part_of_a_claim_that_bears_on_the_situation(tmp_path
     statements = [{"name": name, "word": word, "p_holds": 0.5, "p_fails": 0.5} for name, word in said]
     parts = [part("gain at the best learning rate", 0.02, "inside"), part("gain above it", 1.2, "above")]
     sentences(tmp_path, verdict("better-results", "mixed", parts=parts, statements=statements))
-    rows = advice.table(Folders.of(str(tmp_path), "quick")).set_index("if you have")
-    tuned, high = rows.loc["Rate well tuned, without warmup"], rows.loc["Rate not tuned, or too high"]
+    rows = advice.table(Folders.of(str(tmp_path), "quick")).set_index("situation")
+    high, tuned = (rows.loc[name] for name in rows.index if rows["evidence"][name].startswith("better-results"))
     assert (tuned["evidence"], high["evidence"]) == ("better-results: contradicted", "better-results: supported")
-    assert high["then"] == "warm up" and high["by"].startswith("1.2")
+    assert high["advice"].startswith("Ramp") and high["measured"].startswith("16")
 
 
 def test_words_name_effects_that_the_claims_have() -> None:
@@ -79,3 +92,8 @@ def test_words_name_effects_that_the_claims_have() -> None:
         if claim in rules and name != "estimate"
     ]
     assert [pair for pair in named if pair[1] not in rules[pair[0]]] == []
+
+
+def test_the_default_names_rules_of_thumb_that_were_measured() -> None:
+    measured = {lengths.named_excess(rule, place) for rule in lengths.RULES for place in lengths.PLACES}
+    assert set(_phrases()["default"]["evidence"]) < measured

@@ -84,7 +84,7 @@ def test_figure_and_words_tell_what_was_planted() -> None:
     cells = analysis.core_cells({"1": pd.concat([runs(0.3, EASY, more_rates=2), runs(0.3, DEEP)])})
     regimes = analysis.by_regime(cells)
     figure = pooled(cells, regimes)
-    assert figure.words.title.startswith("With a ramp the loss is 2") and "% lower at the best" in figure.words.title
+    assert figure.words.title.startswith("With a ramp, the loss is 2") and "% lower at the best" in figure.words.title
     assert "all tasks" in figure.svg and figure.maker == "warmup_study.chapters.report.figures.pooled"
     best, above, beside = analysis.paragraphs(cells, regimes)
     assert "better" in best and "8 pairs" in above and THIRD in beside

@@ -109,7 +109,7 @@ def test_the_table_says_what_is_run_in_which_part() -> None:
     table: Any = design_table([grid, more, small(part="probe")], {"grid": "all rates", "probe": "a closer look"})
     first, second, last = (row for _, row in table.data.iterrows())
     assert first["arms"] == "2: SGD + momentum; no warmup / ramp"
-    assert first["learning rate"] == "1 to 3 (2), effective ones under momentum"
+    assert first["learning rate"] == "1 to 3 (2), effective with momentum"
     columns = ["part", "seeds", "updates", "batch", "warmup", "runs"]
     assert first[columns].tolist() == ["all rates", "4", "128 / 131", "32", "3", "32"]
     assert second[columns].tolist() == ["a closer look", "5", "8", "16", "3", "20"]

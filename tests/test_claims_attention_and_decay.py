@@ -168,10 +168,13 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     }
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made.values())
     _, attention, early, norms, decay = made
-    assert attention == "With attention a ramp gains more in usable learning rates and above the best learning rate"
-    assert early == "Entropy of attention at update 20: 0.2 without warmup, 0.9 under the ramp (post-LN)"
-    assert norms.startswith("Well normalised, Transformers gain 0.4")
-    assert decay.endswith("a ramp gains as much under cosine decay and less under inverse square root")
+    assert attention == (
+        "With attention rather than without, a ramp gains more in usable learning rates and above the best "
+        "learning rate"
+    )
+    assert early == "At update 20, the entropy of attention is 0.2 without warmup and 0.9 with a ramp (post-LN)"
+    assert norms.startswith("A ramp gains well-normalised Transformers 0.4")
+    assert decay.endswith("a ramp gains as much with cosine decay and less with inverse-square-root decay")
     assert "pre-LN, 6 blocks" in sentences.attention(gains) and "deep MLP, no norm" in sentences.norms(gains)
     assert "33" in sentences.decays(decays)
 

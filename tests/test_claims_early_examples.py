@@ -317,7 +317,7 @@ def test_figures_and_sentences_come_from_the_same_tables() -> None:
         for maker in (figures.blocks, figures.orders, figures.primacy, figures.unlearning, figures.first_batch)
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    assert "saves 1 epochs, on ordinary streams 0" in made[3].words.title
+    assert "saves 1 epochs after a skewed start, 0 on ordinary streams" in made[3].words.title
     verdicts = [row for name in analysis.CLAIMS for row in judged(name, runs)]
     assert {row.figure.removeprefix(f"{CHAPTER}-") for row in verdicts} == {
         figure.maker.rpartition(".")[2] for figure in made

@@ -267,14 +267,14 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     told = [figure.words.title for figure in made]
-    assert told[0].startswith("One epoch of ramp against the best length: loss 63") and "% higher at twice" in told[0]
-    assert told[1].startswith("Above the best rate a length constant in updates comes nearest")
-    assert told[3].endswith("at β₂ = 0.9") and "% higher" in told[3]
-    assert told[4].startswith("Of all shapes of ramp the quadratic one differs most: 3")
-    assert told[5] == "From a ramp, at 64 times the batch, momentum gains more and Adam gains more"
-    assert "18 % lower on skewed streams, 11 % higher on mixed ones" in told[6].replace("\N{NO-BREAK SPACE}", " ")
+    assert "a one-epoch ramp leaves the loss 63" in told[0] and "% higher at twice" in told[0]
+    assert told[1].startswith("Above the best learning rate, a ramp length constant in updates comes closest")
+    assert told[3].endswith("(β₂ = 0.9)") and "% higher" in told[3]
+    assert told[4].startswith("The ramp shape furthest from linear is quadratic: loss 3")
+    assert told[5] == "At 64 times the batch size, momentum gains more and Adam gains more from a ramp"
+    assert "18 % lower on skewed streams and 11 % higher on mixed ones" in told[6].replace("\N{NO-BREAK SPACE}", " ")
     words = sentences.how_long(found["how-long"]) + sentences.laws_told(cells) + sentences.exponents_told(cells)
-    assert "digits-transformer" in words and "updates (" in words and "against the length of the run" in words
+    assert "digits-transformer" in words and "updates (" in words and " in the length of the run" in words
     assert "quadratic" in sentences.shapes_told(shapes) and "mixed stream" in sentences.skew(found["skew-length"])
     assert "gain of a jump" in sentences.large_batch(found["large-batch"])
 

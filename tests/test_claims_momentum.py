@@ -185,7 +185,7 @@ def test_figures_and_sentences_come_from_the_same_tables() -> None:
     runs = table()
     made = [figures.velocity(runs, TASK), figures.outcomes(runs), figures.batches(analysis.batch_gains(runs))]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    assert made[0].words.title.startswith("After learning rate 0 the first step is 10 times too long in torch's form")
+    assert made[0].words.title.startswith("After learning rate 0, the first step is 10 times its usual length in torch")
     assert "10 (10 to 10) first gradients" in analysis.say_velocity(runs)
     assert "In Sutskever's form, the loss after learning rate 0 is" in analysis.say_outcomes(runs)
     assert "decades for SGD with momentum" in analysis.say_adaptive(runs)

@@ -139,26 +139,26 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     curves, gains, momentum = (figure.words.title for figure in made)
     assert curves == (
-        "At 2 times the best learning rate a ramp helps Lion and Adam; harms Muon; "
+        "At 2 times the best learning rate, a ramp helps Lion and Adam; hurts Muon; "
         "hardly matters for signSGD and Adagrad"
     )
-    assert gains.startswith("Decades of usable learning rates that a ramp gains: Lion 0.4")
-    assert "signSGD next to nothing, Muon −0.4" in gains
+    assert gains.startswith("Usable learning rates that a ramp gains, in decades: 0.4") and "for Lion" in gains
+    assert "almost none for signSGD, −0.4" in gains
     assert momentum == (
-        "In usable learning rates a ramp of the momentum gains more than one of the learning rate with "
-        "signSGD and Muon; gains less than one of the learning rate with Lion"
+        "In usable learning rates, a momentum ramp gains more than a learning-rate ramp for signSGD and Muon; "
+        "gains less than a learning-rate ramp for Lion"
     )
     assert [text.split()[0] for text in told[:5]] == ["**Lion**", "**signSGD**", "**Muon**", "**Adagrad**", "**Adam**"]
-    assert "less Adam's is" in told[0] and "less Adam's" not in told[4]
-    assert "gains Muon less than nothing" in told[-1] and "gains Lion something" in told[-1]
-    assert "a ramp gains it next to nothing" in told[-1]
+    assert "minus Adam's is" in told[0] and "minus Adam's" not in told[4]
+    assert "Muon's learning rate hurts" in told[-1] and "Lion's learning rate helps" in told[-1]
+    assert "its learning rate makes no difference" in told[-1]
 
 
 def test_where_nothing_trains_figures_and_sentences_say_nothing_more() -> None:
     runs = planted({})
     runs[["validation_loss", "test_loss"]] = 2.2
     made, told = drawn(runs)
-    assert all("trains on no task here" in paragraph for paragraph in told[:5])
+    assert all("trains on none of these tasks" in paragraph for paragraph in told[:5])
     assert len(made) == 3
     found = analysis.compared(runs[runs["lr"] == LRS[0]])
     assert found == {} and sentences.paragraphs(found, {}) == [] and sentences.momentum({}) == sentences.NOTHING

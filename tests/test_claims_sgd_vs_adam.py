@@ -88,7 +88,7 @@ def test_a_task_counts_only_if_sgd_and_adam_train_it() -> None:
     assert over_all.left_out == {"digits-deep": "untrainable with SGD"} and over_all.verdict == "supported"
     cells = core_curves.cells(runs)
     assert ("digits-deep", "sgd") not in core_curves.counted(cells)
-    assert core_curves.told_untrainable(cells) == "Untrained, and therefore left out: SGD on digits-deep."
+    assert core_curves.told_untrainable(cells) == "Excluded because neither arm trains: SGD on digits-deep."
     alone = runs[(runs["grid_lr"] == runs["grid_lr"].min())]
     assert core_curves.cells(alone) == {}
 
@@ -116,7 +116,7 @@ def test_the_four_setups_stand_over_the_relative_learning_rate() -> None:
     }
     assert by_multiple[1.0] == pytest.approx(0, abs=0.03) and by_multiple[10.0] > 1
     gains = core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
-    assert relative_lr.headline(cells, gains).startswith("At 2 times the best learning rate a ramp leaves Adam's loss")
+    assert relative_lr.headline(cells, gains).startswith("At 2 times the best learning rate, a ramp leaves Adam's loss")
     assert len(relative_lr.paragraphs(cells, gains)) == 6  # SGD, momentum and Adam, under lr = 0 and the ramp
     lost = core_curves.cells(table(grid({}, trainable=0)))
     assert relative_lr.headline(lost, core_curves.gains(lost, (ABOVE,))).startswith("Nothing trains")

@@ -175,10 +175,10 @@ def test_figures_and_sentences_tell_what_was_planted() -> None:
     with fewer_resamples(199):
         shares, jumps, late = analysis.statistics(runs), analysis.jumps(runs), analysis.lost_updates(runs)
     assert "recover 94\N{NO-BREAK SPACE}% of" in figures.shares(shares).words.title
-    assert "at twice that rate 50\N{NO-BREAK SPACE}% lower" in figures.jump(jumps).words.title
+    assert "50\N{NO-BREAK SPACE}% lower at twice that" in figures.jump(jumps).words.title
     assert "lags further behind" in figures.end_of_warmup(runs, jumps).words.title
     assert "delay training by" in figures.lost_updates(runs, late).words.title
-    assert "on 2 tasks of 2" in sentences.of_statistics(shares) and "jumps, 1 task:" in sentences.of_advantages(jumps)
+    assert "on 2 tasks of 2" in sentences.of_statistics(shares) and "jumps on 1 task:" in sentences.of_advantages(jumps)
     assert "sooner" in sentences.of_lost_updates(late) and sentences.of_crossing(shares)
     assert figures.shares({"digits-mlp": None}).words.title.startswith("Nowhere")
 

@@ -151,7 +151,9 @@ def own_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_cluster_gives_the_same_rows_and_stores_them_here(shared: str, tmp_path: Path) -> None:
+def test_the_cluster_gives_the_same_rows_and_stores_them_here(
+    shared: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {"task": "digits-he2+old", "updates": 5, "optimizer": {"name": "adam"}, "lr": 0.01}
     began = [arm("adam", start={"before": before, "state": "kept"})]
     experiments = [small(lrs=(0.1, 0.2)), small(lrs=(0.01,), task="digits-he2+new", arms=began)]
@@ -159,6 +161,8 @@ def test_the_cluster_gives_the_same_rows_and_stores_them_here(shared: str, tmp_p
     there = sweep(experiments, tmp_path / "there", scheduler=shared)
     pd.testing.assert_frame_equal(here, there)
     assert contents(tmp_path / "here") == contents(tmp_path / "there")
+    pd.testing.assert_frame_equal(sweep(experiments, tmp_path / "there", scheduler=shared), there)
+    assert f"everything is stored already; {shared} had nothing to train" in capsys.readouterr().out
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(
@@ -192,7 +196,7 @@ def test_a_killed_scheduler_is_one_line_and_what_is_finished_is_kept(
             killed = time.monotonic()
             _, errors = driver.communicate(timeout=SECONDS)
     assert time.monotonic() - killed < 15
-    assert errors == f"scheduler: lost the one at {mortal.address}; run again: finished work is kept\n"
+    assert errors == f"scheduler: lost the connection to {mortal.address}; run again: finished work is kept\n"
     kept = {path: path.stat().st_mtime_ns for path in cache.glob("*.parquet")}
     missing = [chunk for e in chapter() for chunk in e.chunks() if Cache(cache).path(chunk) not in kept]
     assert len(kept) >= 3 and missing
@@ -272,12 +276,15 @@ def test_a_task_that_kills_its_workers_is_one_line(own_tasks: Path, tmp_path: Pa
     settings = {"PYTHONPATH": first(own_tasks), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     with running(tmp_path / "cluster", workers=1, **settings) as doomed:
         line = refusal(small(task="users_tasks:dying", lrs=(0.1,)), tmp_path / "cache", doomed.address)
-    assert line.startswith("task 'users_tasks:dying' cannot be trained: 1 workers that tried died")
+    assert line.startswith("task 'users_tasks:dying' cannot be trained: 1 workers died trying")
 
 
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_cluster, "PATIENCE", "1s")
     with pytest.raises(StudyError, match="no Dask scheduler answers there"):
+        sweep([small(lrs=(0.1,))], tmp_path, scheduler="tcp://127.0.0.1:1")
+    sweep([small(lrs=(0.1,))], tmp_path, processes=0)
+    with pytest.raises(StudyError, match="no Dask scheduler answers there"):  # also where nothing is left to train
         sweep([small(lrs=(0.1,))], tmp_path, scheduler="tcp://127.0.0.1:1")
 
 

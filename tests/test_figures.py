@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from synthetic_runs import Planted, audit, grid, probe, table
 
@@ -24,8 +25,9 @@ from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
 from warmup_study.presentation.curves import lr_label, lr_panels
 from warmup_study.presentation.facets import facets
 from warmup_study.presentation.intervals import Estimate, intervals
-from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, WARMUPS
+from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.presentation.svg_minify import compact
+from warmup_study.report.build import page_style
 from warmup_study.running import store
 from warmup_study.statistics.bootstrap import Effect, fewer_resamples
 from warmup_study.training.table import from_frame
@@ -72,6 +74,7 @@ import sys
 from pathlib import Path
 sys.path.append({tests!r})
 import test_figures
+from warmup_study.report.build import page_style
 from warmup_study.running import store
 from warmup_study.paths import Folders
 
@@ -277,3 +280,21 @@ def test_a_maker_names_itself_and_closes_its_figure_even_if_it_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         broken()
     assert not plt.get_fignums()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour, by WCAG 2."""
+    shares = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in to_rgb(colour)]
+    return float(np.dot(shares, (0.2126, 0.7152, 0.0722)))
+
+
+def test_lines_stand_out_from_the_light_and_the_dark_page() -> None:
+    style = page_style()
+    papers = [luminance(paper) for paper in re.findall(r"--paper: (#\w{6});", style)]
+    lines = {look.colour for look in (*OPTIMIZERS.values(), *REGIMES.values())} - {INK}  # ink turns with the scheme
+    contrasts = {
+        (line, paper): (max(luminance(line), paper) + 0.05) / (min(luminance(line), paper) + 0.05)
+        for line in lines
+        for paper in papers
+    }
+    assert len(papers) == 2 and [pair for pair, contrast in contrasts.items() if contrast < 3] == []

@@ -89,7 +89,7 @@ def test_diverged_runs_count_as_far_above_the_others() -> None:
     np.testing.assert_allclose([part[-1] for part in seen.band], setups.CEILING * seen.untrained)
     table = summary([seen, see(small(lr=0.01))], ["A", "now"])
     assert list(table["diverged"]) == ["3 of 3", "0 of 3"]
-    assert list(table["current one lower on"]) == ["3 of 3 seeds", ""]
+    assert list(table["current setup lower on"]) == ["3 of 3 seeds", ""]
     assert lab([seen]).words.alt
 
 
@@ -114,7 +114,7 @@ def test_every_probe_on_offer_shows_something_or_says_why_not(probe: str) -> Non
             assert np.isfinite(glance(setup, probe).values).any()
         except StudyError as problem:
             assert probe.replace("_", " ") in str(problem)
-            assert "alone" in str(problem) or "nothing to see" in str(problem)
+            assert "available only" in str(problem) or "no values" in str(problem)
 
 
 def test_setups_are_told_apart_by_what_differs() -> None:
@@ -170,7 +170,7 @@ def test_every_widget_has_a_name_and_the_first_pin_has_no_warmup(panel: Any) -> 
 
 def test_a_change_trains_and_a_wrong_one_leaves_all_as_it_was(panel: Any) -> None:
     widget(panel, "warmup").value = "zero"
-    assert panel.instrument.setup.warmup == "zero" and "trained and drawn" in panel.status.value
+    assert panel.instrument.setup.warmup == "zero" and "trained and plotted" in panel.status.value
     before, image = panel.instrument.setup, panel.image.value
     widget(panel, "task").options = (*widget(panel, "task").options, "no_such_module:task")
     widget(panel, "task").value = "no_such_module:task"
@@ -193,7 +193,7 @@ def test_pins_are_four_at_most_and_can_be_dropped(panel: Any) -> None:
     panel.pin()
     assert [setup.lr for setup in panel.instrument.pins] == [0.002, 0.003, 0.004, 0.01]
     panel.pin()
-    assert "pinned already" in panel.status.value and len(panel.instrument.pins) == 4
+    assert "already pinned" in panel.status.value and len(panel.instrument.pins) == 4
     assert [button.description[:2] for button in panel.pinned.children] == ["A:", "B:", "C:", "D:"]
     panel.pinned.children[1].click()
     assert [setup.lr for setup in panel.instrument.pins] == [0.002, 0.004, 0.01]
@@ -203,7 +203,7 @@ def test_a_probe_is_drawn_and_where_it_sees_nothing_the_reason_is_told(panel: An
     widget(panel, "also show").value = "update_norm"
     assert "update norm (n = 3)" in panel.instrument.shown.figure.svg
     widget(panel, "also show").value = "velocity_norm"
-    assert "velocity norm is there for SGD and its kin alone" in panel.status.value
+    assert "velocity norm is available only for SGD and its variants" in panel.status.value
 
 
 def test_nothing_is_written_but_on_request(panel: Any, tmp_path: Path) -> None:
@@ -413,9 +413,9 @@ def test_the_lab_in_jupyterlab(page: Page) -> None:
     page.run_all()
     first = page.until(lambda: page.image)
     page.click("button.jupyter-button", "Run")
-    page.until(lambda: "trained and drawn in" in page.text)
+    page.until(lambda: "trained and plotted in" in page.text)
     handle = page.browser.execute_script(
-        "return [...document.querySelectorAll('.widget-hslider')].find(e => e.innerText.includes('peak lr'))"
+        "return [...document.querySelectorAll('.widget-hslider')].find(e => e.innerText.includes('peak LR'))"
         ".querySelector('.noUi-handle')"
     )
     handle.send_keys(Keys.ARROW_RIGHT * 3)

@@ -146,7 +146,7 @@ def test_runs_that_chapters_share_are_stored_once(published: Path, tmp_path: Pat
     with pytest.raises(StudyError, match=r"^core_grid-digits-deep.parquet: cannot be read"):
         tables.read(published, names[0])
     tables.share(published, store.read_runs(reverse / f"{names[2]}.parquet")[:10])
-    with pytest.raises(StudyError, match=r"^1_sgd_vs_adam: 1 of its chunks are in none of 1_sgd_vs_adam.parquet, core"):
+    with pytest.raises(StudyError, match=r"^1_sgd_vs_adam: 1 of its chunks are missing from 1_sgd_vs_adam.parquet"):
         tables.read(published, names[0])
 
 
@@ -191,7 +191,7 @@ def test_published_runs_of_another_version_are_told_in_one_line(
     assert "version" not in capsys.readouterr().out, "other seeds are no published runs"
     again = [Experiment.model_validate(planned.model_dump()) for planned in (*CORE, OWN)]
     runs_of(*again, folder=tmp_path / "empty")
-    line = "the published runs on digits-mlp, digits-deep were made by another version of the training code"
+    line = "the published runs on digits-mlp, digits-deep come from another version of the training code"
     assert capsys.readouterr().out.count(line) == 1 and len(trained) == 2 + 5
 
 
@@ -214,7 +214,7 @@ def test_long_training_is_told_before(
     assert [line.partition(",")[0] for line in told] == [
         f"about {t} of training on 1 core" for t in ("1 h 5 min", "2 h 10 min")
     ]
-    assert told[1].endswith(": 30 runs of which 10 are stored")
+    assert told[1].endswith(": 30 runs, of which 10 are stored")
     runs_of(planned, folder=root / "cache")
     assert not capsys.readouterr().out, "nothing is missing"
 

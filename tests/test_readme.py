@@ -53,9 +53,11 @@ def test_the_stretches_are_what_the_published_results_make() -> None:
 def test_other_results_make_other_stretches(tmp_path: Path) -> None:
     text = filled(BARE, Results.read(finished_run(tmp_path, "full")))
     assert "\nold\n" not in text and filled(text, Results.read(Folders(tmp_path, "full"))) == text
-    size = "0.15 (0.061 to 0.24) decades | 20 | digits, mnist1d |"
+    size = "1.4 × the range of learning rates (1.2 × to 1.7 ×) | 20 | digits, mnist1d |".replace(
+        " ×", "\N{NO-BREAK SPACE}×"
+    )
     assert f"(report/index.html#claim-adaptive-only) | supported | {size}" in text
-    assert "(report/index.html#claim-definition) | supported | 0 largest deviation" in text  # a fact has no interval
+    assert "(report/index.html#claim-definition) | supported | 0 deviation at most" in text  # a fact has no interval
     words = [row.split("|")[2].strip() for row in text.splitlines() if "#claim-" in row]
     assert words == ["supported", "supported", "contradicted", "mixed", "inconclusive"]
     assert "- **Whether.** " in text and "](figures/1_sgd_vs_adam-lr_curves.svg)" in text
@@ -106,7 +108,7 @@ def test_no_readme_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_before_anything_is_published_readme_says_so(tmp_path: Path) -> None:
     text = filled(BARE, Results.read(Folders(tmp_path, "full")))
     answer, verdicts, notebooks, _ = re.findall(r"-->\n\n(.*?)\n\n<!-- /", text, re.DOTALL)
-    assert "has not been trained yet: `make full` does it" in answer and "round1/verdicts.json" in answer
+    assert "has not been trained yet; `make full` trains it" in answer and "round1/verdicts.json" in answer
     assert verdicts.startswith("None yet: ") and "report/index.html" not in text
     assert "| `full` |" in notebooks and notebooks.count("| – | – |") == len(NOTEBOOKS)
     assert Results.read(PUBLISHED).tested or answer in TEXT
@@ -400,4 +402,4 @@ def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:
     assert {row.task for row in ledger.read(results)} == {"all", "my_task:wine"}
     cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
     said = [output for cell in cells for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
-    assert any("runs on my_task:wine: " in output.data["text/markdown"] for output in said)
+    assert any("runs on my_task:wine, " in output.data["text/markdown"] for output in said)

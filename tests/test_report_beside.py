@@ -46,7 +46,7 @@ def front(project: Path) -> Tag:
 
 def test_published_and_own_stand_side_by_side(project: Path) -> None:
     enter(Folders(project, "full"), PUBLISHED)
-    table = front(project).select_one("#answer table.verdicts")
+    table = front(project).select_one("#verdicts table.verdicts")
     assert table
     rows = [[" ".join(cell.get_text(" ").split()) for cell in row.select("th, td")] for row in table.select("tbody tr")]
     readings = {row[0]: (row[1], row[4]) for row in rows}
@@ -58,7 +58,7 @@ def test_published_and_own_stand_side_by_side(project: Path) -> None:
         "LR zero builds no momentum": ("–", beside.UNPUBLISHED),
     }
     [flatter] = [row for row in rows if row[0] == "Warmup leads to flatter ground"]
-    assert "0.51" in flatter[2] and "n = 60" in flatter[2] and "0.73" in flatter[3] and "n = 6" in flatter[3]
+    assert "1.4 ×" in flatter[2] and "n = 60" in flatter[2] and "1.7 ×" in flatter[3] and "n = 6" in flatter[3]
     assert [row[1] for row in rows][:2] == ["supported", "contradicted"], "decided ones first"
 
 
@@ -75,7 +75,7 @@ def test_links_lead_to_the_published_page_where_it_lies_beside(project: Path) ->
     report.build(full)
     page = front(project)
     assert page.select_one('.notice a[href="index.html"]')
-    assert page.select_one('#answer a[href="index.html#claim-curvature"]')
+    assert page.select_one('#verdicts a[href="index.html#claim-curvature"]')
     elsewhere = Folders.of(str(project / "other"), "quick")
     assert beside.published_page(report.Results.read(elsewhere)) == ""
 

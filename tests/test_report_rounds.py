@@ -50,15 +50,15 @@ def test_words_then_and_now_stand_beside_the_reason(folders: Folders) -> None:
     }
     assert all(len(row[3].split()) > 10 for row in rows)
     told = " ".join(found.get_text(" ").split())
-    assert "Round 1 left 2 of 4 claims open; this round leaves 0 open, and has not run 1." in told
-    assert "and otherwise: A ramp beats jumping to full LR (supported then, contradicted now)" in told
+    assert "Round 1 left 2 of 4 claims open; this round leaves 0 open and has not run 1." in told
+    assert "differently in the two rounds: A ramp beats jumping to full LR (supported then, contradicted now)" in told
 
 
 def test_a_small_run_shows_the_published_words(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = Folders.of(str(folders.root), "quick")
     monkeypatch.setenv("WARMUP_STUDY_ROOT", str(folders.root / "elsewhere"))
     before = section(quick)
-    assert before and "This round's verdicts are not there yet." in before.get_text()
+    assert before and "This round has no verdicts yet." in before.get_text()
     monkeypatch.setenv("WARMUP_STUDY_ROOT", str(folders.root))
     after = section(quick)
     assert after and "this round leaves 0 open" in after.get_text()

@@ -1,4 +1,4 @@
-"""The command ``warmup-study``: what make and dodo.py ask of the package."""
+"""The command ``warmup-study``, which make and dodo.py call."""
 
 import argparse
 import os
@@ -40,26 +40,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, action, purpose in (
         ("report", _report, "build the page from the executed notebooks and their results"),
-        ("verdicts", _verdicts, "make verdicts.json anew from the tables of runs alone, and list it"),
-        ("reproduce", _reproduce, "train a part of the results anew, chosen by chance, and compare"),
+        ("verdicts", _verdicts, "recompute verdicts.json from the tables of runs, and list it"),
+        ("reproduce", _reproduce, "retrain a random part of the results, and compare"),
     ):
         command = commands.add_parser(name, help=purpose)
         command.add_argument("--preset", choices=PRESETS, default="quick")
-        command.add_argument("--output-dir", default="", help="where results lie (default: the project)")
+        command.add_argument("--output-dir", default="", help="folder of the results (default: the project)")
         command.set_defaults(action=action)
     command.add_argument(
-        "--share", type=_share, default=0.05, help="how much of it, above 0, at most 1 (default: 0.05)"
+        "--share", type=_share, default=0.05, help="share to retrain, above 0 and at most 1 (default: 0.05)"
     )
-    command.add_argument("--seed", type=int, default=0, help="chooses the part (default: 0)")
+    command.add_argument("--seed", type=int, default=0, help="random seed that picks the part (default: 0)")
     commands.add_parser("claims", help="list the claims under test").set_defaults(action=_claims)
     commands.add_parser("tasks", help="list the built-in tasks").set_defaults(action=_tasks)
-    readme = commands.add_parser("readme", help="write what README says of the published results anew")
-    readme.add_argument("--output-dir", default="", help="where README and the results lie (default: the project)")
+    readme = commands.add_parser("readme", help="update README from the published results")
+    readme.add_argument("--output-dir", default="", help="folder of README and the results (default: the project)")
     readme.set_defaults(action=_readme)
     advise = commands.add_parser("advise", help="answer for one network: whether, when and how long to warm up")
     advise.add_argument("task", help="a built-in task, or module:function of your own")
     advise.add_argument("--preset", choices=("smoke", "quick"), default="quick")
-    advise.add_argument("--output-dir", default="", help="where results are written (default: the project)")
+    advise.add_argument("--output-dir", default="", help="folder for results (default: the project)")
     for name, default in ADVISED.items():
         told = "the notebook's" if default in (0, "") else default
         advise.add_argument(f"--{name}", type=type(default), default=default, help=f"default: {told}")
@@ -73,7 +73,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _verdicts(options: argparse.Namespace) -> None:
-    """Print a line per verdict made anew: claim, task, verdict."""
+    """Print a line per recomputed verdict: claim, task, verdict."""
     for row in judging.recompute(Folders.of(options.output_dir, options.preset)):
         print(f"{row.id:20} {row.task:20} {row.verdict}")
 
@@ -105,8 +105,16 @@ def _claims(_: argparse.Namespace) -> None:
 
 
 def _tasks(_: argparse.Namespace) -> None:
-    """Print the names that the parameter ``task`` takes beside module:function."""
-    print("\n".join(tasks.names()))
+    """Print a line for each name that the parameter ``task`` takes beside module:function: the name, what is learnt."""
+    for name in tasks.names():
+        print(f"{name:26} {_title(name)}", flush=True)
+
+
+def _title(name: str) -> str:
+    try:
+        return tasks.load(name).title
+    except StudyError as error:  # text that cannot be fetched
+        return f"({error})"
 
 
 def _advise(options: argparse.Namespace) -> None:

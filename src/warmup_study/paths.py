@@ -20,6 +20,7 @@ CHAPTERS = (
     "8_how_long",
     "9_fine_tuning",
     "10_new_optimisers",
+    "11_predictable",
 )
 """The notebooks that test claims, in reading order."""
 

@@ -88,7 +88,7 @@ class Chapter:
         """Say what was run: tasks, runs, seeds and divergences."""
         diverged = int((runs["status"] == "diverged").sum())
         say(
-            f"{len(runs):,} runs on {', '.join(runs['task'].unique())}: {runs['seed'].nunique()} seeds; "
+            f"{len(runs):,} runs on {', '.join(runs['task'].unique())}, with {runs['seed'].nunique()} seeds; "
             f"{diverged:,} runs diverged."
         )
 

@@ -52,7 +52,7 @@ GAINS: dict[str, Callable[[LrCurves, LrCurves], Effect]] = {
     FAR: partial(at_multiple, multiple=FAR_ABOVE),
     SHARE: lambda none, arm: share_trained(none, arm)[2],
 }
-"""What an arm gains over training without warmup, by where one looks; "above" is at twice the best learning rate."""
+"""An arm's gain over no warmup, by where it is measured; "above" is at twice the best learning rate."""
 
 _LOOKS = {name: LOOKS[rule.name] for name, rule in OPTIMIZERS.items()} | LOOKS
 LABELS = {name: look.label for name, look in _LOOKS.items()} | {"adam0": "Adam, β₁ = 0"}
@@ -104,7 +104,7 @@ def named(cell: Cell) -> str:
 def told_untrainable(found: Cells) -> str:
     """A sentence on the cells that do not count; empty where all do."""
     lost = [named(cell) for cell in found if not counts(found[cell])]
-    return f"Untrained, and therefore left out: {', '.join(lost)}." if lost else ""
+    return f"Excluded because neither arm trains: {', '.join(lost)}." if lost else ""
 
 
 def told_seeds(found: Cells) -> str:
@@ -118,8 +118,8 @@ def told_shares(found: Cells, warmup: str = "ramp") -> str:
     shares = [share_trained(arms["none"], arms[warmup]) for arms in found.values()]
     without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
     return (
-        f"At {OVERSHOOT:g} times the best learning rate {number(without)}{NO_BREAK}% of the seeds train without "
-        f"warmup, {number(with_warmup)}{NO_BREAK}% with it."
+        f"At {OVERSHOOT:g} times the best learning rate, {number(without)}{NO_BREAK}% of seeds train without warmup "
+        f"and {number(with_warmup)}{NO_BREAK}% with it."
     )
 
 
@@ -132,7 +132,7 @@ def by_task(found: Cells) -> dict[str, dict[str, Arms]]:
 
 
 def gain(arms: Arms, place: str, warmup: str = "ramp") -> Effect:
-    """What a warmup gains in one cell at one of the places of `GAINS`; positive is better."""
+    """A warmup's gain in one cell at one of the places of `GAINS`; positive is better."""
     return GAINS[place](arms["none"], arms[warmup])
 
 

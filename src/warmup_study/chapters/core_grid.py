@@ -1,7 +1,7 @@
 """The core grid: optimisers x warmups x learning rates x seeds on tasks of every regime, shared by several chapters.
 
 A cell is an optimiser on a task. Its learning rates run from a quarter of the best rate to where neither arm trains, as
-the pilot found them; dear cells take fewer seeds and rates, as their variances allow (``PLANS``). An experiment holds
+the pilot found them; costly cells take fewer seeds and rates, as their variances allow (``PLANS``). An experiment holds
 all warmups of a cell: chapters take whole experiments and select rows, so that nothing is trained twice.
 """
 
@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import Field
 
 from warmup_study.chapters import design
-from warmup_study.chapters.design import Bracket, arm
+from warmup_study.chapters.design import Bracket, Family, arm
 from warmup_study.parameters import RunParameters
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
 PART = "core"
-TITLE = "every optimiser under every warmup, over a grid of learning rates"
+TITLE = "all optimisers and warmups over a grid of learning rates"
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": Optimizer(name="sgd"),
     "momentum": Optimizer(name="momentum", momentum=0.9),
@@ -151,7 +151,7 @@ class Core(design.Design):
         return self._of(optimizer, [(warmup, self._decaying(warmup)) for warmup in WARMUPS], self.updates)
 
     def longer(self, optimizer: str) -> Experiment:
-        """The warmups that make no or little headway, with as many updates more as they last."""
+        """The warmups that make little or no progress, with as many extra updates as they last."""
         arms = [(f"{warmup}+n", self._decaying(warmup)) for warmup in LONGER]
         return self._of(optimizer, arms, self.updates + self.warmup)
 
@@ -161,5 +161,9 @@ class Core(design.Design):
     def _of(self, optimizer: str, schedules: Sequence[tuple[str, Schedule]], updates: int) -> Experiment:
         rule = OPTIMIZERS[optimizer]
         arms: list[Arm] = [arm(f"{optimizer}/{warmup}", rule, schedule) for warmup, schedule in schedules]
-        lrs = self.lrs("sgd" if rule.kernel == "momentum" else "adaptive", self.sizes.brackets.get(optimizer))
-        return self.experiment(PART, arms, lrs, updates=updates)
+        return self.experiment(PART, arms, self.grid(optimizer), updates=updates)
+
+    def grid(self, optimizer: str) -> tuple[float, ...]:
+        """The learning rates of a cell, where no others are asked for."""
+        family: Family = "sgd" if OPTIMIZERS[optimizer].kernel == "momentum" else "adaptive"
+        return self.lrs(family, self.sizes.brackets.get(optimizer))

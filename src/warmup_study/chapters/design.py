@@ -2,8 +2,8 @@
 
 A parameter reaches the same parts in every chapter. ``lrs`` replaces every grid of learning rates; a part at one
 learning rate keeps it. ``updates`` and ``warmup`` hold wherever a part has no length of its own; a part that watches a
-stretch of training stops where the stretch ends, and cuts its warmup there. ``seeds`` reaches all parts; those that are
-dear or need few take no more than so many.
+stretch of training stops where the stretch ends, and cuts its warmup there. ``seeds`` reaches all parts; those that
+are expensive or need few are capped.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -13,17 +13,17 @@ from warmup_study.training.experiment import Arm, Experiment
 
 MOST_LISTED = 3  # numbers that are listed one by one
 SCHEDULES = {name: look.label for name, look in WARMUPS.items()} | {
-    "untuned": "ramp over 2/(1−β₂)",
-    "first_moment": "correction of the first moment",
-    "second_moment": "correction of the second moment",
+    "untuned": "ramp of 2/(1−β₂)",
+    "first_moment": "first-moment correction",
+    "second_moment": "second-moment correction",
     "rectified": "RAdam's rectifier",
 }
 
 
 def design_table(experiments: Iterable[Experiment], parts: Mapping[str, str]) -> Styler:
-    """A row for each part and task, and a last one with the number of runs and of updates in all.
+    """One row for each part and task, and a last one with the total numbers of runs and updates.
 
-    ``parts`` says in plain words what each part is.
+    ``parts`` describes each part in plain words.
     """
     groups: dict[tuple[str, str], list[Experiment]] = {}
     for experiment in experiments:
@@ -31,7 +31,7 @@ def design_table(experiments: Iterable[Experiment], parts: Mapping[str, str]) ->
     rows = [{"task": task, "part": parts[part]} | _row(mine) for (task, part), mine in groups.items()]
     every = [experiment for mine in groups.values() for experiment in mine]
     updates = sum(_runs(experiment) * experiment.updates for experiment in every)
-    rows.append({"task": "in all", "updates": f"{updates:,}", "runs": f"{sum(map(_runs, every)):,}"})
+    rows.append({"task": "total", "updates": f"{updates:,}", "runs": f"{sum(map(_runs, every)):,}"})
     return pd.DataFrame(rows).fillna("").style.hide(axis="index")
 
 
@@ -53,33 +53,33 @@ def _runs(experiment: Experiment) -> int:
 
 
 def _conditions(arms: Sequence[Arm]) -> str:
-    """Optimisers, schedules, and the number of whatever else tells the arms apart."""
+    """Optimisers, schedules, and the number of values of whatever else differs between arms."""
     rules = Counter(OPTIMIZERS[rule.name].label for rule in dict.fromkeys(arm.optimizer for arm in arms))
     named = [name if count == 1 else f"{name} in {count} settings" for name, count in rules.items()]
     warmups = dict.fromkeys(SCHEDULES.get(arm.schedule.warmup, arm.schedule.warmup) for arm in arms)
     others: dict[str, set[Any]] = {
         "decays": {arm.schedule.decay for arm in arms},
-        "streams of examples": {arm.stream for arm in arms},
-        "initial weights": {arm.init for arm in arms},
-        "ways to begin": {_beginning(arm) for arm in arms},
-        "weights of a second loss": {arm.auxiliary.weight for arm in arms},
+        "data streams": {arm.stream for arm in arms},
+        "initialisations": {arm.init for arm in arms},
+        "starting points": {_beginning(arm) for arm in arms},
+        "auxiliary-loss weights": {arm.auxiliary.weight for arm in arms},
     }
     counted = [f"{len(values)} {name}" for name, values in others.items() if len(values) > 1]
     return "; ".join([" / ".join(named), " / ".join(warmups), *counted])
 
 
 def _beginning(arm: Arm) -> tuple[str, ...]:
-    """What an arm takes over from a training before; nothing where it begins at initial weights."""
+    """What an arm takes over from earlier training; empty where it starts from initial weights."""
     return (arm.start.state, arm.start.head, arm.start.backbone) if arm.start else ()
 
 
 def _learning_rates(experiment: Experiment) -> str:
-    """Range and number of an experiment's learning rates; under momentum they are the effective ones."""
+    """Range and number of an experiment's learning rates; with momentum, the effective ones."""
     effective = any(arm.optimizer.momentum and arm.lr_scale != 1 for arm in experiment.arms)
     scales = {1.0 if arm.optimizer.momentum else arm.lr_scale for arm in experiment.arms}
     lrs = sorted({lr * scale for lr in experiment.lrs for scale in scales})
     span = number(lrs[0]) if len(lrs) == 1 else f"{number(lrs[0])} to {number(lrs[-1])} ({len(lrs)})"
-    return f"{span}, effective ones under momentum" if effective else span
+    return f"{span}, effective with momentum" if effective else span
 
 
 def _numbers(values: Iterable[int]) -> str:

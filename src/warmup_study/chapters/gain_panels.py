@@ -1,4 +1,4 @@
-"""Gains one below the other, in a panel for each place they are measured at: margins shaded, the null drawn."""
+"""Gains stacked in rows, with a panel for each place they are measured at: margins shaded, the null drawn."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ _RATIO = "loss without ÷ with"
 
 @dataclass(frozen=True)
 class Panel:
-    """What a place is called above its panel, the unit below it, and whether gains are ratios of losses."""
+    """A place's title, its unit, and whether gains are ratios of losses."""
 
     title: str
     unit: str
@@ -44,13 +44,13 @@ class Panel:
 
 
 PANELS = {
-    USABLE: Panel("usable lr", "decades gained", "usable_lr"),
-    LARGEST: Panel("trains up to", "doublings of lr gained", "largest_trainable_lr"),
-    THIRD: Panel("⅓ × the best lr", _RATIO, "tuned_loss", ratio=True),
-    BEST: Panel("best lr of each", _RATIO, "tuned_loss", ratio=True),
-    ABOVE: Panel("2 × the best lr", _RATIO, "overshoot", ratio=True),
-    FAR: Panel("4 × the best lr", _RATIO, "overshoot", ratio=True),
-    SHARE: Panel("seeds that train", "share gained at 2 ×"),
+    USABLE: Panel("usable LRs", "decades gained", "usable_lr"),
+    LARGEST: Panel("largest trainable LR", "doublings gained", "largest_trainable_lr"),
+    THIRD: Panel("⅓ × the best LR", _RATIO, "tuned_loss", ratio=True),
+    BEST: Panel("each at its best LR", _RATIO, "tuned_loss", ratio=True),
+    ABOVE: Panel("2 × the best LR", _RATIO, "overshoot", ratio=True),
+    FAR: Panel("4 × the best LR", _RATIO, "overshoot", ratio=True),
+    SHARE: Panel("seeds that train", "share gained at 2 × best"),
 }
 
 

@@ -45,7 +45,7 @@ UPDATES = {
     "text-transformer-4": 1000,
 }
 OPTIMIZERS = dict.fromkeys(("digits-transformer-6", "digits-transformer-pre-6", "text-transformer-4"), ("sgd", "adam"))
-"""Where an update is dear, two optimisers; elsewhere all of them."""
+"""Two optimisers where updates are expensive; elsewhere all of them."""
 
 
 def arms(optimizer: str, updates: int, warmups: Sequence[str]) -> Iterator[Arm]:

@@ -66,7 +66,7 @@ class Controls:
         self._made["length"].max = change["new"]
 
     def _hide_idle(self) -> None:
-        """Show what the optimiser and the warmup have a use for."""
+        """Show only what the optimiser and the warmup use."""
         taken, warmed = SETTINGS[self._made["optimizer"].value], self._made["warmup"].value != "none"
         for field in ("momentum", "beta1", "beta2"):
             self._made[field].layout.display = None if field in taken else "none"
@@ -79,7 +79,7 @@ def probe_picker(chosen: str) -> Any:
     return _named(
         widgets.Dropdown,
         "also show",
-        "a probe of the first few seeds; sharpness takes some seconds",
+        "a probe of the first few seeds; sharpness takes a few seconds",
         options=offered,
         value=chosen if chosen in OFFERED else "",
     )
@@ -91,12 +91,12 @@ def _named(kind: Callable[..., Any], description: str, tooltip: str, **settings:
 
 def _task(setup: Setup) -> Any:
     options = dict.fromkeys((*tasks.names(), setup.task))
-    return _named(widgets.Dropdown, "task", "what is learnt, by which network", options=list(options), value=setup.task)
+    return _named(widgets.Dropdown, "task", "data and network", options=list(options), value=setup.task)
 
 
 def _optimizer(setup: Setup) -> Any:
     options = [(look.label, name) for name, look in OPTIMIZERS.items() if name in SETTINGS]
-    return _named(widgets.Dropdown, "optimiser", "the rule of the update", options=options, value=setup.optimizer)
+    return _named(widgets.Dropdown, "optimiser", "update rule", options=options, value=setup.optimizer)
 
 
 def _share(field: str, description: str, tooltip: str) -> Callable[[Setup], Any]:
@@ -115,7 +115,7 @@ def _steps(description: str, tooltip: str, usual: Sequence[float], value: float)
 
 def _warmup(setup: Setup) -> Any:
     options = [(look.label, name) for name, look in WARMUPS.items() if name in _warmups()]
-    return _named(widgets.Dropdown, "warmup", "how the rate gets to its peak", options=options, value=setup.warmup)
+    return _named(widgets.Dropdown, "warmup", "how the LR reaches its peak", options=options, value=setup.warmup)
 
 
 def _warmups() -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def _length(setup: Setup) -> Any:
     return _named(
         widgets.IntSlider,
         "length",
-        "updates of warmup",
+        "length of warmup in updates",
         min=0,
         max=setup.updates,
         value=setup.length,
@@ -138,8 +138,8 @@ def _lr(setup: Setup) -> Any:
     power = math.log10(setup.lr)
     return _named(
         widgets.FloatLogSlider,
-        "peak lr",
-        "the learning rate after warmup",
+        "peak LR",
+        "learning rate at the end of warmup",
         base=10,
         step=0.05,
         value=setup.lr,
@@ -153,25 +153,25 @@ def _lr(setup: Setup) -> Any:
 def _decay(setup: Setup) -> Any:
     words = {"constant": "none", "cosine": "cosine", "inverse_sqrt": "inverse square root"}
     options = [(words[name], name) for name in get_args(schedules.Decay)]
-    return _named(widgets.Dropdown, "decay", "what follows warmup", options=options, value=setup.decay)
+    return _named(widgets.Dropdown, "decay", "schedule after warmup", options=options, value=setup.decay)
 
 
 def _updates(setup: Setup) -> Any:
-    return _steps("updates", "how long a run is", UPDATES, setup.updates)
+    return _steps("updates", "updates per run", UPDATES, setup.updates)
 
 
 def _seeds(setup: Setup) -> Any:
     return _named(
-        widgets.BoundedIntText, "seeds", "runs that differ by chance alone", min=1, max=200, value=setup.seeds
+        widgets.BoundedIntText, "seeds", "runs that differ only in their seed", min=1, max=200, value=setup.seeds
     )
 
 
 _MAKERS: dict[str, Callable[[Setup], Any]] = {
     "task": _task,
     "optimizer": _optimizer,
-    "momentum": _share("momentum", "momentum", "μ: how much of the velocity survives an update"),
-    "beta1": _share("beta1", "β₁", "how much of the first moment survives an update"),
-    "beta2": _share("beta2", "β₂", "how much of the second moment survives an update"),
+    "momentum": _share("momentum", "momentum", "μ: share of the velocity kept at each update"),
+    "beta1": _share("beta1", "β₁", "share of the first moment kept at each update"),
+    "beta2": _share("beta2", "β₂", "share of the second moment kept at each update"),
     "warmup": _warmup,
     "length": _length,
     "lr": _lr,

@@ -1,4 +1,4 @@
-"""The lab's figure: the loss of up to five setups with its bands over seeds, and below it what led there."""
+"""The lab's figure: loss of up to five setups with bands over seeds; below it, learning rate and update size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,7 +41,7 @@ def lab(shown: Sequence[Seen], probe: str = "", glances: Mapping[str, Glance] | 
     _loss_panel(loss, named)
     _lr_panel(lr, named)
     _bands(size, {letter: (seen, seen.probed, quantiles(seen.size)) for letter, seen in named.items()})
-    size.set(title="update size / lr", yscale="log")
+    size.set(title="update size / LR", yscale="log")
     if seen_by_probe:
         _probe_panel(figure.add_subplot(grid[2]), probe, named, seen_by_probe)
     for axes in figure.axes:
@@ -82,7 +82,7 @@ def _lr_panel(axes: Axes, shown: Mapping[str, Seen]) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.08 * max(peaks))
-    axes.set_title("realised lr")
+    axes.set_title("realised LR")
 
 
 def _probe_panel(axes: Axes, probe: str, shown: Mapping[str, Seen], glances: Mapping[str, Glance]) -> None:
@@ -137,9 +137,9 @@ def _words(named: Mapping[str, Seen], texts: Sequence[str], probe: str) -> Words
     ends = "; ".join(f"{letter} {seen.band[1][-1]:.2g}" for letter, seen in named.items())
     seeds = len(named[CURRENT].loss)
     return Words(
-        "What the lab trained: loss, learning rate and size of updates",
-        f"Curves over updates with bands for {len(named)} setups ({'; '.join(texts)}). Above, the validation loss, "
-        f"which ends at a median of {ends}. Below, the realised learning rate, the size of updates over it{probed}.",
-        f"{titles}. Lines: the median over n = {seeds} seeds; tinted: 10 to 90 % of them. A loss above {CEILING:g} "
-        f"times that of an untrained network, and that of a diverged run, counts as {CEILING:g} times.",
+        "Lab runs: loss, learning rate and update size",
+        f"Curves with bands for {len(named)} setups ({'; '.join(texts)}). Top: validation loss, with a final median of "
+        f"{ends}. Bottom: realised learning rate, update size relative to it{probed}.",
+        f"{titles}. Lines: medians over n = {seeds} seeds; bands: 10th to 90th percentile. Losses are capped at "
+        f"{CEILING:g} times that of an untrained network; diverged runs are placed at the cap.",
     )

@@ -26,7 +26,7 @@ _CAPTION = "line-height:1.4;margin-top:.6em"
 
 
 class Shown:
-    """What is to be seen of some setups, the current one last: a figure and the table of how they end."""
+    """Figure and table of final losses of some setups, the current one last."""
 
     def __init__(self, setups: list[Setup], probe: str) -> None:
         self.seen: list[Seen] = [see(setup) for setup in setups]
@@ -34,7 +34,7 @@ class Shown:
         self.figure: StudyFigure = lab(self.seen, probe, self._glances(probe))
 
     def _glances(self, probe: str) -> dict[str, Glance]:
-        """What the probe sees; why it sees nothing of a setup goes into the notes."""
+        """Probe values by short name; where a setup has none, the reason goes into the notes."""
         found = {}
         for letter, seen in zip(labels(len(self.seen)), self.seen, strict=True) if probe else ():
             try:
@@ -45,7 +45,7 @@ class Shown:
 
     @property
     def table(self) -> str:
-        """How the setups end, as HTML."""
+        """Final losses of the setups, as HTML."""
         table = summary(self.seen, labels(len(self.seen)))
         return str(table.rename_axis(None).style.set_table_styles(_TABLE).to_html())
 
@@ -121,8 +121,8 @@ class _Panel:
             value=True, indent=False, description="run after every change", layout={"width": "auto"}
         )
         self.buttons = [
-            _button("Run", "train and draw these settings", "play", self.run, "primary"),
-            _button("Pin", "keep this setup in the figure, to compare with", "thumb-tack", self.pin),
+            _button("Run", "train and plot these settings", "play", self.run, "primary"),
+            _button("Pin", "keep this setup in the figure for comparison", "thumb-tack", self.pin),
             _button("Save", "write the figure as SVG", "save", self.save),
         ]
         self.pinned = widgets.VBox(layout={"width": "100%"})
@@ -154,7 +154,7 @@ class _Panel:
         self._say(f"Training {runs} on {html.escape(setup.task)} …")
         self.instrument.look(setup, self.instrument.pins, self.probe.value)
         notes = "".join(f"<br>{html.escape(note)}" for note in self.instrument.shown.notes)
-        return f"{runs}, trained and drawn in {time.perf_counter() - started:.1f} s.{notes}"
+        return f"{runs}, trained and plotted in {time.perf_counter() - started:.1f} s.{notes}"
 
     def pin(self) -> None:
         """Keep the current setup; the oldest goes where there is no more room."""
@@ -163,15 +163,15 @@ class _Panel:
     def _pin(self) -> str:
         mine = self.instrument
         if mine.setup in mine.pins:
-            return "This setup is pinned already."
+            return "This setup is already pinned."
         mine.look(mine.setup, [*mine.pins, mine.setup][-len(LETTERS) :], mine.probe)
-        return "Pinned. What you change now is drawn beside it."
+        return "Pinned. Further changes are plotted next to it."
 
     def _drop(self, setup: Setup) -> None:
         def drop() -> str:
             mine = self.instrument
             mine.look(mine.setup, [pin for pin in mine.pins if pin != setup], mine.probe)
-            return "Dropped."
+            return "Unpinned."
 
         self._attempt(drop)
 
@@ -206,7 +206,7 @@ class _Panel:
         self.table.value = f'{self.instrument.shown.table}<p style="{_CAPTION}">{html.escape(figure.words.caption)}</p>'
         setups = [*self.instrument.pins, self.instrument.setup]
         self.pinned.children = tuple(
-            _button(f"{letter}: {name}", f"drop {letter}", "times", partial(self._drop, setup))
+            _button(f"{letter}: {name}", f"unpin {letter}", "times", partial(self._drop, setup))
             for letter, name, setup in zip(LETTERS, names(setups), self.instrument.pins, strict=False)
         )
         self._say(words)

@@ -37,7 +37,7 @@ OFFERED = tuple(name for name in PROBES if name not in _NEEDS_PAIR | {"update_si
 
 @dataclass(frozen=True)
 class Seen:
-    """What the runs of one setup showed: ``loss`` [S, E] and ``rate`` [E] at ``evaluated``, ``size`` [S, Q] at
+    """The runs of one setup: ``loss`` [S, E] and ``rate`` [E] at ``evaluated``, ``size`` [S, Q] at
     ``probed``, and of each run its final ``error`` [S] and whether it ``diverged`` [S].
     """
 
@@ -128,13 +128,13 @@ def glance(setup: Setup, probe: str) -> Glance:
     if probe not in OFFERED:
         raise StudyError(f"probe: got {probe!r}; the lab takes one of {', '.join(OFFERED)}")
     if rule(setup).kernel != needed:
-        kind = {"momentum": "SGD and its kin", "adaptive": "adaptive optimisers"}[needed]
-        raise StudyError(f"{shown} is there for {kind} alone")
+        kind = {"momentum": "SGD and its variants", "adaptive": "adaptive optimisers"}[needed]
+        raise StudyError(f"{shown} is available only for {kind}")
     planned = experiment(setup, min(PROBED_SEEDS, setup.seeds), (probe,), GLANCES)
     runs = _trained(planned)
     values = _rows(runs, probe)
     if not np.isfinite(values).any():
-        raise StudyError(f"{shown}: nothing to see on {setup.task}")
+        raise StudyError(f"{shown}: no values on {setup.task}")
     return Glance(_rows(runs, "probed_at")[0], values)
 
 
@@ -172,7 +172,7 @@ def _always(setup: Setup) -> tuple[str, str, str]:
 
 
 def _also(setup: Setup, fields: Sequence[str]) -> list[str]:
-    """Words for the fields that this setup's optimiser has a use for."""
+    """Words for the fields that this setup's optimiser uses."""
     idle = {"momentum", "beta1", "beta2"} - set(SETTINGS[setup.optimizer])
     values = {field: str(getattr(setup, field)).replace("inverse_sqrt", "1/√i") for field in fields}
     shown = {field: value for field, value in values.items() if field not in idle}
@@ -190,10 +190,10 @@ def _ended(seen: Seen, current: Seen) -> dict[str, str]:
     comparable = seen is not current and seen.setup.task == current.setup.task
     mine, now = (_final(each)[:paired] for each in (seen, current))
     return {
-        "final loss (10 to 90 % of seeds)": f"{number(middle)} ({number(low)} to {number(high)})",
+        "final loss (10th to 90th percentile)": f"{number(middle)} ({number(low)} to {number(high)})",
         "error": f"{100 * float(np.median(seen.error)):.1f} %" if np.isfinite(np.median(seen.error)) else "–",
         "diverged": f"{int(seen.diverged.sum())} of {len(seen.loss)}",
-        "current one lower on": f"{int((now < mine).sum())} of {paired} seeds" if comparable else "",
+        "current setup lower on": f"{int((now < mine).sum())} of {paired} seeds" if comparable else "",
     }
 
 

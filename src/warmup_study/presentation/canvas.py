@@ -23,7 +23,7 @@ _THEME = f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{colo
 
 @dataclass(frozen=True)
 class Words:
-    """What a reader who cannot see the figure, or sees it alone, needs: title, alternative text, caption."""
+    """Title, alternative text and caption of a figure."""
 
     title: str
     alt: str
@@ -99,8 +99,8 @@ def _themed_svg(figure: Figure) -> str:
 
 
 def no_case(title: str) -> tuple[Figure, Words]:
-    """What is shown where there is nothing to draw: a sentence."""
+    """A sentence in place of a figure that has nothing to draw."""
     figure, axes = plt.subplots(figsize=(4.5, 0.6))
     axes.set_axis_off()
     axes.text(0, 0.5, title)
-    return figure, Words(title, f"{title}.", "There is no case to test.")
+    return figure, Words(title, f"{title}.", "There is nothing to test here.")

@@ -1,4 +1,4 @@
-"""Gains in loss in a reader's words: percent and factors, lower or higher."""
+"""Gains in loss in plain words: percent and factors, lower or higher."""
 
 import math
 from typing import Literal
@@ -8,11 +8,11 @@ from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.decisions import decide
 
 Reading = Literal["better", "worse", "too small to matter", "too small to tell"]
-FACTOR = math.log(3)  # log ratios from which on a factor says more than a percentage
+FACTOR = math.log(3)  # log ratio from which a factor is clearer than a percentage
 
 
 def compared(gain: float, by_factor: bool | None = None) -> str:
-    """A gain, ln(loss without / loss with), as "12 % lower" or "4 times higher"; ``None``: whichever says more."""
+    """A gain, ln(loss without / loss with), as "12 % lower" or "4 times higher"; ``None``: whichever is clearer."""
     side = "lower" if gain >= 0 else "higher"
     if abs(gain) >= FACTOR if by_factor is None else by_factor:
         return f"{number(math.exp(abs(gain)))} times {side}"
@@ -31,7 +31,7 @@ def span(gain: Effect) -> str:
 
 
 def _wide(gain: Effect) -> bool:
-    """Whether factors say it better, for all three numbers."""
+    """Whether factors are clearer, for all three numbers."""
     return max(abs(gain.low), abs(gain.high)) >= FACTOR
 
 
@@ -45,8 +45,8 @@ def reading(gain: Effect, margin: float) -> Reading:
 
 
 def finding(gain: Effect, margin: float) -> str:
-    """A gain for a title, which states only what is decided: "12 % lower", "much the same" or "undecided"."""
+    """A gain for a title, where it is decided: "12 % lower", "about the same"; else "not clearly different"."""
     word = reading(gain, margin)
     if word in ("better", "worse"):
         return compared(gain.estimate)
-    return "much the same" if word == "too small to matter" else "undecided"
+    return "about the same" if word == "too small to matter" else "not clearly different"

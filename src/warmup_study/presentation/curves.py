@@ -26,14 +26,14 @@ def effective_lr(runs: pd.DataFrame) -> pd.Series:
 
 
 def lr_label(runs: pd.DataFrame) -> str:
-    """What an axis with the effective learning rate of these runs is called."""
+    """Axis label for the learning rate of these runs: the effective one with momentum."""
     return "effective learning rate\nη/(1 − μ)" if runs["momentum"].gt(0).any() else "peak learning rate"
 
 
 def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM, alpha: float = 0.4) -> None:
     """A thin line for each seed: ``values`` [S, K] at ``x``, [K] or [S, K].
 
-    All are one path with gaps, which a file holds in a third of the room of a path for each.
+    All are one path with gaps, which takes a third of the space of one path each.
     """
     across, up = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(values, dtype=float))
     gap = np.full((len(up), 1), np.nan)

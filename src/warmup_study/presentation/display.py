@@ -3,7 +3,7 @@
 from IPython.display import Markdown, display
 
 from warmup_study.claims.verdict import ALL, Verdict
-from warmup_study.presentation.formatting import evidence
+from warmup_study.presentation.quantities import evidence
 
 
 def say(text: str) -> None:

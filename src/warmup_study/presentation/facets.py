@@ -75,7 +75,7 @@ def _names(places: Sequence[Any] | Mapping[Any, str]) -> list[str]:
 
 
 def legend(axes: Axes, *, ink: bool = True, **style: Any) -> None:
-    """One legend above all panels for what one of them shows.
+    """One legend above all panels, made from one of them.
 
     In ink, line and marker tell the arm whatever the optimiser's colour. ``style``: keywords of ``Figure.legend``.
     """

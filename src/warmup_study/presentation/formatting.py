@@ -1,8 +1,5 @@
 """Numbers and verdicts in words, so that no number in the study's prose is ever typed."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
 from warmup_study.claims.verdict import Part, Verdict
@@ -43,28 +40,6 @@ def interval(verdict: Verdict | Part) -> str:
 def effect(measured: Effect) -> str:
     """An effect for prose: "0.12 (0.08 to 0.16)", the interval at the effect's level."""
     return f"{number(measured.estimate)} ({number(measured.low)} to {number(measured.high)})"
-
-
-def evidence(
-    verdict: Verdict, words: Mapping[str, str] = MappingProxyType({}), no_case: str = "no case to test"
-) -> str:
-    """The numbers behind a verdict, for a bracket, with n.
-
-    `words` maps names of the claim's parts, or "estimate" for the verdict's own, to a text with {} for the number;
-    without it, the estimate is shown with its unit. `no_case` stands in for a verdict without any numbers.
-    """
-    if verdict.estimate is None and not verdict.parts:
-        return no_case
-    effects: dict[str, Verdict | Part] = {part.name: part for part in verdict.parts} | {"estimate": verdict}
-    named = {name: text for name, text in words.items() if name in effects} or {"estimate": f"{{}} {verdict.unit}"}
-    shown = [_with_interval(effects[name], text, verdict.level) for name, text in named.items()]
-    return "; ".join([*shown, f"n = {verdict.n}".replace(" ", NO_BREAK)])
-
-
-def _with_interval(effect: Verdict | Part, text: str, level: float) -> str:
-    """Estimate and interval in words."""
-    size = text.format(number(effect.estimate))
-    return f"{size}, {percent(level)} interval {interval(effect)}" if interval(effect) else size
 
 
 def tasks_counted(count: int) -> str:

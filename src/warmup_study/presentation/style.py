@@ -11,16 +11,16 @@ STYLE_FILE = Path(__file__).with_name("study.mplstyle")
 INK = "#1b1b1f"
 INK_ON_DARK = "#e6e4e0"
 GUIDE: dict[str, Any] = {"color": "0.5", "lw": 0.8}
-"""How a line is drawn that values are held against."""
+"""Style of a reference line."""
 LEFT_OUT = "_left out"
-"""The label of what is drawn and is no number of a figure's own; no legend shows it."""
+"""Label of artists that are not data of the figure; hidden from the legend."""
 SHADE: dict[str, Any] = {"color": "0.5", "alpha": 0.15, "lw": 0, "label": LEFT_OUT}
-"""How a stretch of updates, or a margin, is shaded."""
+"""Style of a shaded range of updates, or of a margin."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one optimiser or one warmup arm is drawn, and what it is called."""
+    """Style and label of one optimiser or one warmup arm."""
 
     label: str
     colour: str = INK
@@ -34,16 +34,17 @@ class Look:
         return style | {"color": colour, "label": self.label}
 
 
-# Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white. It has no more colours: the
-# last four stand at least 3:1 off white and off the dark page, and apart from Adam's.
+# Okabe & Ito's palette, ink for its black, without its yellow, which vanishes on white, and with its light tones
+# darkened: every line stands at least 3:1 off the light page and off the dark one. It has no more colours; the last
+# four are apart from Adam's.
 OPTIMIZERS = {
     "sgd": Look("SGD", "#0072B2"),
-    "momentum": Look("SGD + momentum", "#56B4E9"),
+    "momentum": Look("SGD + momentum", "#2E93CC"),
     "momentum_lr_inside": Look("SGD + momentum, Sutskever's form", INK),
-    "nesterov": Look("SGD + Nesterov momentum", "#56B4E9"),
-    "rmsprop": Look("RMSProp", "#E69F00"),
+    "nesterov": Look("SGD + Nesterov momentum", "#2E93CC"),
+    "rmsprop": Look("RMSProp", "#BC8200"),
     "adam": Look("Adam", "#D55E00"),
-    "adamw": Look("AdamW", "#CC79A7"),
+    "adamw": Look("AdamW", "#C96FA0"),
     "radam": Look("RAdam", "#009E73"),
     "adagrad": Look("Adagrad", "#B5446E"),
     "lion": Look("Lion", "#8B7D00"),
@@ -55,8 +56,8 @@ WARMUPS = {
     "none": Look("no warmup", line="-", marker="o", fill="none"),
     "ramp": Look("ramp", line=(0, (5, 2)), marker="^"),
     "zero": Look("lr = 0, then full", line=(0, (1, 1.5)), marker="s"),
-    "constant": Look("low lr, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),
-    "momentum": Look("ramp of the momentum", line=(0, (2, 1)), marker="v"),
+    "constant": Look("low LR, then full", line=(0, (5, 1.5, 1, 1.5)), marker="D"),
+    "momentum": Look("momentum ramp", line=(0, (2, 1)), marker="v"),
 }
 REGIMES = {
     "easy": Look("easy", "#7F7F7F", marker="o"),
@@ -64,15 +65,15 @@ REGIMES = {
     "conv": Look("convolutional", "#008B8B", marker="D"),
     "attention": Look("attention", "#B5446E", marker="^"),
     "large batch": Look("large batch", "#7570B3", marker="v"),
-    "": Look("of another kind", "#7F7F7F", line="--", marker="x"),
+    "": Look("other", "#7F7F7F", line="--", marker="x"),
 }
-"""The kinds of training problems, where lines stand for tasks; the optimiser is then told by the panel."""
+"""Regimes, for figures whose lines are tasks; the panel then names the optimiser."""
 ENDPOINTS = {
     "tuned_loss": ("tuned test loss", "gain, log ratio"),
-    "lr_sensitivity": ("sensitivity to the lr", "gain, share of initial loss"),
-    "max_trainable_lr": ("largest trainable lr", "gain, doublings"),
+    "lr_sensitivity": ("sensitivity to the LR", "gain, share of initial loss"),
+    "max_trainable_lr": ("largest trainable LR", "gain, doublings"),
 }
-"""What an endpoint's gain is called, and its unit."""
+"""Label and unit of an endpoint's gain."""
 
 
 def study_style() -> AbstractContextManager[None]:

@@ -1,6 +1,8 @@
-"""What to do in practice: advice chosen by the verdicts of all chapters that have run, each row with its evidence."""
+"""What to do in practice: a row for each symptom, with a test, advice chosen by a verdict, and the evidence."""
 
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -8,31 +10,43 @@ from typing import Any
 import pandas as pd
 
 from warmup_study.claims import ledger
+from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.claims.verdict import ALL, Part, Verdict
 from warmup_study.paths import Folders
-from warmup_study.presentation.formatting import NO_BREAK, interval, number, percent
-from warmup_study.statistics.bootstrap import LEVEL
+from warmup_study.presentation.quantities import main_effect, measured
+from warmup_study.statistics.decisions import Decision
 
-COLUMNS = ["if you have", "then", "by", f"{percent(LEVEL)} interval", "n", "evidence"]
+COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence"]
+BY_DEFINITION, NOT_RUN = "by definition", "not run"
+PLACES: dict[Decision, str] = {
+    "above": "more than the margin",
+    "inside": "within it",
+    "below": "less",
+    "undecided": "open",
+}
 
 
 def table(folders: Folders) -> pd.DataFrame:
     """One row for each situation; where the claim behind it has not been run, the row says so."""
-    overall = {row.id: row for row in ledger.read(folders) if row.over_all}
-    return pd.DataFrame([_row(entry, overall.get(entry["claim"])) for entry in _entries()], columns=COLUMNS)
+    rows = ledger.read(folders)
+    return pd.DataFrame([_row(entry, rows) for entry in _entries()], columns=COLUMNS)
 
 
-def _row(entry: dict[str, Any], verdict: Verdict | None) -> list[str]:
-    word = _word(entry, verdict) if verdict else "not run"
+def _row(entry: dict[str, Any], rows: Sequence[Verdict]) -> list[str]:
+    head = [entry["situation"], entry["test"]]
+    if "always" in entry:
+        return [*head, entry["always"], "–", "–", "", BY_DEFINITION]
+    mine = [row for row in rows if row.id == entry["claim"]]
+    verdict = next((row for row in mine if row.over_all), None)
+    word = _word(entry, verdict) if verdict else NOT_RUN
     source = f"{entry['claim']}: {word}"
     if verdict is None:
-        return [entry["situation"], "–", "–", "–", "–", source]
-    shown = _shown(entry, verdict)
-    size = number(shown.estimate)
-    with_unit = f"{size}{NO_BREAK}{shown.unit}" if shown.estimate is not None else size
+        return [*head, entry["inconclusive"], "–", "–", "", source]
+    effect = entry.get("part") or main_effect(claim(entry["claim"]))
+    shown = _shown(verdict, effect)
     advice = entry.get(word, entry["mixed"])  # where regimes disagree, unless it says more
-    return [entry["situation"], advice, with_unit, interval(shown) or "–", str(shown.n), source]
+    return [*head, advice, measured(shown, effect), str(shown.n), _odds(mine, effect), source]
 
 
 def _word(entry: dict[str, Any], verdict: Verdict) -> str:
@@ -41,14 +55,22 @@ def _word(entry: dict[str, Any], verdict: Verdict) -> str:
     return words.get(entry.get("statement", ""), verdict.verdict)
 
 
-def _shown(entry: dict[str, Any], verdict: Verdict) -> Verdict | Part:
-    """The claim's part that bears on the situation, the claim itself where the entry names none."""
-    return next((part for part in verdict.parts if part.name == entry.get("part")), verdict)
+def _shown(verdict: Verdict, effect: str) -> Verdict | Part:
+    """The claim's part that measures the effect, the claim itself where it has no such part."""
+    return next((part for part in verdict.parts if part.name == effect), verdict)
+
+
+def _odds(rows: Sequence[Verdict], effect: str) -> str:
+    """On how many tasks the effect is more than the margin, within it, less, or open; empty where none counts."""
+    found = [_shown(row, effect) for row in rows if row.task != ALL and row.estimate is not None]
+    places = Counter(one.decision if isinstance(one, Part) else one.place for one in found)
+    told = [f"{places[place]} {words}" for place, words in PLACES.items() if places[place]]
+    return f"{', '.join(told)}, of {len(found)} task{'s' * (len(found) > 1)}" if told else ""
 
 
 @lru_cache(maxsize=1)
 def _entries() -> list[dict[str, Any]]:
     """The parsed advice.toml, as far as there are chapters that test its claims."""
-    known = {claim.id for claim in claims_table()}
+    known = {row.id for row in claims_table()}
     content = tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))
-    return [row for row in content["row"] if row["claim"] in known]
+    return [row for row in content["row"] if row.get("claim", "") in {*known, ""}]

@@ -1,4 +1,4 @@
-"""The answer in three sentences, composed from the verdicts."""
+"""The answer in three sentences, composed from the verdicts, and a default for those who will not test."""
 
 import tomllib
 from collections import Counter
@@ -7,20 +7,29 @@ from importlib.resources import files
 from typing import Any
 
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import Verdict
-from warmup_study.presentation.formatting import evidence
+from warmup_study.claims.verdict import ALL, Verdict
+from warmup_study.presentation.quantities import evidence, measured
 from warmup_study.report.results import Results
 
 
 def answer(results: Results) -> str:
-    """Three sentences (Markdown list): whether, when and how long to warm up, with numbers from the verdicts."""
+    """Whether, when and how long to warm up, and a default: a Markdown list with numbers from the verdicts."""
     used: set[str] = set()
     lines = []
     for question in _phrases()["question"]:
         verdict = _most_telling(results, question["claims"], used)
         sentence = _sentence(results, verdict) if verdict else _untested(question)
         lines.append(f"- **{question['name']}.** {sentence}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_default(results)])
+
+
+def _default(results: Results) -> list[str]:
+    """What to do without any test, and what that costs, as another such line; none where no length was tested."""
+    default = _phrases()["default"]
+    verdict = results.overall(default["claim"])
+    if verdict is None:
+        return []
+    return [f"- **{default['name']}.** {default['text']} ({evidence(verdict, default['evidence'])})."]
 
 
 def reading(results: Results) -> str:
@@ -29,7 +38,7 @@ def reading(results: Results) -> str:
     counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
     lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
     split = [claim.title for claim in results.tested if results.of_claim(claim.id)[0].verdict == "depends"]
-    lines.append(f"Regimes give different words on: {'; '.join(split)}." if split else "No regimes disagree on any.")
+    lines.append(f"Regimes disagree on: {'; '.join(split)}." if split else "Regimes disagree on none of them.")
     return " ".join(lines)
 
 
@@ -42,12 +51,20 @@ def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
-    """What a verdict says, with its evidence and the tasks it stands on."""
+    """What a verdict says, with its evidence, kind of network by kind of network, and the tasks that it rests on."""
     phrases = _phrases()["phrase"][verdict.id]
-    tasks = results.tasks(verdict.id) or ["all tasks"]
-    numbers = evidence(verdict, phrases.get("evidence", {}))
     phrase = phrases.get(verdict.verdict, phrases["mixed"])  # where regimes disagree, unless it says more
-    return f"{phrase} ({numbers}; {', '.join(tasks)})."
+    told = [f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
+    by_regime = _by_regime(results, verdict.id, phrases.get("by_regime", ""))
+    told += [f"At twice the best learning rate, by kind of network: {by_regime}."] if by_regime else []
+    return " ".join([*told, f"Tasks: {', '.join(results.tasks(verdict.id)) or 'all'}."])
+
+
+def _by_regime(results: Results, name: str, effect: str) -> str:
+    """The effect in every regime, in words; empty where there is none."""
+    rows = [row for row in results.of_claim(name) if row.task == ALL and row.regime]
+    parts = [(row.regime, part) for row in rows for part in row.parts if part.name == effect]
+    return "; ".join(f"{regime} {measured(part, effect)}" for regime, part in parts)
 
 
 def _untested(question: dict[str, Any]) -> str:

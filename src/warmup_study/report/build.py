@@ -18,8 +18,8 @@ from warmup_study.report.results import Results, published, read_numbers
 from warmup_study.report.speed import KEY, speed_figure
 from warmup_study.report.typed_numbers import check_typed_numbers
 
-TITLE = "Does training warmup help?"
-SUBTITLE = "What is said about warming up the learning rate, put to the test claim by claim"
+TITLE = "Does learning-rate warmup help?"
+SUBTITLE = "Common claims about learning-rate warmup, tested one by one"
 
 
 def build(folders: Folders) -> Path:
@@ -74,7 +74,7 @@ def _notice(results: Results) -> str:
     preset = results.folders.preset
     if preset == "full":
         return ""
-    small = f"This page shows a {preset} run, which is small: "
+    small = f"This page shows a small run (preset {preset}). "
     if published().tested:
-        return f"{small}the verdicts that count are the published ones, which stand beside its own estimates."
-    return f"{small}verdicts that count come from the full run, which has not been trained yet."
+        return f"{small}The verdicts that count are the published ones, shown next to its own estimates."
+    return f"{small}The verdicts that count come from the full run, which has not been trained yet."

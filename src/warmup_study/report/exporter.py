@@ -31,7 +31,9 @@ class PageRenderer(IPythonRenderer):
     def heading(self, text: str, level: int, **attrs: Any) -> str:
         """A heading with an id that no other heading of the page has."""
         depth = min(max(level + 1, HIGHEST_HEADING), 6)
-        return f'<h{depth} id="{self._anchor(text)}">{text}</h{depth}>\n'
+        place = self._anchor(text)
+        link = f'<a class="permalink" href="#{place}" aria-label="Link to this section">#</a>'
+        return f'<h{depth} id="{place}">{text}{link}</h{depth}>\n'
 
     def block_math(self, body: str) -> str:
         """A display formula in a box that scrolls by itself where the screen is narrow."""

@@ -1,5 +1,9 @@
 """Small drawings for the verdict table: one shape per verdict, and an interval as one row of a forest plot."""
 
+import math
+from collections.abc import Callable
+
+from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Verdict
 
 UNTESTED = "not run"
@@ -42,25 +46,37 @@ def mark(word: str) -> str:
 
 
 def forest(verdict: Verdict) -> str:
-    """Estimate and interval on an axis with zero in the middle and the margin shaded; empty without an interval.
+    """Estimate and interval on an axis with "no effect" in the middle and the margin shaded; empty without an interval.
 
-    Every row has its own scale, as units differ; the numbers stand beside, so screen readers skip the drawing.
+    Every row has its own scale, as units differ; the numbers stand beside, so screen readers skip the drawing. Ratios
+    lie on a logarithmic axis around 1. Where "no effect" is another number than 0, a note says which.
     """
-    low, high = verdict.ci_low, verdict.ci_high
-    if verdict.estimate is None or low is None or high is None:
+    if verdict.estimate is None or verdict.ci_low is None or verdict.ci_high is None:
         return ""
-    reach = max(abs(low), abs(high), abs(verdict.estimate), abs(verdict.margin or 0.0)) or 1.0
-    start, end, middle, edge = (_x(value, reach) for value in (low, high, verdict.estimate, verdict.margin or 0.0))
+    place, null, label = _axis(claim(verdict.id))
+    low, middle, high = (place(value) - null for value in (verdict.ci_low, verdict.estimate, verdict.ci_high))
+    edge = place(verdict.margin) if verdict.margin else 0.0
+    reach = max(abs(low), abs(high), abs(middle), edge) or 1.0
+    start, dot, end, margin = (_x(value, reach) for value in (low, middle, high, edge))
+    said = f'<small class="null">line: {label}</small>' if label else ""
     return (
         f'<svg class="forest" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'aria-hidden="true" focusable="false">'
-        f'<rect class="margin" x="{_WIDTH - edge:.1f}" y="1" width="{2 * edge - _WIDTH:.1f}" height="{_HEIGHT - 2}" '
-        f'fill="currentColor" fill-opacity="0.13"/>'
+        f'<rect class="margin" x="{_WIDTH - margin:.1f}" y="1" width="{2 * margin - _WIDTH:.1f}" '
+        f'height="{_HEIGHT - 2}" fill="currentColor" fill-opacity="0.13"/>'
         f'<path class="zero" d="M{_WIDTH / 2} 0V{_HEIGHT}" stroke="currentColor" stroke-width="1" opacity="0.55"/>'
         f'<path d="M{start:.1f} {_MIDDLE}H{end:.1f}M{start:.1f} 5V13M{end:.1f} 5V13" '
         f'stroke="currentColor" stroke-width="2"/>'
-        f'<circle cx="{middle:.1f}" cy="{_MIDDLE}" r="3.6" fill="currentColor"/></svg>'
+        f'<circle cx="{dot:.1f}" cy="{_MIDDLE}" r="3.6" fill="currentColor"/></svg>{said}'
     )
+
+
+def _axis(row: Claim) -> tuple[Callable[[float], float], float, str]:
+    """How a claim's values lie on the axis, where "no effect" is, and what is written there if that is not 0."""
+    if row.as_factor:
+        return math.log, 0.0, "1×"
+    around = next((leaf.around for leaf in row.conditions.leaves() if leaf.around), 0.0)
+    return float, around, f"{around:g}".replace("-", "−") if around else ""
 
 
 def _x(value: float, reach: float) -> float:

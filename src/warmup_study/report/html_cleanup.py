@@ -101,6 +101,14 @@ def _fill_contents(soup: BeautifulSoup) -> None:
         return
     for heading in soup.select("main h2[id]"):
         item, link = soup.new_tag("li"), soup.new_tag("a", attrs={"href": f"#{heading['id']}"})
-        link.string = heading.get_text(" ", strip=True)
+        link.string = "".join(heading.find_all(string=True, recursive=False)).strip() or heading.get_text(
+            " ", strip=True
+        )
         item.append(link)
         contents.append(item)
+
+
+def _words(heading: Tag) -> str:
+    """A heading's text without the sign that links to it."""
+    texts = [text for text in heading.find_all(string=True) if not text.find_parent("a", class_="permalink")]
+    return " ".join(" ".join(texts).split())

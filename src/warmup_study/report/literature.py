@@ -1,7 +1,8 @@
-"""Published findings beside the verdicts: where they differ, a reason or an honest "we don't know"."""
+"""Published findings compared with the verdicts: where they differ, a reason or an honest "we don't know"."""
 
 import tomllib
 from functools import lru_cache
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -18,21 +19,34 @@ def literature(results: Results) -> str:
     shown = [_row(entry, word) for entry, word in rows if word != entry["expects"]]
     same = [f"*{claim(entry['claim']).title}*" for entry, word in rows if word == entry["expects"]]
     parts = [_introduction(), drawn("literature.html.j2", rows=shown) if shown else ""]
-    parts.append(f"In line with what was published: {'; '.join(same)}." if same else "")
+    parts.append(f"In line with published findings: {'; '.join(same)}." if same else "")
     return "\n\n".join(filter(None, parts))
 
 
 def _row(entry: dict[str, Any], word: str) -> dict[str, Any]:
     """What one row shows: the finding, the verdict here, and what may lie behind the difference."""
-    return {"claim": claim(entry["claim"]), "published": entry["published"], "word": word, "reason": entry["reason"]}
+    linked = {"published": _linked(entry["published"]), "reason": _linked(entry["reason"])}
+    return {"claim": claim(entry["claim"]), "word": word} | linked
+
+
+def _linked(text: str) -> str:
+    """A text as HTML, in which every work that it cites is a link."""
+    shown = escape(text)
+    for name, address in _content()["paper"].items():
+        shown = shown.replace(escape(name), f'<a href="{address}">{escape(name)}</a>')
+    return shown
 
 
 def _introduction() -> str:
     return files(__package__).joinpath("sections", "literature.md").read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=1)
 def entries() -> list[dict[str, Any]]:
-    """The parsed literature.toml: claim, what was published, the verdict it would lead to, why ours may differ."""
-    content = tomllib.loads(files(__package__).joinpath("literature.toml").read_text(encoding="utf-8"))
-    return list(content["finding"])
+    """The findings of literature.toml: claim, what was published, the verdict it would lead to, why ours may differ."""
+    return list(_content()["finding"])
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    """The parsed literature.toml."""
+    return tomllib.loads(files(__package__).joinpath("literature.toml").read_text(encoding="utf-8"))

@@ -12,6 +12,8 @@ from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
 from warmup_study.report.answer import answer
 from warmup_study.report.beside import verdict_table
+from warmup_study.report.contest import contest_table
+from warmup_study.report.digest import CLOSES, OPENS, digest
 from warmup_study.report.literature import literature
 from warmup_study.report.pilot import pilot_table
 from warmup_study.report.provenance import provenance_tables
@@ -19,9 +21,13 @@ from warmup_study.report.results import Results
 from warmup_study.report.rounds import rounds
 from warmup_study.report.speed import KEY, speed_drawing, speed_figure, speed_table
 from warmup_study.report.summary import main_figure, practice_table, untested, untested_table
+from warmup_study.report.task_table import task_descriptions
 
 ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
-FRONT_TAG = "front"  # cells of the verdicts notebook that the page's first screen shows already
+LEFT_OUT = {
+    "front",
+    "notebook",
+}  # tags of cells that the page's first screen shows already, or that are about notebooks
 
 
 def executed_notebooks(folders: Folders) -> dict[str, NotebookNode]:
@@ -40,10 +46,11 @@ def _read(path: Path) -> NotebookNode:
 
 def merge(results: Results, notebooks: dict[str, NotebookNode]) -> NotebookNode:
     """One notebook with fresh cell ids; each cell's metadata tell its chapter and where a chapter begins and ends."""
-    cells = _chapter("answer", _front(results)) + _chapter("practice", _practice(results))
+    front = {"answer": _answer(results), "practice": _practice(results), "verdicts": _verdicts(results)}
+    cells = [cell for name, section in front.items() for cell in _chapter(name, section)]
     root = str(results.folders.root)
     for name, notebook in notebooks.items():
-        cells += _chapter(name, _failure(notebook) or _readable(notebook, root))
+        cells += _chapter(name, _failure(notebook) or _told(name, _readable(notebook, root)))
     for name, section in _back_matter(results).items():
         cells += _chapter(name, section)
     return _merged(cells)
@@ -68,6 +75,7 @@ def _chapter(name: str, cells: list[NotebookNode]) -> list[NotebookNode]:
 def _marked(cell: NotebookNode, chapter: str, opens: bool, closes: bool) -> NotebookNode:
     """A fresh cell with the content of `cell`: ids that two notebooks share would clash on one page."""
     marks = {"chapter": chapter, "opens": opens, "closes": closes, "tags": cell.metadata.get("tags", [])}
+    marks |= {name: cell.metadata.get(name, False) for name in (OPENS, CLOSES)}
     if cell.cell_type == "code":
         return _code(cell.source, cell.outputs, marks)
     text: NotebookNode = new_markdown_cell(cell.source, metadata=marks)
@@ -81,10 +89,16 @@ def _code(source: str, outputs: list[NotebookNode], marks: dict[str, Any]) -> No
 
 def _readable(notebook: NotebookNode, root: str) -> list[NotebookNode]:
     """The cells that the page shows, without the folder that a run was told to write to."""
-    shown = [cell for cell in notebook.cells if FRONT_TAG not in cell.metadata.get("tags", []) and cell.source.strip()]
+    cells = [cell for cell in notebook.cells if cell.source.strip()]
+    shown = [cell for cell in cells if not LEFT_OUT.intersection(cell.metadata.get("tags", []))]
     for cell in shown:
         cell.source = cell.source.replace(root, "...")
     return shown
+
+
+def _told(name: str, cells: list[NotebookNode]) -> list[NotebookNode]:
+    """A chapter in brief, with the whole of it folded; the verdicts notebook as it is."""
+    return digest(name, cells) if name in CHAPTERS else cells
 
 
 def _failure(notebook: NotebookNode) -> list[NotebookNode]:
@@ -98,13 +112,18 @@ def _failure(notebook: NotebookNode) -> list[NotebookNode]:
     return [new_markdown_cell(f"{title}\n\n{notice}")]
 
 
-def _front(results: Results) -> list[NotebookNode]:
-    """The first screen as cells: the answer, the verdicts, the main figure, what has not been run."""
-    cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}"), _shown("text/html", verdict_table(results))]
-    figure = main_figure(results)
-    if figure:
+def _answer(results: Results) -> list[NotebookNode]:
+    """The first screen as cells: the answer, and the main figure under its own words."""
+    cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}")]
+    if figure := main_figure(results):
         title = new_markdown_cell(f"## {figure.title.partition(':')[0]}")
         cells += [title, _shown("image/svg+xml", results.svg(figure), {"figure": figure.key})]
+    return cells
+
+
+def _verdicts(results: Results) -> list[NotebookNode]:
+    """The verdicts as cells, and what has not been run."""
+    cells = [new_markdown_cell("# The verdicts"), _shown("text/html", verdict_table(results))]
     if open_claims := untested(results):
         title = new_markdown_cell(f"## Not run ({len(open_claims)} of {len(results.claims)} claims)")
         cells += [title, _shown("text/html", untested_table(results))]
@@ -113,9 +132,7 @@ def _front(results: Results) -> list[NotebookNode]:
 
 def _practice(results: Results) -> list[NotebookNode]:
     """What to do, as cells; none where nothing has been tested."""
-    table = practice_table(results)
-    title = new_markdown_cell(f"# What should I do?\n\n{_back('practice')}")
-    return [title, _shown("text/html", table)] if table else []
+    return _table("# What should I do?", "practice", practice_table(results))
 
 
 def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> NotebookNode:
@@ -125,22 +142,27 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
 
 
 def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
-    """Section name to cells: methods, limits, round 1, literature, provenance, glossary, citing."""
+    """Section name to cells: methods, limits, round 1, literature, tasks, contesting, provenance, glossary, citing."""
     sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
     sections["methods"] += _pilot(results) + _speed(results)
     beside = literature(results)
     changed = rounds(results)
     sections["rounds"] = [new_markdown_cell(changed)] if changed else []
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
+    sections["tasks"] = _table("# The tasks", "tasks", task_descriptions(results))
+    sections["contest"] = _table("# Contest a verdict", "contest", contest_table(results))
     sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
     return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
 
 
 def _pilot(results: Results) -> list[NotebookNode]:
     """What the study was laid out by, as cells; none where the pilot's runs are not there."""
-    table = pilot_table(results)
-    title = new_markdown_cell(f"## What can each optimiser train?\n\n{_back('pilot')}")
-    return [title, _shown("text/html", table)] if table else []
+    return _table("## What can each optimiser train?", "pilot", pilot_table(results))
+
+
+def _table(title: str, text: str, table: str) -> list[NotebookNode]:
+    """A table under its title and the page's own text of that name, as cells; none where there is no table."""
+    return [new_markdown_cell(f"{title}\n\n{_back(text)}"), _shown("text/html", table)] if table else []
 
 
 def _speed(results: Results) -> list[NotebookNode]:

@@ -58,8 +58,8 @@ def build_page(folders: Folders, notebook: NotebookNode, task: str) -> Path:
 
 def _page(folders: Folders, task: str) -> dict[str, Any]:
     return {
-        "title": "Should this network warm up?",
-        "subtitle": f"Whether, when and how long, for {task}",
+        "title": "Does this network need warmup?",
+        "subtitle": f"Whether, when and how long to warm up {task}",
         "notice": "",
         "published": "",
         "style": page_style(),

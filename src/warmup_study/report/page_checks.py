@@ -52,11 +52,11 @@ def _hrefs(tag: Tag) -> list[str]:
 
 
 def check_no_scripts(soup: BeautifulSoup) -> None:
-    """Refuse scripts, frames and event handlers: the page must say all without running anything."""
+    """Refuse scripts, frames and event handlers: the page must work without running anything."""
     for tag in soup.select("script, iframe, object, embed"):
-        raise StudyError(f"report: the page holds a <{tag.name}> element")
+        raise StudyError(f"report: the page has a <{tag.name}> element")
     for tag in soup.find_all(lambda tag: any(name.startswith("on") for name in tag.attrs)):
-        raise StudyError(f"report: <{tag.name}> holds an event handler")
+        raise StudyError(f"report: <{tag.name}> has an event handler")
 
 
 def check_alt_texts(soup: BeautifulSoup) -> None:
@@ -81,7 +81,7 @@ def check_ids(soup: BeautifulSoup) -> None:
     counts = Counter(str(tag["id"]) for tag in soup.select("[id]"))
     for name, count in counts.items():
         if count > 1:
-            raise StudyError(f"report: the id {name!r} stands {count} times on the page")
+            raise StudyError(f"report: the id {name!r} appears {count} times on the page")
 
 
 def check_links(soup: BeautifulSoup) -> None:

@@ -7,22 +7,22 @@ from warmup_study.chapters.packages import package_of
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import NOTEBOOKS, Folders
-from warmup_study.presentation.formatting import interval, number, percent
+from warmup_study.presentation.formatting import number, percent
 from warmup_study.report.answer import answer
 from warmup_study.report.results import Results
 from warmup_study.report.speed import Breakdown, measured
-from warmup_study.report.summary import main_figure, verdict_rows
+from warmup_study.report.summary import main_figure, own_effect, verdict_rows
 from warmup_study.statistics.bootstrap import LEVEL
 
 PAGE = "report/index.html"
 LAB = "Try it yourself"
 UNTRAINED = """\
-The second, confirmatory round has not been trained yet: `make full` does it, in hours on two cores. What the first,
-exploratory round found is in [`data/results/round1/verdicts.json`](data/results/round1/verdicts.json)."""
+The second, confirmatory round has not been trained yet; `make full` trains it, in hours on two cores. The findings of
+the first, exploratory round are in [`data/results/round1/verdicts.json`](data/results/round1/verdicts.json)."""
 FOUND = f"""\
-Each claim leads to its place in [the report]({PAGE}), one file that a browser opens. "Inconclusive" means that these
-runs do not decide, "depends" that kinds of networks were decided and disagree, "mixed" that one part of the claim holds
-and another fails. The table shows each claim's main estimate, the report all of them."""
+Each claim links to its section of [the report]({PAGE}), a single HTML file. "Inconclusive" means that these runs
+cannot decide, "depends" that kinds of networks give different verdicts, "mixed" that one part of the claim holds and
+another fails. The table gives each claim's main estimate, the report all of them."""
 
 
 def refresh(root: Path) -> Path:
@@ -67,15 +67,14 @@ def _answer(results: Results) -> Iterator[str]:
 def _verdicts(results: Results) -> Iterator[str]:
     """A row for each claim that was tested, decided ones first; a line where none was."""
     if not results.tested:
-        yield f"None yet: {len(results.claims)} claims wait for the second round."
+        yield f"None yet: {len(results.claims)} claims await the second round."
         return
     yield from (FOUND, "")
     yield f"| claim | verdict | estimate ({percent(LEVEL)} interval) | n | tasks |"
     yield "|---|---|---|--:|---|"
     for row in verdict_rows(results):
         claim, verdict = row["claim"], row["verdict"]
-        span = f" ({interval(verdict)})" if interval(verdict) else ""
-        size = f"{number(verdict.estimate)}{span} {verdict.unit}"
+        size = own_effect(verdict)
         tasks = ", ".join(row["tasks"]) or "all tasks"
         yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {verdict.verdict} | {size} | {verdict.n} | {tasks} |"
 
@@ -108,10 +107,10 @@ def _speed(results: Results) -> Iterator[str]:
     """The engine's speed as ratios, or a line that says there is no measurement."""
     bench = measured(results)
     if not bench.table:
-        yield "`data/results/bench.json` holds no such measurement yet; `make bench` makes one to publish."
+        yield "`data/results/bench.json` has no such measurement yet; `make bench` makes one to publish."
         return
-    yield f"Updates a second beside those of its peers, all on {bench.place}. The floor is what the matrix products"
-    yield "alone would allow. Every network is trained with its task's own batch."
+    yield f"Updates per second relative to the alternatives, all on {bench.place}. The floor is the rate that matrix"
+    yield "products alone would allow. Every network uses its task's batch size."
     yield from ("", "| network | batch | × ordinary loops | × JAX | share of the floor's rate |")
     yield "|---|--:|--:|--:|--:|"
     for row in bench.table:
@@ -124,7 +123,7 @@ def _speed(results: Results) -> Iterator[str]:
 def _where_time_goes(rows: Sequence[Breakdown]) -> Iterator[str]:
     """Shares of an update's time, and what an evaluation of the validation split takes."""
     parts = list(rows[0].shares)
-    yield from ("", "Where an update's time goes, in percent, and what an evaluation takes in updates:", "")
+    yield from ("", "Where an update's time goes, in percent, and the cost of an evaluation in updates:", "")
     yield f"| network | {' | '.join(parts)} | an evaluation |"
     yield "|---|" + "--:|" * (len(parts) + 1)
     for row in rows:

@@ -40,13 +40,13 @@ def _counted(rows: list[dict[str, Any]]) -> str:
     """How many claims were open and are, and by name those that this round decides another way."""
     then = Counter(row["then"] for row in rows)["inconclusive"]
     if all(row["now"] == UNTESTED for row in rows):
-        return f"Round 1 left {then} of {len(rows)} claims open. This round's verdicts are not there yet."
+        return f"Round 1 left {then} of {len(rows)} claims open. This round has no verdicts yet."
     now = Counter(row["now"] for row in rows)
-    missing = f", and has not run {now[UNTESTED]}" if now[UNTESTED] else ""
+    missing = f" and has not run {now[UNTESTED]}" if now[UNTESTED] else ""
     told = f"Round 1 left {then} of {len(rows)} claims open; this round leaves {now['inconclusive']} open{missing}."
     other = [row for row in rows if row["then"] != row["now"] and not {row["then"], row["now"]} & set(OPEN)]
     named = "; ".join(f"*{row['claim'].title}* ({row['then']} then, {row['now']} now)" for row in other)
-    return f"{told} Decided in both rounds, and otherwise: {named}." if other else told
+    return f"{told} Decided differently in the two rounds: {named}." if other else told
 
 
 @lru_cache(maxsize=1)

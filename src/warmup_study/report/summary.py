@@ -8,7 +8,8 @@ from jinja2 import Environment, PackageLoader
 
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Verdict
-from warmup_study.presentation.formatting import interval, number, percent
+from warmup_study.presentation.formatting import number, percent
+from warmup_study.presentation.quantities import main_effect, measured
 from warmup_study.report import advice
 from warmup_study.report.answer import chapter_name
 from warmup_study.report.glyphs import UNTESTED, forest, mark
@@ -33,11 +34,11 @@ def own_verdict_table(results: Results) -> str:
 
 
 def verdict_rows(results: Results) -> list[dict[str, Any]]:
-    """What each row of the verdict table shows, decided claims first, else in the order of the claims' table."""
+    """What each row of the verdict table shows: headline questions first, then decided claims, then open ones."""
     rows = [
         {"claim": row, "verdict": results.of_claim(row.id)[0], "tasks": results.tasks(row.id)} for row in results.tested
     ]
-    return sorted(rows, key=lambda row: ORDER.index(row["verdict"].verdict))
+    return sorted(rows, key=lambda row: (not row["claim"].headline, ORDER.index(row["verdict"].verdict)))
 
 
 def untested_table(results: Results) -> str:
@@ -77,19 +78,23 @@ def practice_table(results: Results) -> str:
     """HTML table of what to do in practice; empty where nothing has been tested."""
     if not results.tested:
         return ""
-    rows = advice.table(results.folders).itertuples(index=False, name=None)
-    return drawn("practice.html.j2", rows=[_advice(*row) for row in rows])
+    rows = advice.table(results.folders).to_dict("records")
+    return drawn("practice.html.j2", rows=[row | _evidence(row["evidence"]) for row in rows])
 
 
-def _advice(situation: str, advice: str, size: str, span: str, n: str, evidence: str) -> dict[str, Any]:
-    """What one row of the practical table shows; its evidence names a claim and that claim's verdict."""
-    name, _, word = evidence.partition(": ")
-    shown = {"situation": situation, "advice": advice, "size": size, "interval": span, "n": n}
-    return shown | {"claim": claim(name), "word": word}
+def _evidence(source: str) -> dict[str, Any]:
+    """The claim behind a row of the practical table, if any, and the word of its verdict."""
+    name, _, word = source.rpartition(": ")
+    return {"claim": claim(name) if name else None, "word": word}
+
+
+def own_effect(verdict: Verdict) -> str:
+    """The estimate that a verdict shows as its own, with its interval, in words."""
+    return measured(verdict, main_effect(claim(verdict.id)))
 
 
 def drawn(name: str, **content: Any) -> str:
     """A template of the page's folder, filled in; it escapes what it is given."""
-    words = {"number": number, "interval": interval, "mark": mark, "forest": forest, "level": percent(LEVEL)}
+    words = {"number": number, "measured": own_effect, "mark": mark, "forest": forest, "level": percent(LEVEL)}
     environment = Environment(loader=PackageLoader("warmup_study.report", "page"), autoescape=True)
     return environment.get_template(name).render(**words, **content)

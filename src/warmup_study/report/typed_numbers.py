@@ -53,7 +53,7 @@ def check_typed_numbers(notebooks: dict[str, NotebookNode]) -> None:
     for name, notebook in notebooks.items():
         for text in _typed_texts(notebook):
             for found in typed_results(text, free):
-                raise StudyError(f"report: {name} types the number {found!r}: take it from the results")
+                raise StudyError(f"report: {name} has the typed number {found!r}: take it from the results")
 
 
 def typed_results(text: str, free: Iterable[str] = CONSTANTS) -> list[str]:

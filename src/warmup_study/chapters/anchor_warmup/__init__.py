@@ -1,4 +1,4 @@
 """The notebook `7_anchor_warmup`."""
 
-QUESTION = "The other meaning of the word, in object detectors"
+QUESTION = "What does anchor warmup, the other meaning of the word, do in object detectors?"
 MAIN_FIGURE = "effects"

@@ -16,8 +16,8 @@ from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
 PARTS = {
-    "grid": "either warmup, both and neither, over a grid of learning rates",
-    "picture": "what Adam predicts when warmup ends",
+    "grid": "each warmup, both and neither, over a grid of learning rates",
+    "picture": "predicted boxes when warmup ends, under Adam",
 }
 FAMILIES: dict[str, Family] = {"momentum": "sgd", "adam": "adaptive"}
 BRACKETS: dict[Family, Bracket] = {"sgd": (0.178, 3.17), "adaptive": (0.00316, 0.0317)}

@@ -1,4 +1,4 @@
-"""Figures of the seventh chapter: canvases and anchors, boxes when warmup ends, and what either warmup changes."""
+"""Figures of the seventh chapter: canvases and anchors, boxes when warmup ends, and the effect of each warmup."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,14 +34,14 @@ ARMS = {
     "both": Look("ramp and anchor warmup", line=(0, (5, 1.5, 1, 1.5)), marker="v"),
     "keras": Look("anchor warmup, full weight", line=(0, (3, 1, 1, 1, 1, 1)), marker="P"),
 }
-ANCHOR_COLOURS = ("#0072B2", "#E69F00", "#009E73")
+ANCHOR_COLOURS = ("#0072B2", "#BC8200", "#009E73")
 TRUTH = "#CC79A7"
 SHOWN = 4
 QUANTITIES = {
     EARLY_LOSS: (EARLY_LOSS, "log ratio, below 0 is better"),
     PRECISION: ("mAP@0.5 at the end", "difference, above 0 is better"),
 }
-"""What is called how above its panel, and its unit."""
+"""By quantity: the title of its panel, and its unit."""
 
 
 @figure_maker
@@ -57,11 +57,11 @@ def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
             _draw_boxes(axes, _truths(task, column), TRUTH, width=1.6)
     axes.set_xlabel("width (pixels)")
     return panels.figure, Words(
-        "Sizes of boxes fall into three groups, and each has its anchor",
-        f"For each of {len(names)} tasks {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, with a frame "
+        "Box sizes fall into three groups, one per anchor",
+        f"For each of {len(names)} tasks, {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, with a frame "
         "around each digit; on the right the widths and heights of all boxes fall into three groups, one per anchor.",
         f"{SIDE}×{SIDE} pixels; lines: the {GRID}×{GRID} cells; frames: the exact boxes. Right: sizes of the "
-        "training boxes, coloured by the anchor whose shape they overlap most; crosses: the anchors, by k-means with "
+        "training boxes, coloured by the anchor whose shape they overlap most; crosses: the anchors, from k-means with "
         "one minus intersection over union as the distance.",
     )
 
@@ -103,7 +103,7 @@ def _draw_sizes(axes: Axes, task: tasks.Task) -> None:
 
 @figure_maker
 def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
-    """What every predictor says when warmup ends, under each arm: a row of test canvases per arm."""
+    """Predicted boxes when warmup ends, in each arm: a row of test canvases per arm."""
     task = tasks.load(task_name)
     chosen = runs[(runs["part"] == "picture") & (runs["task"] == task_name)]
     labels = {name: ARMS[name].label.replace(", ", "\n") for name in ("none", "anchor", "ramp", "keras")}
@@ -116,14 +116,14 @@ def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
     farther = (pull["none"] / pull["keras"]) ** 0.5  # the pull is a squared distance
     updates, lr = int(chosen["updates"].iloc[0]), float(chosen["lr"].iloc[0])
     return panels.figure, Words(
-        f"When warmup ends, boxes without a digit lie {number(farther)} times as far from their anchors without a pull "
-        "as under the full one",
-        f"{len(shown)} rows of {SHOWN} canvases, one for each arm. Thin blue frames are the boxes of predictors "
-        "without a digit, thick orange ones those of predictors that have one. Under the pull at full weight the thin "
-        "frames form a regular pattern, one for each cell; without a pull they are scattered.",
-        f"{task.title}, one seed of Adam at a learning rate of {lr:.2g} after {updates} updates. Thin, blue: what "
-        "predictors of the smallest anchor say where they have no digit; thick, orange: predictors that have one, of "
-        "any anchor; purple: the digits' real boxes. Anchor warmup has Darknet's weight unless marked.",
+        f"When warmup ends, boxes without a digit are {number(farther)} times as far from their anchors without a pull "
+        "as with the pull at full weight",
+        f"{len(shown)} rows of {SHOWN} canvases, one row for each arm. Thin blue frames are the boxes of predictors "
+        "without a digit, thick orange ones those of predictors with one. With the pull at full weight, the thin "
+        "frames form a regular pattern, one per cell; without a pull, they are scattered.",
+        f"{task.title}, one seed of Adam at a learning rate of {lr:.2g} after {updates} updates. Thin, blue: boxes of "
+        "the smallest anchor's predictors where there is no digit. Thick, orange: predictors with a digit, of any "
+        "anchor. Purple: true boxes. Anchor warmup has Darknet's weight unless marked.",
     )
 
 
@@ -160,7 +160,7 @@ def _colour(optimizer: str, arm: str) -> str:
 
 @figure_maker
 def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
-    """What every arm changes against its control, by quantity: a row per arm and optimiser, a column per quantity."""
+    """Effect of every arm relative to its control: a row per arm and optimiser, a column per quantity."""
     over_all = pool_tasks(effects_by_task)["all"]
     optimizers = list(dict.fromkeys(optimizer for optimizer, _, _ in over_all))
     rows = [(arm, optimizer) for arm in analysis.COMPARISONS for optimizer in optimizers]
@@ -174,14 +174,14 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
         axes.set_xlabel(QUANTITIES[quantity][1])
     weak, strong = (compared(-over_all[POOLED, arm, EARLY_LOSS].estimate) for arm in analysis.CLAIMED)
     return panels.figure, Words(
-        f"Early box loss is {weak} with the weak pull, {strong} with the pull at full weight",
-        f"Two panels of points with intervals, {len(rows)} rows, one per arm and optimiser: change of the early box "
-        "loss, and of the final mean average precision.",
-        "Against no warmup, and for both together against the ramp alone; paired by n = "
-        f"{min(effect.n for effect in over_all.values())} seeds, at the learning rate that is best without warmup, "
-        f"with 95 % intervals, mean over tasks (grey bars: each). Shaded: changes of less than "
-        "2 %; for the claim to hold, the black rows of both pulls must lie left of it. mAP: at an intersection over "
-        "union of one half, on the test split.",
+        f"Early box loss is {weak} with the weak pull and {strong} with the pull at full weight",
+        f"Two panels of points with intervals, {len(rows)} rows, one per arm and optimiser: change in the early box "
+        "loss, and in the final mean average precision.",
+        "Relative to no warmup; both together, relative to the ramp alone. Paired by seed (n = "
+        f"{min(effect.n for effect in over_all.values())}), at the learning rate that is best without warmup, with "
+        "95 % intervals; means over tasks (grey ticks: each task). Shaded: changes of less than 2 %; for the claim to "
+        "hold, the black rows of both pulls must lie left of it. mAP: at an intersection over union of one half, on "
+        "the test split.",
     )
 
 
@@ -213,14 +213,13 @@ def rates(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     high = {arm: compared(-_at_highest_lr(grid, arm)) for arm in analysis.CLAIMED}
     return panels.figure, Words(
-        f"At the highest learning rate, early box loss is {high['anchor']} with the weak pull, {high['keras']} "
+        f"At the highest learning rate, early box loss is {high['anchor']} with the weak pull and {high['keras']} "
         "with the pull at full weight",
         f"Two rows of panels, one column for each of {len(panels.columns)} pairs of task and optimiser: early box loss "
-        "above, final mean average precision below, both against the peak learning rate, one curve for each of five "
+        "(top) and final mean average precision (bottom) against the peak learning rate, one curve for each of five "
         "arms.",
-        f"Medians over n = {grid['seed'].nunique()} seeds, bars: quartiles, which single runs gone wild leave alone. "
-        "With momentum the learning rate is the effective one. Points are shifted sideways so as not to cover each "
-        "other.",
+        f"Medians over n = {grid['seed'].nunique()} seeds; bars: quartiles, which are robust to single runs that blow "
+        "up. With momentum, the learning rate is the effective one. Points are shifted sideways to avoid overlap.",
     )
 
 

@@ -1,4 +1,4 @@
 """The notebook `5_attention_and_decay`."""
 
-QUESTION = "Is warmup for attention? Does it go with decay? Does normalisation replace it?"
+QUESTION = "Does attention need warmup? Does normalisation replace it? Does warmup help before a decay?"
 MAIN_FIGURE = "attention_gains"

@@ -23,8 +23,8 @@ from warmup_study.training.schedules import Decay
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "grid": "nets that differ from those in one thing, over a grid of learning rates",
-    "decay": "with and without a ramp under every decay",
+    "grid": "networks that differ from the core grid's in one respect, over a grid of learning rates",
+    "decay": "with and without a ramp, under each decay",
     "watch": "attention over the first updates, at about twice the best learning rate",
 }
 ADAM = "adam"

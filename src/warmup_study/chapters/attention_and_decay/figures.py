@@ -1,4 +1,4 @@
-"""Figures of the fifth chapter: warmup with and without attention and norms, and warmup that meets decay."""
+"""Figures of the fifth chapter: warmup with and without attention and norms, and before a decay."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -43,8 +43,8 @@ from warmup_study.tasks.networks import Placement
 from warmup_study.training import schedules
 from warmup_study.training.schedules import Schedule
 
-PLACES = {USABLE: ("usable_lr", "decades of usable learning rates"), ABOVE: ("overshoot", "loss above the best rate")}
-"""By place of a gain: its endpoint, and what the axis is called."""
+PLACES = {USABLE: ("usable_lr", "decades of usable learning rates"), ABOVE: ("overshoot", "loss above the best LR")}
+"""By place of a gain: its endpoint, and its axis label."""
 
 
 @figure_maker
@@ -63,11 +63,11 @@ def lr_curves(runs: pd.DataFrame, gains: Gains) -> tuple[Figure, Words]:
     )
     return panels.figure, Words(
         sentences.curves_title(gains),
-        f"Four columns of panels, one per net, {len(panels.rows)} rows, one per depth. In each, test loss falls and "
-        "then rises with Adam's peak learning rate, one curve without warmup and one under the ramp.",
-        f"Adam, cosine decay. Thin: one of n = {_seeds(grid)} seeds; thick: the median; open circles: no warmup, "
-        "filled triangles: ramp. A net without attention has learnt, fixed weights over its tokens instead; all else "
-        "is the same. A run that diverged counts with the loss of an untrained network (dotted).",
+        f"Four columns of panels, one per network, and {len(panels.rows)} rows, one per depth. In each, test loss "
+        "falls and then rises with Adam's peak learning rate; one curve without warmup, one with a ramp.",
+        f"Adam, cosine decay. Thin lines: n = {_seeds(grid)} seeds; thick: median. Open circles: no warmup; filled "
+        "triangles: ramp. Networks without attention mix tokens with learnt weights that do not depend on the input; "
+        "all else is the same. Diverged runs are assigned the loss of an untrained network (dotted).",
     )
 
 
@@ -78,7 +78,7 @@ def _seeds(runs: pd.DataFrame) -> str:
 
 @figure_maker
 def attention_gains(gains: Gains) -> tuple[Figure, Words]:
-    """What a ramp gains nets with attention and their twins, and the difference: a column for each endpoint."""
+    """A ramp's gain for networks with attention and their twins, and the difference: a column for each endpoint."""
     rows = {task: effects for task, effects in attention_effects(gains).items() if isinstance(effects, Mapping)}
     names = [f"{placement}-LN, {_blocks(task)} blocks" for task in rows for placement in PLACEMENTS]
     panels = facets(
@@ -93,17 +93,17 @@ def attention_gains(gains: Gains) -> tuple[Figure, Words]:
             shown = [[Estimate(effects[added(place, p)], INK)] for effects in rows.values() for p in PLACEMENTS]
         endpoint, label = PLACES[place]
         intervals(axes, shown, names, margin=margin(endpoint).value)
-        axes.set_title({"gain": f"gain of the ramp: {label}", "added": "with attention less without"}[row])
+        axes.set_title({"gain": f"gain of the ramp: {label}", "added": "with minus without attention"}[row])
     for place, axes in zip(PLACES, panels.axes[-1], strict=True):
         axes.set_xlabel({USABLE: "decades", ABOVE: "log ratio of test losses"}[place])
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.attention_title(list(rows.values())),
-        f"Two columns of panels, usable learning rates and loss above the best rate. Above, a row for each of "
-        f"{len(names)} kinds of net with the gain of the ramp with attention and without; below, their difference.",
-        "Adam. Points with 95 % intervals, paired by seed; right of 0 the ramp helps (above), or helps more where "
-        "there is attention (below). Above the best rate: at twice the one that is best without warmup. Shaded: "
-        "smaller than the smallest difference of interest.",
+        f"Two columns of panels, usable learning rates and loss above the best learning rate. Top: gain of the ramp "
+        f"with and without attention, one row for each of {len(names)} kinds of network. Bottom: their difference.",
+        "Adam. Points with 95 % intervals, paired by seed. Right of 0, the ramp helps (top), or helps more with "
+        "attention (bottom). Above the best learning rate: at twice the best without warmup; 0.1 ≈ 10 % of the loss. "
+        "Shaded: differences too small to matter.",
     )
 
 
@@ -135,41 +135,41 @@ def early_attention(runs: pd.DataFrame) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.early_title(runs),
         "Two columns of two panels, one per placement of the norms: largest attention logit and entropy of attention, "
-        "without warmup and under the ramp.",
-        f"Adam at a peak learning rate of {watched['lr'].iloc[0]:g}, ramp of {watched['length'].max()} updates. Thin: "
-        f"one of n = {watched['seed'].nunique()} seeds; thick: the median. Entropy: 1 is attention spread evenly, 0 "
-        "all of it on one token. Both over training examples, layers and heads.",
+        "without warmup and with a ramp.",
+        f"Adam at a peak learning rate of {watched['lr'].iloc[0]:g}, ramp of {watched['length'].max()} updates. Thin "
+        f"lines: n = {watched['seed'].nunique()} seeds; thick: median. Entropy 1: attention spread evenly; 0: all on "
+        "one token. Both are taken over training examples, layers and heads.",
     )
 
 
 @figure_maker
 def norms(gains: Gains) -> tuple[Figure, Words]:
-    """Usable learning rates that a ramp gains nets with good normalisation and their counterparts."""
+    """Usable learning rates that a ramp adds for well-normalised networks and their counterparts."""
     shown = net_by_net(gains)
     figure, axes = plt.subplots(figsize=(8.2, 0.42 * len(shown) + 1.1))
     rows = [[Estimate(gain, hollow=place % 2 == 1)] for place, gain in enumerate(shown.values())]
     intervals(axes, rows, list(shown), margin=margin("usable_lr").value)
-    axes.set_xlabel("decades of usable learning rates that the ramp gains")
+    axes.set_xlabel("decades of usable learning rates gained by the ramp")
     return figure, Words(
         sentences.norms_title(gains),
-        f"{len(shown)} rows, Transformers and MLPs in pairs, the well normalised net above its counterpart; points "
-        "with intervals around a shaded band of small gains.",
-        "Adam; paired by seed, with 95 % intervals. Filled: well normalised; open: its counterpart. Shaded: smaller "
-        "than the smallest gain of interest. If good normalisation makes warmup needless, filled points lie in the "
-        "band and left of the open ones below them.",
+        f"{len(shown)} rows, Transformers and MLPs in pairs, each well-normalised network above its counterpart; "
+        "points with intervals around a shaded band of small gains.",
+        "Adam; paired by seed, with 95 % intervals. Filled: well normalised; open: its counterpart. Shaded: gains too "
+        "small to matter. If good normalisation makes warmup unnecessary, filled points lie in the band and left of "
+        "the open ones below them.",
     )
 
 
 @figure_maker
 def decays(gains_by_task: Mapping[str, DecayGains], length: int) -> tuple[Figure, Words]:
-    """The schedules, and what the ramp gains under every decay at one peak: a panel per task."""
+    """The schedules, and the ramp's gain under every decay at one peak: a panel per task."""
     tasks = list(gains_by_task)
     width = len(DECAYS) * max(1, len(tasks))
     layout: list[Any] = [_mosaic_row(DECAYS, width), _mosaic_row(tasks, width)]
     figure, axes = plt.subplot_mosaic(layout, figsize=(10.4, 4.6))
     for decay in DECAYS:
         _draw_schedules(axes[decay], decay, length)
-    axes[DECAYS[0]].set_ylabel("lr / peak")
+    axes[DECAYS[0]].set_ylabel("LR / peak")
     for place, task in enumerate(tasks):
         rows = [[Estimate(gains_by_task[task][decay])] for decay in DECAYS]
         names = [sentences.DECAY_NAMES[decay] if place == 0 else "" for decay in DECAYS]
@@ -177,12 +177,12 @@ def decays(gains_by_task: Mapping[str, DecayGains], length: int) -> tuple[Figure
         axes[task].set(title=task, xlabel="gain (log ratio)")
     return figure, Words(
         sentences.decays_title(gains_by_task),
-        "Above, three learning rates over a run, with a ramp and without, that stay constant or decay. Below, "
+        "Top: three learning-rate schedules, constant or decaying, with and without a ramp. Bottom: "
         f"{len(tasks)} panels, one per task, with the gain of the ramp under each decay as points with intervals.",
-        "Above: solid without warmup, dashed with; up to the ramp's end the three are the same. Below: Adam's gain in "
+        "Top: solid without warmup, dashed with a ramp; the three agree until the ramp ends. Bottom: Adam's gain in "
         "test loss at one peak, twice the learning rate that is best without warmup under cosine decay; paired by seed "
-        f"(n = {min(gain.n for gains in gains_by_task.values() for gain in gains.values())}), with 95 % intervals; "
-        "right of 0 the ramp helps.",
+        f"(n = {min(gain.n for gains in gains_by_task.values() for gain in gains.values())}), with 95 % intervals. "
+        "Right of 0, the ramp helps (0.1 ≈ 10 %).",
     )
 
 

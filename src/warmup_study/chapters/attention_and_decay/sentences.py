@@ -1,4 +1,4 @@
-"""What the fifth chapter's results say: titles of its figures, and paragraphs of its notebook."""
+"""The fifth chapter's results in words: titles of its figures, and paragraphs of its notebook."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -25,45 +25,45 @@ from warmup_study.statistics.bootstrap import Effect, difference
 from warmup_study.statistics.decisions import decide
 from warmup_study.tasks.networks import Placement
 
-DECAY_NAMES = {"constant": "constant rate", "cosine": "cosine decay", "inverse_sqrt": "inverse square root"}
+DECAY_NAMES = {"constant": "no decay", "cosine": "cosine decay", "inverse_sqrt": "inverse-square-root decay"}
 SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
-"""What the interval of a difference between two gains says, held against the smallest one of interest."""
+"""What the interval of a difference between two gains says, given the smallest difference that matters."""
 
 
 def curves_title(gains: Gains) -> str:
-    """How much wider a ramp makes the range of learning rates, from the least to the most."""
+    """Decades of usable learning rates that a ramp adds, from the least to the most."""
     kinds = product(PLACEMENTS, MIXINGS, MOST_SEEDS)
     names = {token_net(*kind): f"{kind[0]}-LN {MIXING_NAMES[kind[1]]}, {kind[2]} blocks" for kind in kinds}
     found = {names[task]: gain.usable.estimate for task, gain in gains.items() if task in names}
     if not found:
-        return "No net on tokens was compared"
+        return "No token network was compared"
     least, most = (number(pick(found.values())) for pick in (min, max))
     best = max(found, key=found.__getitem__)
-    return f"Decades of learning rate that a ramp makes usable: {least} to {most}, most in the net {best}"
+    return f"A ramp adds {least} to {most} decades of usable learning rates, most for {best}"
 
 
 def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
     """Where a ramp gains more with attention than without, on average over depths."""
     if not effects:
-        return "No pair of nets, with attention and without, was trained"
+        return "No pair of networks, with and without attention, was trained"
     mean = mean_over_tasks(effects)
     places = {USABLE: "usable_lr", ABOVE: "overshoot"}
     told: dict[str, list[str]] = {}
     for place, endpoint in places.items():
         told.setdefault(_sides([mean[added(place, one)] for one in PLACEMENTS], endpoint), []).append(place)
     said = ", and ".join(f"{sides} {' and '.join(where)}" for sides, where in told.items())
-    return f"With attention a ramp gains {said}"
+    return f"With attention rather than without, a ramp gains {said}"
 
 
 def _sides(effects: Sequence[Effect], endpoint: str) -> str:
-    """What the effects of both placements say: once, where they agree."""
+    """What the effects of both placements say, once where they agree."""
     sides = [SIDES[decide(one, margin(endpoint).value)] for one in effects]
     told = [f"{side} with {placement}-LN" for side, placement in zip(sides, PLACEMENTS, strict=True)]
     return sides[0] if len(set(sides)) == 1 else " and ".join(told)
 
 
 def attention(gains: Gains) -> str:
-    """A paragraph: what the ramp gains each pair of nets that was compared."""
+    """A paragraph: the ramp's gain for each pair of networks compared."""
     rows = attention_effects(gains)
     told = [
         _pair(effects, blocks, placement)
@@ -71,7 +71,7 @@ def attention(gains: Gains) -> str:
         for placement in PLACEMENTS
         if isinstance(effects := rows.get(token_net("post", "attention", blocks)), Mapping)
     ]
-    return " ".join(told) or "No pair of nets, with attention and without, was trained."
+    return " ".join(told) or "No pair of networks, with and without attention, was trained."
 
 
 def _pair(effects: Mapping[str, Effect], blocks: int, placement: Placement) -> str:
@@ -79,56 +79,56 @@ def _pair(effects: Mapping[str, Effect], blocks: int, placement: Placement) -> s
     decades = " and ".join(f"{effect(gain)} {MIXING_NAMES[m]}" for m, gain in zip(MIXINGS, usable, strict=True))
     losses = " and ".join(compared_with_interval(gain) for gain in above)
     return (
-        f"**{placement}-LN, {blocks} blocks:** the ramp gains {decades}, in decades of learning rate; at twice the "
-        f"best rate its loss is {losses}, in this order."
+        f"**{placement}-LN, {blocks} blocks:** in decades of usable learning rates, the ramp gains {decades}; at twice "
+        f"the best learning rate, it makes the loss {losses}, respectively."
     )
 
 
 def norms_title(gains: Gains) -> str:
-    """What a ramp gains well normalised nets."""
+    """A ramp's gain for well-normalised networks."""
     found = norm_effects(gains).get("digits")
     if not isinstance(found, Mapping):
-        return "No well normalised net trains beside its counterpart"
+        return "No well-normalised network trains together with its counterpart"
     transformer, mlp = (
         number(found[f"gain ({net})"].estimate) for net in ("Transformer, pre-LN", "deep MLP, layer norm")
     )
-    return f"Well normalised, Transformers gain {transformer} decades of learning rate from a ramp, deep MLPs {mlp}"
+    return f"A ramp gains well-normalised Transformers {transformer} decades of usable learning rates, deep MLPs {mlp}"
 
 
 def norms(gains: Gains) -> str:
-    """A paragraph: what the ramp gains each net."""
+    """A paragraph: the ramp's gain for each network."""
     told = "; ".join(f"{net}: {effect(gain)}" for net, gain in net_by_net(gains).items())
-    return f"Decades of usable learning rates that the ramp gains, {INTERVALS}: {told}."
+    return f"Decades of usable learning rates gained by the ramp, {INTERVALS}: {told}."
 
 
 def decays_title(gains: Mapping[str, DecayGains]) -> str:
-    """Whether the ramp gains more or less under decay than under a constant rate, on average over tasks."""
+    """Whether the ramp gains more or less with decay than without, on average over tasks."""
     if not gains:
-        return "No task under decay trains"
+        return "No task trains under decay"
     mean, least = mean_over_tasks(list(gains.values())), margin("tuned_loss").value
     told = [
-        f"{SIDES[decide(difference(gain, mean['constant']), least)]} under {DECAY_NAMES[decay]}"
+        f"{SIDES[decide(difference(gain, mean['constant']), least)]} with {DECAY_NAMES[decay]}"
         for decay, gain in mean.items()
         if decay != "constant"
     ]
-    return f"Held against a constant rate, a ramp gains {' and '.join(told)}"
+    return f"Compared with no decay, a ramp gains {' and '.join(told)}"
 
 
 def decays(gains: Mapping[str, DecayGains]) -> str:
-    """A paragraph: what the ramp does to the loss under every decay."""
+    """A paragraph: the ramp's effect on the loss under every decay."""
     return " ".join(
-        f"**{task}:** with the ramp the loss is "
-        + "; ".join(f"{compared_with_interval(gain)} under {DECAY_NAMES[decay]}" for decay, gain in found.items())
+        f"**{task}:** with the ramp, the loss is "
+        + "; ".join(f"{compared_with_interval(gain)} with {DECAY_NAMES[decay]}" for decay, gain in found.items())
         + "."
         for task, found in gains.items()
     )
 
 
 def early_title(runs: pd.DataFrame) -> str:
-    """How narrow attention is with and without warmup, at the end of what was watched."""
+    """Entropy of attention with and without warmup, at the last probed update."""
     last = max(runs.loc[runs["part"] == "watch", "updates"])
     found = early_attention(runs).get(token_net("post", "attention", 2), {})
     if set(found) != {"none", "ramp"}:
-        return "No attention was left finite"
+        return "Attention was finite in no run"
     none, ramp = (number(found[warmup].estimate) for warmup in ("none", "ramp"))
-    return f"Entropy of attention at update {last}: {none} without warmup, {ramp} under the ramp (post-LN)"
+    return f"At update {last}, the entropy of attention is {none} without warmup and {ramp} with a ramp (post-LN)"

@@ -1,4 +1,4 @@
-"""Design of the fourth chapter: streams of examples that are redrawn, reordered, or skewed at the start."""
+"""Design of the fourth chapter: data streams that are redrawn, reordered, or skewed at the start."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -16,10 +16,10 @@ from warmup_study.training.schedules import Decay, Schedule, Warmup
 from warmup_study.training.starts import PositiveFloat
 
 PARTS = {
-    "orders": "many orders of the same examples, and many initial weights under one order",
-    "blocks": "one pass over a stream of examples, with one of its blocks redrawn at a time",
-    "skewed": "the first half epoch from one cluster, or from an ordinary stream",
-    "first": "the first batch, or those of the whole ramp, from one class",
+    "orders": "the same examples in many orders; many initialisations with one order",
+    "blocks": "a single pass over the examples, redrawing one block at a time",
+    "skewed": "first half epoch from one cluster, or from an ordinary stream",
+    "first": "first batch, or all batches of the ramp, from one class",
 }
 SPAN = 0.5  # epochs that the skewed start takes; a ramp over one epoch outlasts it
 PASS, PASS_BATCH = 0.75, 8  # share of the examples that the single pass uses; what it leaves over is for redrawing

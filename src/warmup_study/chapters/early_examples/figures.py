@@ -1,4 +1,4 @@
-"""Figures of the fourth chapter: what early examples, their order and skewed starts decide, and for how long."""
+"""Figures of the fourth chapter: effects of early examples, their order and skewed starts, and how long they last."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS, Look
 from warmup_study.statistics.bootstrap import Effect, fewer_resamples
 
-MEAN_RATE = Look("the ramp's mean rate, then full", line=(0, (1, 1.5)), marker="D")
+MEAN_RATE = Look("mean LR of the ramp, then full", line=(0, (1, 1.5)), marker="D")
 LOOKS = {"none": WARMUPS["none"], "ramp": WARMUPS["ramp"], "constant": MEAN_RATE}
 CONDITIONS = {
     "none, constant": ("no warmup", WARMUPS["none"], ADAM),
@@ -29,15 +29,15 @@ CONDITIONS = {
 }
 PANEL = (3.1, 2.6)
 RATIOS = {
-    "variance ratio (test logits, orders vary)": "test logits,\norders vary",
-    "variance ratio (test loss, orders vary)": "test loss,\norders vary",
-    "variance ratio (test logits, weights vary)": "test logits,\nweights vary",
+    "variance ratio (test logits, orders vary)": "test logits,\nacross orders",
+    "variance ratio (test loss, orders vary)": "test loss,\nacross orders",
+    "variance ratio (test logits, weights vary)": "test logits,\nacross weights",
     "influence of the first block, without warmup over with a ramp": "influence of\nthe first block",
 }
 HEADS = {
-    ("moved", "adam"): "Adam: distance\nof the weights",
-    ("gap", "adam"): "Adam: change of the\ncluster gap (nats)",
-    ("moved", "sgd"): "SGD: distance\nof the weights",
+    ("moved", "adam"): "Adam: distance\nbetween weights",
+    ("gap", "adam"): "Adam: change in the\ncluster gap (nats)",
+    ("moved", "sgd"): "SGD: distance\nbetween weights",
 }
 
 
@@ -56,7 +56,7 @@ def _factor(log_ratio: float) -> str:
 def blocks(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Influence of each block of one pass on the final outputs, over that of the middle ones: a panel per task."""
     chosen = runs[runs["part"] == "blocks"]
-    x, y = "place of the redrawn block in the stream", "influence over that\nof the middle blocks"
+    x, y = "position of the redrawn block", "influence relative to\nthe middle blocks"
     panels = facets([""], list(chosen["task"].unique()), PANEL, (0.5, 0.5), x=x, y=y)
     for _, task, axes in panels:
         _draw_blocks(axes, single_pass.influences(chosen[chosen["task"] == task]))
@@ -64,13 +64,13 @@ def blocks(runs: pd.DataFrame) -> tuple[Figure, Words]:
     first = "influence of the first block over that of the middle ones"
     return panels.figure, Words(
         f"Redrawing the first block changes the outcome {_estimate(runs, 'early-examples', first, _factor)} times as "
-        "much as redrawing one of the middle",
-        "A panel per task: variance of the final outputs that redrawing one block of the stream causes, over that of "
-        "the middle blocks, against the block's place, in three curves: without warmup, with a ramp, and without "
-        "warmup under cosine decay.",
-        f"One pass over the examples, Adam near its best learning rate, n = {chosen['seed'].nunique()} seeds. "
-        "Influence: half the mean squared difference of final test logits between two runs that differ in that block "
-        "alone. Bars: 95 % intervals. Shaded: warmup. Dotted: 1.2, which the first block is claimed to exceed.",
+        "much as redrawing a middle one",
+        "One panel per task: variance of the final outputs caused by redrawing one block of the stream, relative to "
+        "the middle blocks, against the block's position. Three curves: no warmup, a ramp, and no warmup with cosine "
+        "decay.",
+        f"A single pass over the examples, Adam near its best learning rate, n = {chosen['seed'].nunique()} seeds. "
+        "Influence: half the mean squared difference in final test logits between two runs that differ only in that "
+        "block. Bars: 95 % intervals. Shaded: warmup. Dotted: 1.2, the claimed minimum for the first block.",
     )
 
 
@@ -94,22 +94,22 @@ def _draw_blocks(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
 
 @figure_maker
 def orders(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Ratios of variances without warmup over those with a ramp: a panel per task."""
+    """Variances without warmup relative to those with a ramp: a panel per task."""
     found = {task: effects for task, effects in analysis.steadier(runs).items() if isinstance(effects, dict)}
-    panels = facets([""], list(found) or ["no task trains in all runs"], PANEL, (1, 0.5), x="ratio of variances")
+    panels = facets([""], list(found) or ["no task trains in all runs"], PANEL, (1, 0.5), x="variance without ÷ with")
     for (_, _, axes), effects in zip(panels, found.values(), strict=False):
         _draw_ratios(axes, effects)
     chosen = runs[runs["part"] == "orders"]
     deciding = next(iter(RATIOS))
     return panels.figure, Words(
-        f"From order to order, outputs vary {_estimate(runs, 'early-variance', deciding, _factor)} times as much "
-        "without warmup as with a ramp",
-        "A panel per task with four points and their intervals: ratios of variances without warmup over those with a "
-        "ramp, of test logits and test loss over orders of the examples, of test logits over initial weights, and of "
-        "the influence of the first block.",
+        f"Across data orders, the variance of the outputs is {_estimate(runs, 'early-variance', deciding, _factor)} "
+        "times as large without warmup as with a ramp",
+        "One panel per task with four points and their intervals: variance without warmup relative to a ramp, of test "
+        "logits and test loss across data orders, of test logits across initial weights, and of the influence of the "
+        "first block.",
         f"{chosen['init'].nunique()} networks, each trained on n = {chosen['seed'].nunique()} orders of the same "
-        "examples; mean over the learning rates, the best and twice it, at which every run trains. Bars: 95 % "
-        "intervals. Right of 1, a ramp steadies; shaded: within a tenth.",
+        "examples; mean over those learning rates, the best and twice that, at which every run trains. Bars: 95 % "
+        "intervals. Right of 1, a ramp reduces the variance. Shaded: differences below 10 %.",
     )
 
 
@@ -122,7 +122,7 @@ def _draw_ratios(axes: Axes, effects: dict[str, Effect]) -> None:
 
 @figure_maker
 def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Gap between cluster and rest along training, above the best lr: a row per task, a column per cluster."""
+    """Gap between cluster and rest by epoch, above the best learning rate: a row per task, a column per cluster."""
     chosen = skew.gaps(runs[runs["part"] == "skewed"])
     panels = _skewed_panels(chosen, "gap", "probed_at", "gap (nats)")
     for _, _, axes in panels:
@@ -135,20 +135,20 @@ def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     end = "difference in the gap (end of run)"
     return panels.figure, Words(
-        f"By the end of the run, a ramp has changed the gap by {_estimate(runs, 'primacy', end)} nats",
-        "Panels, a row per task and a column per kind of cluster: the gap between the test loss outside and inside the "
-        "cluster over the epochs, without warmup, with a ramp, and with the ramp's mean rate from the start. It opens "
-        "while batches come from the cluster and closes after.",
-        "Gap: test loss on the rest less that on the cluster. Adam at twice the learning rate that is best without "
-        f"warmup; the first half epoch (shaded) takes a share of {chosen['skew'].max():g} of each batch from the "
-        f"cluster. Medians over n = {chosen['seed'].nunique()} seeds, bands: their middle half. Dashed line: end of "
-        "warmup. Both axes stretch the small values. The number in the title is the mean over rates and clusters.",
+        f"A ramp changes the cluster gap at the end of the run by {_estimate(runs, 'primacy', end)} nats",
+        "Panels, one row per task and one column per kind of cluster: test loss outside minus inside the cluster, by "
+        "epoch, without warmup, with a ramp, and with the ramp's mean learning rate from the start. The gap opens "
+        "while batches come from the cluster and closes afterwards.",
+        "Gap: test loss outside the cluster minus inside. Adam at twice the learning rate that is best without "
+        f"warmup; in the first half epoch (shaded), {100 * chosen['skew'].max():g} % of each batch comes from the "
+        f"cluster. Medians over n = {chosen['seed'].nunique()} seeds; bands: interquartile range. Dashed: end of "
+        "warmup. Both axes are stretched at small values. The title averages over learning rates and clusters.",
     )
 
 
 @figure_maker
 def unlearning(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Validation loss over the epochs after a skewed start, above the best lr: a row per task, a column per cluster."""
+    """Validation loss after a skewed start, above the best learning rate: a row per task, a column per cluster."""
     chosen = skew.with_epochs(runs)
     panels = _skewed_panels(chosen, "validation_curve", "evaluated_at", "validation loss (nats)")
     for task, cluster, axes in panels:
@@ -160,19 +160,19 @@ def unlearning(runs: pd.DataFrame) -> tuple[Figure, Words]:
     saved = {name: _estimate(runs, "extra-epochs", f"epochs saved ({name})") for name in ("skewed", "ordinary")}
     least = "at least " if skew.share_reached(runs) < 1 else ""
     return panels.figure, Words(
-        f"After a skewed start a ramp saves {least}{saved['skewed']} epochs, on ordinary streams {saved['ordinary']}",
-        "Panels, a row per task and a column per kind of cluster: validation loss over the epochs, without warmup, "
-        "with a ramp, and with the ramp's mean rate from the start, beside training without warmup on an ordinary "
-        "stream; a line marks the target.",
+        f"A ramp saves {least}{saved['skewed']} epochs after a skewed start, {saved['ordinary']} on ordinary streams",
+        "Panels, one row per task and one column per kind of cluster: validation loss by epoch, without warmup, with "
+        "a ramp, and with the ramp's mean learning rate from the start, next to training without warmup on an "
+        "ordinary stream. A line marks the target.",
         f"Adam at twice the learning rate that is best without warmup. Medians over n = {chosen['seed'].nunique()} "
-        "seeds, bands: their middle half. Shaded: batches from the cluster; dashed: end of warmup. Target: what "
-        "training without warmup on the ordinary stream has reached after a quarter of the run. The numbers in the "
-        "title are means over rates, clusters and tasks; runs that never get there count with their length.",
+        "seeds; bands: interquartile range. Shaded: batches from the cluster; dashed: end of warmup. Target: the loss "
+        "reached without warmup on the ordinary stream after a quarter of the run. The title averages over learning "
+        "rates, clusters and tasks; a run that never reaches the target counts as its full length.",
     )
 
 
 def _skewed_panels(runs: pd.DataFrame, column: str, at: str, label: str) -> Facets[str, str]:
-    """A column of the runs after a skewed start, at the rate above the best: a row per task, a column per cluster."""
+    """A column of the runs after a skewed start, above the best learning rate: a row per task, a column per cluster."""
     rows = {str(task): f"{task}\n{label}" for task in base_task(runs).unique()}
     panels = facets(rows, skew.CLUSTERS, PANEL, (0.4, 0.7), x="epochs", sharex=True)
     for task, cluster, axes in panels:
@@ -212,10 +212,10 @@ def _draw_ordinary(axes: Axes, runs: pd.DataFrame) -> None:
 
 @figure_maker
 def first_batch(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """What the first batch did, and what the whole ramp did, against the ramp's length: a column per task."""
+    """Effect of the first batch, and of the whole ramp, against the ramp's length: a column per task."""
     chosen = runs[runs["part"] == "first"]
     found = {str(task): heads.head_starts(rows) for task, rows in chosen.groupby("task", sort=False)}
-    panels = facets(HEADS, list(found), PANEL, (0.5, 0.5), x="length n of the ramp (updates)", sharex=True)
+    panels = facets(HEADS, list(found), PANEL, (0.5, 0.5), x="ramp length n (updates)", sharex=True)
     for (value, optimizer), task, axes in panels:
         cell = found[task][found[task]["optimizer"] == optimizer]
         _draw_head_starts(axes, cell, value, OPTIMIZERS[optimizer].colour)
@@ -224,13 +224,13 @@ def first_batch(runs: pd.DataFrame) -> tuple[Figure, Words]:
         _estimate(runs, "one-over-n", f"slope of the displacement (Adam{when})") for when in (", update 1", "")
     )
     return panels.figure, Words(
-        f"What Adam's first batch moves grows with n to the power of {at_once} at once, and of {left} by the ramp's "
-        "end",
-        "Panels on log axes, a column per task: distance between the weights of twins under Adam, change of the "
-        "cluster gap, and distance under SGD, against the length of the ramp. Curves for update one, for the ramp's "
-        "end, and for a whole ramp of changed batches; a grey line falls as one over n.",
-        f"Twins differ in their first batch alone (or in all of the ramp's): from one class, or ordinary. Means over n "
-        f"= {chosen['seed'].nunique()} seeds; bars span the middle half. Grey: 1/n, from the value at n = 1.",
+        f"The weight shift due to Adam's first batch scales with ramp length to the power {at_once} after update 1 and "
+        f"{left} at the ramp's end",
+        "Panels on log axes, one column per task: distance between the weights of twin runs under Adam, change in the "
+        "cluster gap, and distance under SGD, against ramp length. Curves: first batch changed, after update 1 and at "
+        "the ramp's end; all batches of the ramp changed. A grey line falls as 1/n.",
+        "Twin runs differ only in their first batch (or in all batches of the ramp): from one class, or ordinary. "
+        f"Means over {chosen['seed'].nunique()} seeds; bars: interquartile range. Grey: 1/n from the value at n = 1.",
     )
 
 
@@ -238,7 +238,7 @@ def _draw_head_starts(axes: Axes, cell: pd.DataFrame, value: str, colour: str) -
     shown = (
         ("first", f"{value}_first", "first batch, after update 1", ":", "o"),
         ("first", value, "first batch, at the ramp's end", "-", "^"),
-        ("whole", value, "all of the ramp's batches, at its end", (0, (5, 2)), "s"),
+        ("whole", value, "all batches of the ramp, at its end", (0, (5, 2)), "s"),
     )
     for lasting, column, label, line, marker in shown:
         groups = cell[cell["lasting"] == lasting].groupby("length")[column]

@@ -1,4 +1,4 @@
 """The notebook `9_fine_tuning`."""
 
-QUESTION = "Does a trained network need warmup when it meets new data, or when it is resumed?"
+QUESTION = "Does a trained network need warmup for new data, or when its run is resumed?"
 MAIN_FIGURE = "new_data"

@@ -1,4 +1,4 @@
-"""A toy that a reader can follow by hand: one weight under Adam, whose gradients grow when new data are met."""
+"""A toy example to follow by hand: one weight under Adam, whose gradients grow when the new data arrive."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ SHOWN = (1, 2, 10, 50)  # updates since the new data were met
 
 
 def steps(beta1: float = 0.9, beta2: float = 0.999) -> pd.DataFrame:
-    """Sizes of some of Adam's updates on new data, over the learning rate, from three states; without epsilon.
+    """Sizes of some of Adam's updates on new data, in learning rates, from three states; without epsilon.
 
-    Fresh, kept from a training whose gradients were small and of either sign, and gathered at lr = 0, where the weight
+    Fresh, kept from training whose gradients were small and of either sign, and gathered at lr = 0, where the weight
     cannot move and its gradient cannot shrink.
     """
     met = [LOUD] + [LATER] * SHOWN[-1]

@@ -1,4 +1,4 @@
-"""Design of the ninth chapter: trained networks that meet new data, get a new head, or are resumed without a state."""
+"""Design of the ninth chapter: trained networks given new data or a new head, or resumed without optimiser state."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -18,9 +18,9 @@ Backbone = Literal["free", "frozen"]
 
 NEW_DATA, NEW_HEAD, RESUMING = "new data", "new head", "resuming"
 PARTS = {
-    NEW_DATA: "a trained network meets new data, its optimiser's state kept or fresh; beside it, one from scratch",
-    NEW_HEAD: "new classes under a new head, all other layers free or frozen",
-    RESUMING: "a run that goes on at full learning rate, with its optimiser's state or after losing it",
+    NEW_DATA: "a trained network fine-tuned on new data, optimiser state kept or fresh; and one trained from scratch",
+    NEW_HEAD: "new classes with a new head, backbone free or frozen",
+    RESUMING: "a run resumed at full learning rate, with or without its optimiser state",
 }
 RULES: dict[str, Optimizer] = {"adam": Optimizer(name="adam"), "adamw": Optimizer(name="adamw")}
 """Those that runs are resumed with; the first trains and fine-tunes everywhere else."""
@@ -72,7 +72,7 @@ FULL: Mapping[str, Mapping[str, object]] = {
     "digits-transformer": {"seeds": 24, "head_seeds": 24, "resumed_seeds": 48},
     "text-transformer": {"seeds": 16, "resumed_seeds": 16, "evaluations": 20},
 }
-"""Dear tasks take fewer seeds under ``full``. Some 25 minutes of two cores: new data 15, new heads 5, resuming 5.
+"""Expensive tasks take fewer seeds under ``full``. Some 25 minutes of two cores: new data 15, new heads 5, resuming 5.
 Expected half-widths, from a trial with 8 seeds: 0.045 in the old loss saved on digits-mlp, 0.02 over five tasks; 0.05
 in the excess loss on digits-mlp, 0.025 over four. Half the smallest difference of interest is 0.024."""
 SIZES = Sizes.by_preset(
@@ -150,7 +150,7 @@ class _Design(design.Design):
         return self._on_new_data(NEW_DATA, twist, arms, self.sizes.bracket, updates=self.updates + self.warmup)
 
     def new_head(self, backbone: Backbone) -> Experiment:
-        """Every warmup under a head that knows nothing; what it knew of the old classes cannot be measured."""
+        """Every warmup with an untrained head; the loss on the old classes cannot be measured."""
         start = Start(before=self._before("new"), head="new", backbone=backbone)
         arms = [self._adam(backbone, name, self._decaying(name), start) for name in ("none", *WARMUPS)]
         bracket = self.sizes.frozen if backbone == "frozen" else self.sizes.bracket

@@ -1,4 +1,4 @@
-"""Figures of the ninth chapter: old loss at equal new loss, paths of both, gathered state, new heads, resumed runs."""
+"""Figures of the ninth chapter: old loss at equal new loss, paths, gathered state, new heads, resumed runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -32,9 +32,9 @@ from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 
-SHORT = dict(zip(PLACES, ("best lr", "2 × the best lr"), strict=True))
+SHORT = dict(zip(PLACES, ("best LR", "2 × the best LR"), strict=True))
 OTHERS = "others"
-NOT_LEARNT = "No network here learns its new data"
+NOT_LEARNT = "No network here learns the new data"
 RATIOS = (0.1, 0.2, 0.5, 0.7, 0.9, 1, 1.1, 1.4, 2, 5, 10)
 RAMP_LINES = ((0, (1, 1)), (0, (3, 1.5)), (0, (7, 2)))  # from the shortest ramp to the longest
 
@@ -46,11 +46,11 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    columns = {CLAIM: "a low lr first,\nall four"}
+    columns = {CLAIM: "a low LR first,\nall four"}
     columns |= {f"{CLAIM} ({state} state, {p})": f"{state} state,\n{SHORT[p]}" for state in STATES for p in PLACES}
     panels = facets(
         [""],
-        columns | {OTHERS: "other ways,\nall four"},
+        columns | {OTHERS: "other starts,\nall four"},
         (1.65, 0.42 * len(shown) + 0.5),
         (1.4, 0.6),
         x="without ÷ with",
@@ -63,12 +63,12 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.old_title(found),
         f"{len(columns) + 1} panels with a row for each task and one for their mean: points with intervals give the "
-        "loss on the old data without warmup over that of a run which begins at a low learning rate, both where they "
-        "reach the same loss on the new data; the last panel the same for other ways to begin. Right of 1 the old is "
-        "kept better.",
-        f"Adam; a low lr is a hundredth of the set one for a twentieth of the run. {_at_least(tasks)}, 95 % intervals; "
-        "shaded: smaller than the smallest difference of interest. All four: the mean over a fresh and a kept state of "
-        "the optimiser, at the learning rate that is best without warmup and at twice that.",
+        "loss on the old data without warmup relative to a run that starts at a low learning rate, where both reach "
+        "the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
+        "retained better.",
+        f"Adam; a low LR is 1 % of the full one for the first 5 % of the run. {_at_least(tasks)}, 95 % intervals; "
+        "shaded: differences too small to matter. All four: mean over a fresh and a kept optimiser state, at the "
+        "learning rate that is best without warmup and at twice that.",
     )
 
 
@@ -77,7 +77,7 @@ def _low(effect: Effect) -> Estimate:
 
 
 def _others(effects: Effects) -> list[Estimate]:
-    """All ways to begin that are not the claim's, as far as they were tried."""
+    """All other ways to start, as far as they were tried."""
     ways = {"a ramp": ("ramp", False), "lr = 0": ("zero", False), LONGER_LOW: ("constant", True)}
     return [
         Estimate(effects[old_saved_by(way)], ADAM, WARMUPS[warmup].marker, hollow, f"{way} first")
@@ -107,18 +107,18 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         sentences.paths_title(saved),
-        "Two rows of panels, the optimiser's state fresh and kept, a column per task: loss on the old data against "
-        "loss on the new, both on log axes, along the run. Four curves each, by warmup, go from the left, where the "
-        "new data are met, to the right, where they are learnt.",
+        "Two rows of panels, optimiser state fresh and kept, and one column per task: loss on the old data against "
+        "loss on the new, both on log axes, along the run. Four curves each, one per warmup, go from the left, where "
+        "the new data are introduced, to the right, where they are learnt.",
         "Adam at the learning rate that is best without warmup. Geometric means over "
-        f"{_seeds(chosen)} seeds, on validation data. Where one curve lies below another, less of the old is lost at "
-        "equal loss on the new.",
+        f"{_seeds(chosen)} seeds, on validation data. A lower curve forgets less of the old data at equal loss on the "
+        "new.",
     )
 
 
 @figure_maker
 def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
-    """Loss on new data without warmup over that after n updates more at lr = 0: a row per task, a panel per place."""
+    """Loss on new data without warmup relative to n extra updates at lr = 0: a row per task, a panel per place."""
     tasks = measured(found)
     if not tasks:
         return no_case(NOT_LEARNT)
@@ -133,11 +133,11 @@ def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.gathering_title(found),
-        "Two panels, at the best learning rate and at twice it, a row for each task and their mean: two points with "
-        "intervals, the state fresh and kept, give the loss on the new data without warmup over that after a stretch "
-        "at lr = 0. Right of 1 the stretch helps.",
-        f"Adam at equal active updates: the stretch, a twentieth of the run, comes on top. {_at_least(tasks)}, 95 % "
-        "intervals; shaded: smaller than the smallest difference of interest.",
+        "Two panels, at the best learning rate and at twice that, with a row for each task and their mean: points with "
+        "intervals, for a fresh and a kept state, give the loss on the new data without warmup relative to that after "
+        "a phase at lr = 0. Right of 1, the phase helps.",
+        f"Adam at equal active updates: the phase, 5 % of the run, is added on top. {_at_least(tasks)}, 95 % "
+        "intervals; shaded: differences too small to matter.",
     )
 
 
@@ -147,7 +147,7 @@ def _of_state(effects: Effects, place: str, state: str) -> Estimate:
 
 @figure_maker
 def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
-    """What each way to begin gains under a new head: a row per task, a panel per backbone and place."""
+    """Gain of each way to start with a new head: a row per task, a panel per backbone and place."""
     tasks = measured(found)
     if not tasks:
         return no_case(NOT_LEARNT)
@@ -163,11 +163,11 @@ def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.head_title(found),
-        "Four panels, the backbone free or frozen, at the best learning rate and at twice it, a row for each task: "
-        "three points with intervals give the loss on new classes without warmup over that with a low learning rate, "
-        "a ramp, or lr = 0 first. Right of 1 warmup helps.",
-        f"Adam with a fresh state under a new head; a warmup takes a twentieth of the run. {_at_least(tasks)}, 95 % "
-        "intervals; shaded: smaller than the smallest difference of interest.",
+        "Four panels, backbone free or frozen, at the best learning rate and at twice that, with a row for each task: "
+        "points with intervals give the loss on new classes without warmup relative to that with a low learning rate, "
+        "a ramp, or lr = 0 first. Right of 1, warmup helps.",
+        f"Adam with a fresh state and a new head; warmup takes 5 % of the run. {_at_least(tasks)}, 95 % intervals; "
+        "shaded: differences too small to matter.",
     )
 
 
@@ -178,7 +178,7 @@ def _of_way(effects: Effects, way: str, place: str, backbone: str) -> Estimate:
 
 @figure_maker
 def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
-    """Loss of runs resumed without their state over that with it: a row per way, a panel per moment."""
+    """Loss of runs resumed without their state relative to that with it: a row per way, a panel per moment."""
     mean = over_tasks(found)
     rows = list(ways(where(runs, part=RESUMING)))
     panels = facets([""], list(MOMENTS), (2.6, 0.42 * len(rows) + 0.8), (2.6, 0), x="loss ÷ with the state kept")
@@ -189,38 +189,38 @@ def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.resuming_title(found),
-        f"Three panels, by time since the interruption, with a row for each of {len(rows)} ways to go on without the "
-        "optimiser's state: two points with intervals, at the best learning rate and at twice it, give the loss over "
-        "that of runs which kept their state. Right of 1 something is lost.",
-        f"Means over Adam and AdamW and over {len(found)} tasks, interrupted at full learning rate half-way. "
-        f"{_at_least(measured(found))}, 95 % intervals; shaded: smaller than the smallest difference of interest. "
-        "Ramps in updates.",
+        f"Three panels, by time since the interruption, with a row for each of {len(rows)} ways to continue without "
+        "the optimiser state: points with intervals, at the best learning rate and at twice that, give the loss "
+        "relative to runs that kept their state. Right of 1, losing the state hurts.",
+        f"Means over Adam and AdamW and over {len(found)} tasks, interrupted half-way at full learning rate. "
+        f"{_at_least(measured(found))}, 95 % intervals; shaded: differences too small to matter. Ramp lengths are in "
+        "updates.",
     )
 
 
 def _of_rate(effects: Effects, way: str, moment: str, more: str) -> Estimate:
-    label = "twice the best lr" if more else "best lr"
+    label = "2 × the best LR" if more else "best LR"
     return Estimate(effects[excess(way, moment, more)], ADAM, WARMUPS["none"].marker, bool(more), label)
 
 
 @figure_maker
 def after_resuming(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Loss over that of runs which kept their state, along the run after it was resumed: a panel per task."""
+    """Loss relative to runs that kept their state, after resuming: a panel per task."""
     chosen = where(runs, part=RESUMING)
     chosen = chosen[chosen["grid_lr"] == _best_lrs(chosen)]
     tasks = list(chosen["task"].unique())
     panels = facets(
-        [""], tasks, (2.4, 2.4), (0.6, 0.5), x="updates since", y="loss ÷ with the state kept", sharey=False
+        [""], tasks, (2.4, 2.4), (0.6, 0.5), x="updates since resuming", y="loss ÷ with the state kept", sharey=False
     )
     for _, task, axes in panels:
         _draw_after(axes, where(chosen, task=task))
     legend(panels.axes[0, 0], ink=False, ncols=2)
     return panels.figure, Words(
         sentences.peak_title(chosen),
-        "A panel per task: mean validation loss over that of runs which kept their optimiser's state, against the "
-        "updates since the run was resumed; a curve for each way to go on without it, all of which start at 1.",
-        "Adam at the learning rate that is best, held for a hundred updates, then decaying. Means over "
-        f"{_seeds(chosen)} seeds. Above 1 something is lost.",
+        "One panel per task: mean validation loss relative to runs that kept their optimiser state, against updates "
+        "since resuming; one curve for each way to continue without it, all starting at 1.",
+        "Adam at the best learning rate, held for a hundred updates and then decayed. Means over "
+        f"{_seeds(chosen)} seeds. Above 1, losing the state hurts.",
     )
 
 

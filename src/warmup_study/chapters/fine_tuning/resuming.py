@@ -1,4 +1,4 @@
-"""What a run loses that is resumed without its optimiser's state, and what a new ramp saves of that."""
+"""What a run loses when resumed without its optimiser state, and how much of that a new ramp saves."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def excess(way: str, moment: str, more: str = "") -> str:
 
 
 def way_of(label: str) -> str:
-    """What a reader calls an arm by the part of its label behind the optimiser: "a fresh state and a ramp of 10"."""
+    """An arm in words, from the part of its label behind the optimiser: "a fresh state and a ramp of 10"."""
     _, _, warmup = label.partition(", ")
     kind, _, length = warmup.partition(" ")
     return {"": FRESH, "ramp": f"{FRESH} and a ramp of {length}", "zero": f"{FRESH} and {length} updates at lr = 0"}[

@@ -1,4 +1,4 @@
-"""What the ninth chapter's notebook says of its results, in percent and factors; titles state what is decided."""
+"""The ninth chapter's results in words, in percent and factors; titles state what is decided."""
 
 from dataclasses import replace
 
@@ -24,14 +24,14 @@ from warmup_study.presentation.changes import compared, compared_with_interval, 
 from warmup_study.presentation.formatting import NO_BREAK, number, tasks_counted
 from warmup_study.statistics.bootstrap import Effect
 
-NO_CASE = "No network here learns its new data."
+NO_CASE = "No network here learns the new data."
 BEST, ABOVE = PLACES
-WHERE = {BEST: "at each one's best lr", ABOVE: "at twice the best lr"}
+WHERE = {BEST: "each at its best learning rate", ABOVE: "at twice the best learning rate"}
 ANSWERS = {
     "better": "yes",
-    "worse": "no, it harms",
+    "worse": "no, it hurts",
     "too small to matter": "no, it makes no difference",
-    "too small to tell": "these runs do not tell",
+    "too small to tell": "these runs cannot tell",
 }
 
 
@@ -46,76 +46,78 @@ def _as_gain(excess_loss: Effect) -> Effect:
 
 
 def old_title(found: ByTask[str]) -> str:
-    """Whether a low learning rate first protects the old."""
-    return f"At equal loss on the new data, a low lr first leaves the old loss {_found(over_tasks(found)[CLAIM])}"
+    """Whether starting at a low learning rate protects the old data."""
+    old = _found(over_tasks(found)[CLAIM])
+    return f"At equal loss on the new data, starting at a low learning rate leaves the old loss {old}"
 
 
 def paths_title(found: ByTask[str]) -> str:
-    """How far the paths lie apart, warmup by warmup."""
+    """How far apart the paths of the warmups lie."""
     mean = over_tasks(found)
     names = (CLAIM, *(old_saved_by(way) for way in WAYS if old_saved_by(way) != CLAIM))
     apart = max((abs(mean[name].estimate) for name in names if name in mean), default=np.nan)
     if not np.isfinite(apart):
         return "Paths from the old data to the new"
     return (
-        f"Warmup moves the path from old to new by at most {number(100 * np.expm1(apart))}{NO_BREAK}% of the old loss"
+        "At equal loss on the new data, warmup changes the old loss by at most "
+        f"{number(100 * np.expm1(apart))}{NO_BREAK}%"
     )
 
 
 def of_old(found: ByTask[str]) -> str:
-    """What beginning at a low learning rate saves of the old, and what other ways to begin do."""
+    """How well a low learning rate first, and other ways to start, retain the old data."""
     mean = over_tasks(found)
     if not mean:
         return NO_CASE
     cells = "; ".join(
-        f"{state} state, {place}, {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
+        f"{state} state, {place}: {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
         for state in STATES
         for place in PLACES
     )
     others = [(way, old_saved_by(way)) for way in ("a ramp", "lr = 0", LONGER_LOW)]
-    beside = "; ".join(f"after {way} {compared_with_interval(mean[name])}" for way, name in others if name in mean)
+    beside = "; ".join(f"{compared_with_interval(mean[name])} after {way}" for way, name in others if name in mean)
     equal = mean["old loss saved by a low LR first, at equal updates"]
     return (
-        f"On {_tasks(found)}, at equal loss on the new data, the loss on the old is "
-        f"{compared_with_interval(mean[CLAIM])} where fine-tuning begins at a low learning rate ({cells}). It is "
-        f"{beside}. At equal updates, where less may have been learnt of the new, a low rate first leaves it "
+        f"On {_tasks(found)}, at equal loss on the new data, the loss on the old data is "
+        f"{compared_with_interval(mean[CLAIM])} if fine-tuning starts at a low learning rate ({cells}). It is "
+        f"{beside}. At equal updates, when the new data may be learnt less well, it is "
         f"{compared_with_interval(equal)}."
     )
 
 
 def of_new(found: ByTask[str]) -> str:
-    """What each way to begin does to the loss on the new data, and what from-scratch training says."""
+    """Effect of each way to start on the loss on the new data, and of a low learning rate from scratch."""
     mean = over_tasks(found)
     if not mean:
         return NO_CASE
     told = "; ".join(
-        f"after {way} {compared_with_interval(mean[new_saved_by(way, BEST)])} at each one's best learning rate and "
+        f"{compared_with_interval(mean[new_saved_by(way, BEST)])} after {way}, each at its best learning rate, and "
         f"{compared(mean[new_saved_by(way, ABOVE)].estimate)} at twice the best"
         for way in WAYS
     )
     scratch = compared_with_interval(mean["loss saved by a low LR first, from scratch"])
     return (
-        f"At the end of the run the loss on the new data is, against no warmup: {told}. From scratch a low rate first "
-        f"leaves the loss {scratch}."
+        f"Relative to no warmup, the final loss on the new data is {told}. From scratch, starting at a low learning "
+        f"rate leaves the loss {scratch}."
     )
 
 
 def of_states(found: ByTask[str]) -> str:
-    """Whether the state is worth keeping when the data change."""
+    """Whether the optimiser state is worth keeping when the data change."""
     mean = over_tasks(found)
     if not mean:
         return ""
     new, old = (compared_with_interval(mean[f"{side} loss saved by keeping the state"]) for side in ("new", "old"))
     return (
-        f"Keeping the optimiser's state from the old data, against a fresh one, each at its own best rate, leaves the "
-        f"loss on the new data {new} and that on the old {old}."
+        "Keeping the optimiser state from the old data instead of a fresh one, each at its best learning rate, leaves "
+        f"the loss on the new data {new} and on the old data {old}."
     )
 
 
 def gathering_title(found: ByTask[str]) -> str:
-    """What waiting at lr = 0 does to the loss on the new data."""
+    """Effect of a phase at lr = 0 on the loss on the new data."""
     fresh, kept = (_found(over_tasks(found)[gathered(BEST, state)]) for state in STATES)
-    return f"After gathering at lr = 0 the new loss is {fresh} with a fresh state, {kept} with a kept one"
+    return f"After a phase at lr = 0, the new loss is {fresh} with a fresh state and {kept} with a kept one"
 
 
 def of_gathering(found: ByTask[str]) -> str:
@@ -131,39 +133,39 @@ def of_gathering(found: ByTask[str]) -> str:
     )
     return (
         "**Gather Adam's state at lr = 0 before fine-tuning? With a fresh state, at the best learning rate: "
-        f"{answer}.** Loss on the new data at equal active updates, against none: {told}."
+        f"{answer}.** Loss on the new data at equal active updates, relative to no such phase: {told}."
     )
 
 
 def head_title(found: ByTask[str]) -> str:
-    """What a ramp does under a new head."""
+    """Effect of a ramp with a new head."""
     free, frozen = (_found(over_tasks(found)[head_gain("a ramp", BEST, backbone)]) for backbone in BACKBONES)
-    return f"Under a new head a ramp leaves the loss {free} with a free backbone, {frozen} with a frozen one"
+    return f"With a new head, a ramp leaves the loss {free} with a free backbone and {frozen} with a frozen one"
 
 
 def of_heads(found: ByTask[str]) -> str:
-    """What each way to begin does under a new head."""
+    """Effect of each way to start with a new head."""
     mean = over_tasks(found)
     if not mean:
         return NO_CASE
     told = [
         f"**{backbone} backbone**, {WHERE[place]}: "
-        + ", ".join(f"after {way} {compared(mean[head_gain(way, place, backbone)].estimate)}" for way in WAYS)
+        + ", ".join(f"{compared(mean[head_gain(way, place, backbone)].estimate)} after {way}" for way in WAYS)
         for backbone in BACKBONES
         for place in PLACES
     ]
-    return f"Loss on the new classes under a new head, on {_tasks(found)}, against no warmup: {'; '.join(told)}."
+    return f"Loss on the new classes with a new head, on {_tasks(found)}, relative to no warmup: {'; '.join(told)}."
 
 
 def resuming_title(found: ByTask[str]) -> str:
-    """What a lost state costs, soon and at the end."""
+    """Cost of a lost state, soon after resuming and at the end."""
     mean = over_tasks(found)
     soon, end = (_found(_as_gain(mean[excess(FRESH, moment)])) for moment in MOMENTS[1:])
-    return f"Resumed without its state, a run's loss is {soon} {MOMENTS[1]} and {end} {AT_END}"
+    return f"Resumed without its optimiser state, a run's loss is {soon} {MOMENTS[1]} and {end} {AT_END}"
 
 
 def of_resuming(found: ByTask[str]) -> str:
-    """What a lost state costs, and whether it is made good."""
+    """Cost of a lost state, and whether it is recovered."""
     mean = over_tasks(found)
     if not mean:
         return "No run was resumed."
@@ -172,22 +174,22 @@ def of_resuming(found: ByTask[str]) -> str:
         for more in ("", TWICE)
     )
     return (
-        f"On {_tasks(found)}, resumed at full rate with a fresh state, the loss is, against a kept state, {told}; at "
-        f"twice the best rate {higher}."
+        f"On {_tasks(found)}, resuming at full learning rate with a fresh instead of a kept state makes the loss "
+        f"{told}; at twice the best learning rate, {higher}."
     )
 
 
 def of_new_ramps(found: ByTask[str]) -> str:
-    """What a new ramp, or waiting at lr = 0, saves of the cost."""
+    """How much of the cost a new ramp, or a phase at lr = 0, saves."""
     mean = over_tasks(found)
     names = {name.removeprefix("excess loss of ").removesuffix(f" {AT_END}") for name in mean if name.endswith(AT_END)}
     told = [
-        f"with {way} {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
+        f"with {way}, {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
         f"{compared(-mean[excess(way, AT_END)].estimate)} {AT_END}"
         for way in sorted(names, key=_by_length)
         if way != FRESH
     ]
-    return f"Against a kept state the loss is {'; '.join(told)}." if told else ""
+    return f"Relative to a kept state, the loss is: {'; '.join(told)}." if told else ""
 
 
 def _by_length(way: str) -> tuple[bool, int]:
@@ -196,14 +198,14 @@ def _by_length(way: str) -> tuple[bool, int]:
 
 
 def peak_title(runs: pd.DataFrame) -> str:
-    """Where the loss of runs without their state stands out most, as the geometric mean over tasks."""
+    """When runs without their state are worst off, by the geometric mean over tasks."""
     curves = [excess_curve(rows, "fresh") for _, rows in runs.groupby("task", sort=False)]
     mean = np.mean(np.log(curves), axis=0)
     peak = int(np.argmax(mean))
     updates = int(runs["evaluated_at"].iloc[0][peak])
     if peak == 0:
-        return "Without its state a resumed run is at no time worse off"
-    return f"Without its state a run's loss is worst off {updates} updates after it is resumed: {compared(-mean[peak])}"
+        return "Without its optimiser state, a resumed run is never worse off"
+    return f"Without its optimiser state, a run is worst off {updates} updates after resuming: {compared(-mean[peak])}"
 
 
 def _tasks(found: ByTask[str]) -> str:

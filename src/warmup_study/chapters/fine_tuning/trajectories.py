@@ -1,4 +1,4 @@
-"""Losses on old and new data along runs that fine-tune, and what of them compares two arms at equal loss on the new."""
+"""Losses on old and new data during fine-tuning, and the comparison of two arms at equal loss on the new data."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -32,11 +32,11 @@ from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
 PARTS = {
-    "lengths": "ramps of every length, over run lengths, batches and β₂",
-    "shapes": "ramps of other shapes and from other first factors",
-    "batch": "with and without a ramp at several batches",
+    "lengths": "ramps of many lengths, across run lengths, batch sizes and β₂",
+    "shapes": "other ramp shapes and starting factors",
+    "batch": "with and without a ramp at several batch sizes",
     core_grid.PART: core_grid.TITLE,
-    "skew": "ramps of several epochs, on a stream that begins with one class and on a mixed one",
+    "skew": "short and long ramps, on a stream that starts with one class and on a mixed one",
 }
 RAMPS = (3, 10, 30, 100, 300, 1000)  # updates
 ADAM = core_grid.OPTIMIZERS["adam"]
@@ -178,7 +178,7 @@ def tried(updates: int, an_epoch: float, beta2: float) -> tuple[int, ...]:
 
 
 def shapes(length: int) -> Mapping[str, Schedule]:
-    """Schedules by the name that readers know them by; all decay from the end of the ramp of that length.
+    """Schedules by their names in the report; all decay from the end of the ramp of that length.
 
     The exponential one, with half the time constant, forgoes as many full updates as the ramp, and so does the
     quadratic one over three quarters of its length.

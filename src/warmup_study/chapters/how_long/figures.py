@@ -22,7 +22,7 @@ from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect
 
 LEAST = margin("tuned_loss").value
-TITLES = {BEST: "best lr of each length", ABOVE: "2 × the lr best without"}
+TITLES = {BEST: "best LR of each length", ABOVE: "2 × best LR without warmup"}
 LINES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 MARKERS = ("o", "^", "s", "D")
 INTERVAL = "with 95 % intervals, paired by seed"
@@ -37,7 +37,7 @@ def lengths(found: Sequence[Cell], effects: Outcomes) -> tuple[Figure, Words]:
         list(shown),
         (3.1, 2.5),
         (0.4, 0.4),
-        x="length of the ramp (updates)",
+        x="ramp length (updates)",
     )
     for place, task, axes in panels:
         _draw_lengths(axes, shown[task], place)
@@ -45,11 +45,12 @@ def lengths(found: Sequence[Cell], effects: Outcomes) -> tuple[Figure, Words]:
     seeds = min(cell.seeds for cell in found)
     return panels.figure, Words(
         sentences.lengths_title(effects),
-        f"{len(shown)} columns of panels, one per task, two rows, one per learning rate. In each, loss over that of "
-        "the best length against the length of the ramp, one line per cell of the design.",
-        f"Adam, cosine decay, n = {seeds} seeds. Thick: the task's own batch and β₂ = {USUAL_BETA2:g}, a line for each "
-        "length of run; thin: other batches and β₂. A dot marks one epoch, 1 is no warmup. Shaded: within 5 % of the "
-        "best. The best length is picked on other seeds than those it is judged by, so that lines may dip below 1.",
+        f"{len(shown)} columns of panels, one per task, and two rows, one per learning rate: loss relative to the best "
+        "length against ramp length, one line per cell of the design.",
+        f"Adam, cosine decay, at least {seeds} seeds. Thick: the task's own batch size and β₂ = {USUAL_BETA2:g}, one "
+        "line per run length; thin: other batch sizes and β₂. Dots mark one epoch; a length of 1 is no warmup. "
+        "Shaded: within 5 % of the best. The best length is picked on different seeds from those that score it, so "
+        "lines can dip below 1.",
     )
 
 
@@ -73,7 +74,7 @@ def _draw_lengths(axes: Axes, found: Sequence[Cell], place: str) -> None:
 @figure_maker
 def lines(found: Sequence[Cell]) -> tuple[Figure, Words]:
     """Mean excess loss where one length is used in all cells: a line per law, a panel per place."""
-    panels = facets([""], TITLES, (4.2, 2.8), (0.3, 0.5), x="typical length (updates)", y="mean excess loss (%)")
+    panels = facets([""], TITLES, (4.2, 2.8), (0.3, 0.5), x="typical ramp length (updates)", y="mean excess loss (%)")
     for _, place, axes in panels:
         axes.axhline(100 * np.expm1(LEAST), ls=":", **GUIDE)
         for (name, law), line, marker in zip(
@@ -86,11 +87,11 @@ def lines(found: Sequence[Cell]) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ncols=2)
     return panels.figure, Words(
         sentences.laws_title(found),
-        "Two panels, one per learning rate, with four lines, one per law: mean excess loss over cells against the "
-        "typical length of the ramp.",
-        f"One multiple of the unit is used in all {len(sentences.trained(found))} cells; its length is given as the "
-        "geometric mean over cells. A mark stands at each law's best multiple. Dotted: 5 %. On these tasks epochs and "
-        "numbers of examples are one law.",
+        "Two panels, one per learning rate, with four lines, one per law: excess loss, averaged over cells, against "
+        "typical ramp length.",
+        f"One multiple of the unit is used in all {len(sentences.trained(found))} cells; the typical length is the "
+        "geometric mean over cells. Markers: each law's best multiple. Dotted: 5 %. On these tasks, a length constant "
+        "in epochs is constant in examples, too.",
     )
 
 
@@ -105,21 +106,21 @@ def powers(found: Sequence[Cell]) -> tuple[Figure, Words]:
     ]
     panels = facets([""], [""], (7.4, 0.55 * len(names) + 0.8), x="exponent of the sufficient length")
     axes = panels.axes[0, 0]
-    intervals(axes, rows, [f"against {name}" for name in names])
+    intervals(axes, rows, [f"in {name}" for name in names])
     axes.axvline(1, ls=":", **GUIDE)
     if rows:
         legend(axes, ink=False)
     return panels.figure, Words(
         sentences.exponents_title(found),
-        f"{len(names)} rows, one per law, with the exponent of the sufficient length as points with intervals.",
-        f"Least squares in logarithms over the cells that need a ramp, a constant for each task, {INTERVAL}. Solid: 0, "
-        "no dependence; dotted: 1, the sufficient length is constant in that unit.",
+        f"{len(names)} rows, one per law: exponent of the sufficient ramp length, as points with intervals.",
+        f"Least squares in logarithms over the cells that need a ramp, with one constant per task, {INTERVAL}. Solid "
+        "line: 0, no dependence. Dotted: 1, proportional to that quantity.",
     )
 
 
 @figure_maker
 def untuned(effects: Outcomes) -> tuple[Figure, Words]:
-    """What 2/(1−β₂) updates lose: a panel per task, a row per β₂."""
+    """Excess loss of 2/(1−β₂) updates: a panel per task, a row per β₂."""
     found = measured(effects)
     panels = facets([""], list(found) or [""], (3.2, 2.4), (0.5, 0.4), x="excess loss (log ratio)", sharex="all")
     for _, task, axes in panels:
@@ -133,8 +134,8 @@ def untuned(effects: Outcomes) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.untuned_title(effects),
         f"{len(found)} panels, one per task, with a row for each β₂: excess loss as points with intervals.",
-        f"Adam with a ramp of 2/(1−β₂) updates against the best length, {INTERVAL}. Filled: each at its best learning "
-        "rate; open: at twice the rate that is best without warmup. Shaded: within 5 %.",
+        f"Adam with a ramp of 2/(1−β₂) updates relative to the best length, {INTERVAL} (0.1 ≈ 10 %). Filled: each at "
+        "its best learning rate; open: at twice the best without warmup. Shaded: within 5 %.",
     )
 
 
@@ -145,9 +146,9 @@ def _both_places(mine: Mapping[str, Effect], name: str) -> list[Estimate]:
 
 @figure_maker
 def shapes(found: Shapes) -> tuple[Figure, Words]:
-    """What other shapes gain over the linear ramp: a panel per place, a row per shape, tasks in it."""
+    """Gains of other shapes over the linear ramp: a panel per place, a row per shape, tasks in it."""
     names = list(next(iter(found.values()))[BEST]) if found else []
-    panels = facets([""], TITLES, (3.6, 0.5 * len(names) + 0.8), (1.2, 0.3), x="log loss of linear ÷ shape")
+    panels = facets([""], TITLES, (3.6, 0.5 * len(names) + 0.8), (1.2, 0.3), x="log ratio of losses, linear ÷ shape")
     for _, place, axes in panels:
         rows = [[_of_task(mine[place][name], task) for task, mine in found.items()] for name in names]
         intervals(axes, rows, names, margin=LEAST)
@@ -155,11 +156,11 @@ def shapes(found: Shapes) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.shapes_title(found),
-        f"Two panels, one per learning rate, with {len(names)} rows, one per shape of warmup, and a point for each of "
+        f"Two panels, one per learning rate, with {len(names)} rows, one per warmup shape, and a point for each of "
         f"{len(found)} tasks.",
-        f"Adam; loss of the linear ramp from 1/n over that of the shape, {INTERVAL}; right of 0 the shape does better. "
-        "All forgo as many full updates as that ramp, save those from 0.01 and from 0.1, which forgo fewer. Shaded: "
-        "within 5 %.",
+        f"Adam; loss with the linear ramp from 1/n relative to the shape, {INTERVAL}. Right of 0, the shape is better "
+        "(0.1 ≈ 10 %). All give up as many full updates as that ramp, except those from 0.01 and 0.1, which give up "
+        "fewer. Shaded: within 5 %.",
     )
 
 
@@ -170,10 +171,10 @@ def _of_task(effect: Effect, task: str) -> Estimate:
 
 @figure_maker
 def large_batch(effects: Outcomes) -> tuple[Figure, Words]:
-    """The ramp's gain at every batch: a panel per optimiser, tasks side by side."""
+    """The ramp's gain at every batch size: a panel per optimiser, tasks side by side."""
     found = measured(effects)
     names = {name: LABELS[name] for name in OPTIMIZERS}
-    panels = facets([""], names, (4.0, 2.8), (0.3, 0.3), x="batch", y="gain of the ramp (log ratio)")
+    panels = facets([""], names, (4.0, 2.8), (0.3, 0.3), x="batch size", y="gain of the ramp (log ratio)")
     for _, name, axes in panels:
         start = f"gain of the ramp ({OPTIMIZERS[name]}, batch "
         sizes = list(
@@ -186,19 +187,19 @@ def large_batch(effects: Outcomes) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.large_batch_title(effects),
-        "Two panels, SGD with momentum and Adam; in each the gain of the ramp at every batch, a point for each of "
+        "Two panels, SGD with momentum and Adam: gain of the ramp at each batch size, one point for each of "
         f"{len(found)} tasks.",
-        f"Loss without warmup over that with a ramp, each at its best learning rate, {INTERVAL}; above 0 the ramp "
-        "helps. All runs take as many updates, whatever the batch. Shaded: within 5 %.",
+        f"Loss without warmup relative to that with a ramp, each at its best learning rate, {INTERVAL}. Above 0, the "
+        "ramp helps (0.1 ≈ 10 %). All runs take equally many updates, whatever the batch size. Shaded: within 5 %.",
     )
 
 
 @figure_maker
 def skew(effects: Outcomes) -> tuple[Figure, Words]:
-    """What a long ramp does to the loss on skewed and on mixed streams, and the difference: a row per task."""
+    """Effect of a long ramp on the loss on skewed and on mixed streams, and the difference: a row per task."""
     found = measured(effects)
     name = "log loss of a long over a short ramp"
-    columns = {"streams": "4 epochs against ¼", "difference": "skewed less mixed"}
+    columns = {"streams": "4 epochs vs ¼", "difference": "skewed minus mixed"}
     panels = facets([""], columns, (3.6, 0.55 * len(found) + 0.9), (1.2, 0.3), x="log ratio of test losses")
     for _, column, axes in panels:
         rows = [
@@ -215,8 +216,8 @@ def skew(effects: Outcomes) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.skew_title(effects),
-        f"Two panels, a row for each of {len(found)} tasks: the loss of a long ramp over that of a short one on both "
-        "streams, and the difference of the two.",
-        f"Adam, each length at its best learning rate, {INTERVAL}. Left of 0 the long ramp does better, or gains more "
-        "on the skewed stream, whose first half epoch is of one class. Shaded: within 5 %.",
+        f"Two panels, one row for each of {len(found)} tasks: loss with a long ramp relative to a short one on both "
+        "streams, and the difference between the streams.",
+        f"Adam, each length at its best learning rate, {INTERVAL}. Left of 0, the long ramp is better, or gains more "
+        "on the skewed stream, whose first half epoch is from one class (0.1 ≈ 10 %). Shaded: within 5 %.",
     )

@@ -1,4 +1,4 @@
-"""What the eighth chapter's results say: titles of its figures, paragraphs and the table of rules of thumb."""
+"""The eighth chapter's results in words: titles of its figures, paragraphs and the table of rules of thumb."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +25,14 @@ from warmup_study.statistics.bootstrap import Effect, pooled, weighted_sum
 from warmup_study.statistics.decisions import decide
 
 ENOUGH = margin("tuned_loss").value
-NOTHING = "no task offers a case"
+NOTHING = "no task here allows a test"
 SHARE = percent(round(math.expm1(ENOUGH), 2))
 GAINS = {"above": "gains more", "below": "gains less", "inside": "gains as much", "undecided": "may gain more or less"}
-"""What the interval of a change of the ramp's gain says, held against the smallest one of interest."""
+"""What the interval of a change in the ramp's gain says, given the smallest change that matters."""
 UNITS: dict[str, Callable[[float], str]] = {
     "updates": lambda length: f"{number(length)} updates",
     "share of the run": lambda length: f"{number(100 * length)}{NO_BREAK}% of the run",
-    "epochs": lambda length: f"{number(length)} of an epoch",
+    "epochs": lambda length: f"{number(length)} epochs",
     "1/(1−β₂)": lambda length: f"{number(length)}/(1−β₂) updates",
 }
 """By law: a length in its unit."""
@@ -46,7 +46,7 @@ def raised(excess: Effect) -> str:
 
 
 def told_of(excess: Effect) -> str:
-    """An excess loss for a title, which states only what is decided: "12 % higher", "much the same", "undecided"."""
+    """An excess loss for a title, which states only what is decided: "12 % higher", "about the same"."""
     return finding(weighted_sum([excess], [-1.0]), ENOUGH)
 
 
@@ -66,18 +66,21 @@ def lengths_title(effects: Outcomes) -> str:
     if not mean:
         return f"How long a ramp must be: {NOTHING}"
     best, above = (told_of(mean[named_excess("at one epoch", place)]) for place in PLACES)
-    return f"One epoch of ramp against the best length: loss {best} at the best rate, {above} at twice that"
+    return (
+        f"Relative to the best length, a one-epoch ramp leaves the loss {best} at the best learning rate and {above} "
+        "at twice that"
+    )
 
 
 def how_long(effects: Outcomes) -> str:
     """A paragraph: what one epoch loses in each task."""
     told = [
-        f"**{task}:** with a ramp of one epoch the loss is {raised(mine[named_excess('at one epoch', BEST)])} than "
-        f"with the best length, each at its best learning rate, and at twice the rate that is best without warmup "
-        f"{raised(mine[named_excess('at one epoch', ABOVE)])}."
+        f"**{task}:** with a one-epoch ramp, the loss is {raised(mine[named_excess('at one epoch', BEST)])} than "
+        "with the best length when each has its best learning rate, and "
+        f"{raised(mine[named_excess('at one epoch', ABOVE)])} at twice the learning rate that is best without warmup."
         for task, mine in measured(effects).items()
     ]
-    return " ".join(told) or f"Of how long a ramp must be {NOTHING}."
+    return " ".join(told) or f"How long a ramp must be: {NOTHING}."
 
 
 def laws_title(found: Sequence[Cell]) -> str:
@@ -85,11 +88,14 @@ def laws_title(found: Sequence[Cell]) -> str:
     fitted = laws(trained(found), ABOVE)
     name = min(fitted, key=lambda law: float(fitted[law].lost.min()))
     lost = compared(-float(fitted[name].lost.min()))
-    return f"Above the best rate a length constant in {name} comes nearest to each cell's best: {lost} on average"
+    return (
+        f"Above the best learning rate, a ramp length constant in {name} comes closest to each cell's best: loss "
+        f"{lost} on average"
+    )
 
 
 def laws_told(found: Sequence[Cell]) -> str:
-    """A paragraph: the best multiple of each law, and what it loses on average."""
+    """A paragraph: the best multiple of each law, and its mean excess loss."""
     told = []
     for place in PLACES:
         fitted = laws(trained(found), place).items()
@@ -97,28 +103,28 @@ def laws_told(found: Sequence[Cell]) -> str:
             f"{UNITS[name](float(law.multiples[law.best]))} ({compared(-float(law.lost[law.best]))})"
             for name, law in fitted
         ]
-        told.append(f"{place[0].upper()}{place[1:]}, the best single length is {'; '.join(each)}.")
-    return " ".join(told) + " In brackets, the mean over cells of the loss against that of each cell's best length."
+        told.append(f"{place[0].upper()}{place[1:]}, the best length in each unit is {'; '.join(each)}.")
+    return " ".join(told) + " In brackets: loss relative to each cell's best length, averaged over cells."
 
 
 def exponents_title(found: Sequence[Cell]) -> str:
-    """What the sufficient length is seen to grow with above the best rate."""
+    """What the sufficient length grows with above the best learning rate."""
     known = exponents(trained(found), ABOVE)
     if not known:
-        return "Too few of these cells need a ramp to tell what its length grows with"
+        return "Too few of these cells need a ramp to tell what its length scales with"
     seen = [f"{quantity} (power {number(one.estimate)})" for quantity, one in known.items() if one.low > 0]
-    told = f"grows with {' and '.join(seen)}" if seen else "is not seen to grow with anything"
-    return f"Above the best rate the sufficient length {told}"
+    told = f"grows with {' and '.join(seen)}" if seen else "does not clearly grow with anything"
+    return f"Above the best learning rate, the sufficient ramp length {told}"
 
 
 def exponents_told(found: Sequence[Cell]) -> str:
     """A paragraph: all exponents with intervals."""
     told = [
-        f"{place}: {'; '.join(f'{effect(one)} against {law}' for law, one in known.items())}"
+        f"{place}, {', '.join(f'{effect(one)} in {law}' for law, one in known.items())}"
         for place in PLACES
         if (known := exponents(trained(found), place))
     ]
-    return f"Exponents of the sufficient length, {INTERVALS}, {'; '.join(told)}." if told else ""
+    return f"Exponents of the sufficient ramp length, {INTERVALS}: {'; '.join(told)}." if told else ""
 
 
 def rules_table(found: Sequence[Cell]) -> pd.DataFrame:
@@ -141,24 +147,27 @@ def _rule(found: Sequence[Cell], rule: str, place: str) -> dict[str, str]:
 
 
 def untuned_title(effects: Outcomes) -> str:
-    """What 2/(1−β₂) updates lose at the β₂ where they lose most."""
+    """Excess loss of 2/(1−β₂) updates at the β₂ where it is largest."""
     mean = {name: one for name, one in over_tasks(effects).items() if name.startswith("excess loss (")}
     if not mean:
         return f"Ramps of 2/(1−β₂) updates: {NOTHING}"
     worst = max(mean, key=lambda name: mean[name].estimate)
     beta2 = worst.partition("= ")[2].rstrip(")")
-    return f"2/(1−β₂) updates against the best length, where they do worst: loss {told_of(mean[worst])} at β₂ = {beta2}"
+    return (
+        "Relative to the best length, a ramp of 2/(1−β₂) updates leaves the loss "
+        f"{told_of(mean[worst])} at its worst (β₂ = {beta2})"
+    )
 
 
 def untuned(effects: Outcomes) -> str:
     """A paragraph: the mean over tasks at every β₂."""
     mean = over_tasks(effects)
     told = "; ".join(f"{raised(one)} {name.removeprefix('excess loss ')}" for name, one in mean.items())
-    return f"Loss with 2/(1−β₂) updates against that with the best length: {told}." if told else ""
+    return f"Loss with a ramp of 2/(1−β₂) updates relative to the best length: {told}." if told else ""
 
 
 def shapes_title(found: Shapes) -> str:
-    """Which shape is seen to differ most from the linear ramp, of those that warm up."""
+    """Which shape differs most from the linear ramp, of those that warm up."""
     if not found:
         return f"Shapes of warmup: {NOTHING}"
     means = {
@@ -169,21 +178,21 @@ def shapes_title(found: Shapes) -> str:
     }
     seen = {key: one for key, one in means.items() if reading(one, ENOUGH) in ("better", "worse")}
     if not seen:
-        return "No shape of ramp is seen to do better or worse than the straight one"
+        return "No ramp shape is clearly better or worse than the linear one"
     shape, place = max(seen, key=lambda key: abs(seen[key].estimate))
-    return f"Of all shapes of ramp the {shape} one differs most: {compared(seen[shape, place].estimate)} loss, {place}"
+    return f"The ramp shape furthest from linear is {shape}: loss {compared(seen[shape, place].estimate)} {place}"
 
 
 def shapes_told(found: Shapes) -> str:
     """A paragraph: the mean over tasks of every shape."""
     if not found:
-        return f"Of shapes {NOTHING}."
+        return f"Ramp shapes: {NOTHING}."
     told = []
     for place in PLACES:
         means = {shape: pooled([mine[place][shape] for mine in found.values()]) for shape in _shapes(found, place)}
         each = "; ".join(f"{shape}, {compared_with_interval(one)}" for shape, one in means.items())
         told.append(f"{place[0].upper()}{place[1:]}: {each}.")
-    return f"Loss against that of the linear ramp, mean over tasks. {' '.join(told)}"
+    return f"Loss relative to the linear ramp, averaged over tasks. {' '.join(told)}"
 
 
 def _shapes(found: Shapes, place: str) -> list[str]:
@@ -194,27 +203,27 @@ def large_batch_title(effects: Outcomes) -> str:
     """Whether the ramp gains more at large batches."""
     mean = over_tasks(effects)
     if not mean:
-        return f"Batches and warmup: {NOTHING}"
+        return f"Batch size and warmup: {NOTHING}"
     told = [
         f"{label} {GAINS[decide(mean[f'change of the gain over a factor of {FACTOR} in batch ({label})'], ENOUGH)]}"
         for label in OPTIMIZERS.values()
     ]
-    return f"From a ramp, at {FACTOR} times the batch, {' and '.join(told)}"
+    return f"At {FACTOR} times the batch size, {' and '.join(told)} from a ramp"
 
 
 def large_batch(effects: Outcomes) -> str:
-    """A paragraph: each task's change of the gain, and what the jump does at the largest batch."""
+    """A paragraph: each task's change in gain, and the effect of the jump at the largest batch."""
     told = [
         f"**{task}:** "
         + "; ".join(
-            f"{name}: {compared_with_interval(one)}"
+            f"{name}: loss {compared_with_interval(one)}"
             for name, one in mine.items()
             if name.startswith(("change", "gain of a jump"))
         )
         + "."
         for task, mine in measured(effects).items()
     ]
-    return " ".join(told) or f"Of batches {NOTHING}."
+    return " ".join(told) or f"Batch size and warmup: {NOTHING}."
 
 
 def skew_title(effects: Outcomes) -> str:
@@ -223,7 +232,7 @@ def skew_title(effects: Outcomes) -> str:
     if not mean:
         return f"Long ramps on skewed streams: {NOTHING}"
     skewed, mixed = (told_of(mean[f"log loss of a long over a short ramp ({name})"]) for name in STREAMS)
-    return f"A ramp of 4 epochs in place of ¼: loss {skewed} on skewed streams, {mixed} on mixed ones"
+    return f"With a ramp of 4 epochs instead of ¼, the loss is {skewed} on skewed streams and {mixed} on mixed ones"
 
 
 STREAMS = ("skewed", "mixed")
@@ -232,11 +241,11 @@ STREAMS = ("skewed", "mixed")
 def skew(effects: Outcomes) -> str:
     """A paragraph: both streams and their difference, task by task."""
     told = [
-        f"**{task}:** with the long ramp the loss is "
+        f"**{task}:** with the long ramp, the loss is "
         + " and ".join(
             f"{raised(mine[f'log loss of a long over a short ramp ({name})'])} on the {name} stream" for name in STREAMS
         )
         + "."
         for task, mine in measured(effects).items()
     ]
-    return " ".join(told) or f"Of skewed streams {NOTHING}."
+    return " ".join(told) or f"Long ramps on skewed streams: {NOTHING}."

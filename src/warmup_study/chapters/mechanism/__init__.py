@@ -1,4 +1,4 @@
 """The notebook `6_mechanism`."""
 
-QUESTION = "How does it work: curvature, hidden warmups, length, dead units"
+QUESTION = "Why does warmup work: curvature, hidden warmups or dead units?"
 MAIN_FIGURE = "disguises"

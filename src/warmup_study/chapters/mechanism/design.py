@@ -11,13 +11,13 @@ from warmup_study.training.optimizers import Optimizer
 from warmup_study.training.schedules import Schedule
 
 PARTS = {
-    "edge": "descent along the gradient over all examples, where theory says at what curvature it settles",
+    "edge": "full-batch gradient descent, whose final sharpness theory predicts",
     core_grid.PART: core_grid.TITLE,
-    "track": "with and without a ramp, followed closely at the learning rate that is best without warmup",
-    "ramp_end": "the same there and at twice the rate, from more seeds, looked at when the ramp has ended",
-    "disguise": "fixes that claim to need no warmup, and plain Adam under the schedule that each implies",
-    "first_steps": "sizes of the fixes' first steps, where all runs meet the same gradients",
-    "dead": "units that die without warmup and with a ramp, and the same net without dying units",
+    "track": "with and without a ramp, probed often, at the learning rate that is best without warmup",
+    "ramp_end": "the same there and at twice that learning rate, on more seeds, probed when the ramp ends",
+    "disguise": "fixes said to need no warmup, and plain Adam with the schedule that each implies",
+    "first_steps": "sizes of the fixes' first steps, on the same gradients",
+    "dead": "dead units with and without a ramp, and the same network with leaky ReLUs",
 }
 ADAM = core_grid.OPTIMIZERS["adam"]
 COMPARED = ("none", "ramp")

@@ -28,10 +28,10 @@ _HORIZON = 300  # updates drawn of the implied factors
 
 @figure_maker
 def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Sharpness of whole-batch descent against theory's limit: a panel per rule."""
+    """Sharpness of full-batch descent relative to its stability limit: a panel per rule."""
     edge = runs[runs["part"] == "edge"]
     rules = {str(rule): _rule(rows.iloc[0]) for rule, rows in edge.groupby("arm", sort=False)}
-    label = "sharpness / theory's limit\n(Adam: preconditioned)"
+    label = "sharpness ÷ stability limit\n(Adam: preconditioned)"
     panels = facets([""], rules, (2.7, 2.9), x="update", y=label)
     for _, rule, axes in panels:
         seen = edge[edge["arm"] == rule]
@@ -43,10 +43,10 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
         axes.set_ylim(0, 1.45)
     return panels.figure, Words(
         words.edges_title(runs),
-        f"{len(rules)} panels, one per rule. In each, sharpness climbs within some hundred updates from a fraction of "
-        "the limit of stability to that limit, a dotted line at one; with strong momentum it falls below it again.",
-        f"Descent along the gradient over all examples; n = {edge['seed'].nunique()} seeds (thin), median thick. The "
-        "probe is right if the curves reach one: nothing but the learning rate and the rule sets the limit.",
+        f"{len(rules)} panels, one per optimiser. In each, sharpness climbs in a few hundred updates from a fraction "
+        "of the stability limit to that limit, a dotted line at one; with strong momentum it falls below it again.",
+        f"Full-batch gradient descent; n = {edge['seed'].nunique()} seeds (thin lines), median thick. The probe is "
+        "correct if the curves reach one: only the learning rate and the optimiser set the limit.",
     )
 
 
@@ -59,7 +59,7 @@ def _rule(run: pd.Series) -> str:
 
 @figure_maker
 def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Sharpness along training at the best rate, a column per task, and what the ramp makes of it at its end."""
+    """Sharpness during training at the best learning rate, a column per task, and the ramp's effect at its end."""
     found = analysis.curvatures(runs)
     track = runs[runs["part"] == "track"]
     tasks = list(track["task"].unique())
@@ -74,16 +74,16 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.curvature_title(found),
-        f"A panel for each of {len(tasks)} tasks: the top Hessian eigenvalue along training without warmup and with a "
+        f"One panel for each of {len(tasks)} tasks: top Hessian eigenvalue during training without warmup and with a "
         "ramp, whose length is shaded.",
-        f"Adam at the learning rate that is best without warmup. Thin: one of {_counts(track)} seeds; thick: the "
-        "median; log axes. In each panel, the sharpness with the ramp beside that without, once the ramp has ended "
+        f"Adam at the learning rate that is best without warmup. Thin lines: {_counts(track)} seeds; thick: median; "
+        "log axes. Text in each panel: sharpness with the ramp relative to no warmup, once the ramp has ended "
         f"({_counts(runs[runs['part'] == 'ramp_end'])} seeds; 95 % intervals).",
     )
 
 
 def _tell_changes(axes: Axes, found: Outcome[str]) -> None:
-    """In words, the effect of the ramp at either learning rate."""
+    """The ramp's effect at each learning rate, in words."""
     effects = found if isinstance(found, Mapping) else {}
     told = {place: effects.get(f"log sharpness {place}") for place in analysis.PLACES.values()}
     lines = [f"{place}: {words.changed(effect)}" for place, effect in told.items() if effect is not None]
@@ -100,7 +100,7 @@ def _counts(runs: pd.DataFrame) -> str:
 
 @figure_maker
 def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Sharpness against the training loss along the same runs: a column per task."""
+    """Sharpness against training loss in the same runs: a column per task."""
     track, found = runs[runs["part"] == "track"], analysis.curvatures(runs)
     tasks = list(track["task"].unique())
     panels = facets(
@@ -126,16 +126,16 @@ def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.gap_title(found),
-        f"{len(tasks)} panels, one per task, with a path for training without warmup and one with a ramp: the "
-        "sharpness upwards, the training loss falling to the right.",
+        f"{len(tasks)} panels, one per task: sharpness against training loss, which falls to the right; one path "
+        "without warmup and one with a ramp.",
         f"Adam at the best learning rate without warmup; medians of {_counts(track)} seeds at "
-        f"{len(track['probed_at'].iloc[0])} places along training, from the start; log axes.",
+        f"{len(track['probed_at'].iloc[0])} points of training, from the start; log axes.",
     )
 
 
 @figure_maker
 def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """What every warmup gains in the largest trainable learning rate, task by task."""
+    """Gain of every warmup in the largest trainable learning rate, task by task."""
     found = {task: effects for task, effects in analysis.curvatures(runs).items() if isinstance(effects, Mapping)}
     arms = [(warmup, analysis.HIGHER.format(warmup)) for warmup in analysis.WARMED]
     rows = [
@@ -150,10 +150,10 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     seeds = [effects[arms[0][1]].n for effects in found.values()]
     return panels.figure, Words(
         words.trainable_title(found),
-        f"A row for each of {len(found)} tasks with an interval for each of three warmups: how many times the largest "
-        "learning rate that trains doubles.",
+        f"One row for each of {len(found)} tasks with an interval for each of three warmups: gain in the largest "
+        "learning rate that trains, in doublings.",
         f"Adam, 95 % intervals over n = {', '.join(map(str, dict.fromkeys(seeds)))} seeds; shaded: gains too small to "
-        "count. Trainable: the median run trains, interpolated between rates.",
+        "matter. Trainable: the median run trains, interpolated between learning rates.",
     )
 
 
@@ -164,7 +164,7 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     chosen = chosen.assign(share=[float(shares[-1]) for shares in chosen["dead_share"]])
     seeds = _counts(chosen[~chosen["task"].str.endswith("+leaky")])
     tasks = list(chosen["task"].str.partition("+")[0].unique())
-    rows = {"dead": "share of dead ReLUs", "relu": "test loss, ReLU", "leaky": "test loss, leaky"}
+    rows = {"dead": "share of dead ReLUs", "relu": "test loss, ReLU", "leaky": "test loss, leaky ReLU"}
     panels = facets(rows, tasks, (3.2, 2.1), (1.2, 0), x="peak learning rate")
     for row, task, axes in panels:
         seen = chosen[chosen["task"] == (f"{task}+leaky" if row == "leaky" else task)]
@@ -176,19 +176,18 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.dead_title(analysis.deaths(runs)),
-        f"Three rows of panels, a column for each of {len(tasks)} tasks: the share of dead ReLUs at the end against "
-        "the learning rate; below, test loss against the learning rate with ReLUs, and with leaky ReLUs, which cannot "
-        "die.",
-        f"Dead: off on every training example after the last update. Thin: one of {seeds} seeds; "
-        "thick: the median. Losses count at most as those of an untrained network (dotted).",
+        f"Three rows of panels, one column for each of {len(tasks)} tasks, against the learning rate. Top: share of "
+        "dead ReLUs at the end. Below: test loss with ReLUs, and with leaky ReLUs, which cannot die.",
+        f"Dead: inactive on every training example after the last update. Thin lines: {seeds} seeds; "
+        "thick: median. Losses are capped at that of an untrained network (dotted).",
     )
 
 
 @figure_maker
 def disguises(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Effective factor of each fix beside the ramp, and what its replay on plain Adam loses or gains."""
+    """Effective factor of each fix and of the ramp, and what its replay on plain Adam loses or gains."""
     found = dict(_deviations(runs))
-    titles = ("effective factor", "tuned loss: replay ÷ fix")
+    titles = ("effective warmup factor", "tuned loss: replay ÷ fix")
     size = (5.7, max(3.8, 0.3 * len(found) + 1.2))
     panels = facets([""], titles, size, sharey=False, width_ratios=(1.15, 1))
     left, right = panels.axes[0]
@@ -205,13 +204,13 @@ def disguises(runs: pd.DataFrame) -> tuple[Figure, Words]:
     steps = runs[runs["part"] == "first_steps"]
     return panels.figure, Words(
         words.disguises_title(analysis.replays(runs)),
-        f"Left, a factor against the update, on log axes, a curve for each of {len(theory.FIXES)} fixes beside the "
-        "linear ramp: all but one rise from far below one. Right, a point with an interval for each fix and task: how "
-        "much better or worse plain Adam does under that curve.",
-        f"Left: lines are closed forms at β₂ = 0.999; marks, steps measured on {', '.join(steps['task'].unique())} "
-        f"over those of plain Adam (median of n = {steps['seed'].nunique()} seeds) at a learning rate at which the "
+        f"Left: factor against update, on log axes, one curve for each of {len(theory.FIXES)} fixes and one for the "
+        "linear ramp; all but one rise from far below one. Right: a point with an interval for each fix and task, the "
+        "loss of plain Adam with that factor relative to the fix.",
+        f"Left: lines, closed forms at β₂ = 0.999; markers, steps measured on {', '.join(steps['task'].unique())} "
+        f"relative to plain Adam (median of n = {steps['seed'].nunique()} seeds), at a learning rate so small that the "
         f"weights hardly move. Right: 95 % intervals, {_counts(runs[runs['part'] == 'disguise'])} seeds; shaded: "
-        "differences too small to count.",
+        "differences too small to matter.",
     )
 
 
@@ -233,7 +232,7 @@ def _draw_factors(axes: Axes, runs: pd.DataFrame) -> None:
         steps, measured = _measured(runs[runs["part"] == "first_steps"], f"fix/{name}")
         axes.plot(steps, measured, marker, color=colour, mfc="none")
     axes.axhline(1, **GUIDE)
-    axes.set(xscale="log", yscale="log", xlabel="update", ylabel="step / step of plain Adam", ylim=(0.02, None))
+    axes.set(xscale="log", yscale="log", xlabel="update", ylabel="step ÷ plain Adam's step", ylim=(0.02, None))
 
 
 def _measured(steps: pd.DataFrame, label: str) -> tuple[list[int], Floats]:

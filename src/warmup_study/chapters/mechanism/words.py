@@ -1,4 +1,4 @@
-"""What the sixth chapter's figures and its notebook say, made from the results."""
+"""The sixth chapter's results in words: titles of its figures, and sentences of its notebook."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from warmup_study.statistics.bootstrap import LEVEL, Effect, pooled
 from warmup_study.statistics.decisions import decide
 
 Outcomes = Mapping[str, Outcome[str]]
-NOTHING = "no task offers a case"
+NOTHING = "no task here allows a test"
 HIGHER = analysis.HIGHER.format("ramp")
 
 
@@ -32,47 +32,48 @@ def changed(effect: Effect) -> str:
 
 
 def edges_title(runs: pd.DataFrame) -> str:
-    """How near to theory's limits the sharpness comes."""
+    """How close the sharpness comes to the limits from theory."""
     table = analysis.edges(runs)
     low, high = table["largest over limit"].min(), table["largest over limit"].max()
-    return f"Whole-batch descent sharpens its ground up to {number(low)} to {number(high)} of the limit of stability"
+    return f"Under full-batch descent, the sharpness peaks at {number(low)} to {number(high)} times its stability limit"
 
 
 def edges_sentence(runs: pd.DataFrame) -> str:
-    """Where each rule ends, and why strong momentum does not stay at its limit."""
+    """Where each rule settles, and why strong momentum does not stay at its limit."""
     table = analysis.edges(runs).set_index("rule")
     settled, largest, loss = (table[name] for name in ("settled over limit", "largest over limit", "loss"))
     strong = "momentum 0.9"
     return (
-        f"In the last quarter of the run the sharpness is {number(settled['sgd'])} of its limit under plain descent, "
-        f"{number(settled['momentum 0.5'])} with a momentum of 0.5, {number(settled[strong])} with one of 0.9, and "
-        f"{number(settled['adam'])} under Adam. Momentum of 0.9 comes up to {number(largest[strong])}. The ground "
-        f"sharpens only while there is error: momentum of 0.9 ends at a training loss of {number(loss[strong])}, one "
-        f"of 0.5 at {number(loss['momentum 0.5'])}, plain descent at {number(loss['sgd'])}."
+        f"In the last quarter of the run, the sharpness is {number(settled['sgd'])} times its limit under plain "
+        f"gradient descent, {number(settled['momentum 0.5'])} times with momentum 0.5, {number(settled[strong])} times "
+        f"with momentum 0.9, and {number(settled['adam'])} times under Adam. With momentum 0.9, it peaks at "
+        f"{number(largest[strong])} times. The sharpness grows only while there is loss left to reduce: momentum 0.9 "
+        f"ends at a training loss of {number(loss[strong])}, momentum 0.5 at {number(loss['momentum 0.5'])}, plain "
+        f"descent at {number(loss['sgd'])}."
     )
 
 
 def curvature_title(found: Outcomes) -> str:
-    """Whether the ground is flatter when the ramp has ended."""
+    """Whether the sharpness is lower when the ramp has ended."""
     effect = over_tasks(found, analysis.FLATTER)
     if effect is None:
         return f"Sharpness with and without a ramp: {NOTHING}"
     if effect.low <= 0 <= effect.high:
-        return "When the ramp ends, the ground is as sharp as without one, as far as these runs tell"
+        return "When the ramp ends, the sharpness is not clearly different from that without warmup"
     change = compared(-effect.estimate)
-    return f"When the ramp ends, the sharpness is {change} than without one after as many updates"
+    return f"When the ramp ends, the sharpness is {change} than without warmup after as many updates"
 
 
 def curvature_sentence(found: Outcomes) -> str:
-    """The sharpness at the ramp's end and the largest trainable rate, over all tasks."""
+    """The sharpness at the ramp's end and the largest trainable learning rate, over all tasks."""
     flatter, higher = over_tasks(found, analysis.FLATTER), over_tasks(found, HIGHER)
     if flatter is None or higher is None:
-        return f"Of curvature {NOTHING}."
+        return f"Sharpness with and without a ramp: {NOTHING}."
     return (
         f"Over all tasks, the sharpness at the end of the ramp is {changed(flatter)} "
-        f"than without warmup after as many updates, {percent(flatter.level)} interval in brackets; the largest "
-        f"trainable rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
-        f"{_factor(higher.high)}). Kalra & Barkeshli (2024) found a factor of four, in one run."
+        f"than without warmup after as many updates ({percent(flatter.level)} interval in brackets). The largest "
+        f"trainable learning rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
+        f"{_factor(higher.high)}). Kalra & Barkeshli (2024) found a factor of four in one run."
     )
 
 
@@ -81,15 +82,15 @@ def _factor(doublings: float) -> str:
 
 
 def trainable_title(found: Outcomes) -> str:
-    """By what the ramp changes the largest trainable rate."""
+    """By how much the ramp changes the largest trainable learning rate."""
     effect = over_tasks(found, HIGHER)
     if effect is None:
         return f"The largest trainable learning rate: {NOTHING}"
     span = f"{_factor(effect.low)} to {_factor(effect.high)}"
     return {
         "above": f"A ramp makes the largest trainable learning rate {_factor(effect.estimate)} times as high",
-        "inside": "A ramp hardly moves the largest trainable learning rate",
-        "below": f"A ramp lowers the largest trainable learning rate to {_factor(effect.estimate)} times",
+        "inside": "A ramp hardly changes the largest trainable learning rate",
+        "below": f"A ramp lowers the largest trainable learning rate to {_factor(effect.estimate)} times its value",
     }.get(
         decide(effect, margin("largest_trainable_lr").value),
         f"A ramp changes the largest trainable learning rate by a factor of {span}",
@@ -97,14 +98,14 @@ def trainable_title(found: Outcomes) -> str:
 
 
 def gap_title(found: Outcomes) -> str:
-    """Whether a falling loss goes with falling curvature, and how far that climbs before."""
+    """Whether the sharpness falls with the loss, and how far it climbs before."""
     effect = over_tasks(found, analysis.CORRELATION.format("none"))
     climb = over_tasks(found, analysis.CLIMB.format("none"))
     if effect is None or climb is None:
         return f"Sharpness and loss: {NOTHING}"
     if effect.low > 0:
-        return f"The sharpness climbs {number(math.exp(climb.estimate))} times, then falls as the loss falls"
-    return "As the loss falls, the sharpness rises" if effect.high < 0 else "The sharpness does not follow the loss"
+        return f"The sharpness climbs by a factor of {number(math.exp(climb.estimate))}, then falls with the loss"
+    return "As the loss falls, the sharpness rises" if effect.high < 0 else "Sharpness and loss show no clear relation"
 
 
 def gap_sentence(found: Outcomes) -> str:
@@ -115,32 +116,32 @@ def gap_sentence(found: Outcomes) -> str:
         if effect is not None and climb is not None:
             interval = f"({number(effect.low)} to {number(effect.high)})"
             correlated.append(f"{number(effect.estimate)} {interval} {words}")
-            climbs.append(f"{number(math.exp(climb.estimate))} times its first value {words}")
+            climbs.append(f"{number(math.exp(climb.estimate))} times its initial value {words}")
     if not correlated:
-        return f"Of sharpness and loss {NOTHING}."
+        return f"Sharpness and loss: {NOTHING}."
     return (
-        "If curvature were H₀ + H₁(f − f*), sharpness and loss would rank alike along a run. Their rank correlation "
-        f"over all tasks is {' and '.join(correlated)}, {percent(LEVEL)} intervals in brackets. But first the "
-        f"sharpness climbs, to {' and '.join(climbs)}."
+        "If curvature were H₀ + H₁(f − f*), sharpness and loss would rise and fall together along a run. Their rank "
+        f"correlation over all tasks is {' and '.join(correlated)} ({percent(LEVEL)} intervals in brackets). But first "
+        f"the sharpness climbs, to {' and '.join(climbs)}."
     )
 
 
 def dead_title(found: Outcomes) -> str:
-    """What the ramp spares in dead units, and whether that is where its gain comes from."""
+    """How many units the ramp keeps alive, and whether that explains its gain."""
     spared, added = (over_tasks(found, name) for name in ("share of dead units spared", "added gain with ReLU"))
     if spared is None or added is None:
-        return f"Units that die of too large a start: {NOTHING}"
-    points = f"{number(100 * abs(spared.estimate))} points"
+        return f"Dead units with and without a ramp: {NOTHING}"
+    points = f"{number(100 * abs(spared.estimate))} percentage points"
     first = {
-        "above": f"Above the best rate a ramp spares {points} of units",
-        "below": f"Above the best rate a ramp costs {points} of units",
-        "inside": "Above the best rate a ramp hardly changes how many units die",
-    }.get(decide(spared, claim("dead-units").margin or 0.0), "Whether a ramp spares units is not settled")
+        "above": f"Above the best learning rate, a ramp keeps {points} more of the units alive",
+        "below": f"Above the best learning rate, a ramp kills {points} more of the units",
+        "inside": "Above the best learning rate, a ramp hardly changes how many units die",
+    }.get(decide(spared, claim("dead-units").margin or 0.0), "These runs leave open whether a ramp saves units")
     second = {
-        "above": "and gains more with ReLUs than with leaky ones",
-        "below": "and gains less with ReLUs than with leaky ones",
-        "inside": "and gains as much with leaky ReLUs",
-    }.get(decide(added, margin("usable_lr").value), "and whether that is its gain is not settled")
+        "above": "and it gains more with ReLUs than with leaky ones",
+        "below": "and it gains less with ReLUs than with leaky ones",
+        "inside": "and it gains as much with leaky ReLUs",
+    }.get(decide(added, margin("usable_lr").value), "and whether that explains its gain is unclear")
     return f"{first}, {second}"
 
 
@@ -150,12 +151,12 @@ def dead_sentence(found: Outcomes) -> str:
     gains = {words: over_tasks(found, name) for name, words in names.items()}
     spared = over_tasks(found, "share of dead units spared")
     if spared is None:
-        return f"Of dead units {NOTHING}."
+        return f"Dead units with and without a ramp: {NOTHING}."
     told = [f"{number(gain.estimate)} decades {words}" for words, gain in gains.items() if gain is not None]
     return (
-        f"At twice the best rate {_points(spared.estimate)} points of units more are dead at the end without warmup "
-        f"than with a ramp ({_points(spared.low)} to {_points(spared.high)}). In usable learning rates the ramp gains "
-        f"{' and '.join(told)}."
+        f"At twice the best learning rate, {_points(spared.estimate)} percentage points more of the units are dead at "
+        f"the end without warmup than with a ramp ({_points(spared.low)} to {_points(spared.high)}). In usable "
+        f"learning rates, the ramp gains {' and '.join(told)}."
     )
 
 
@@ -164,14 +165,14 @@ def _points(share: float) -> str:
 
 
 def disguises_title(found: Outcomes) -> str:
-    """How far the replay that is farthest off lies from its fix."""
+    """How far the most deviant replay is from its fix."""
     fix, effect = farthest(found)
     if effect is None:
         return f"Warmups in disguise: {NOTHING}"
     least = margin("tuned_loss").value
     if all(decide(each, least) == "inside" for each in _replays(found).values()):
-        return f"Replayed on plain Adam, every fix ends within {percent(round(math.expm1(least), 2))} of itself"
-    return f"Replayed on plain Adam, {fix} is farthest off: its loss is {compared(-effect.estimate)}"
+        return f"Plain Adam with a fix's schedule always ends within {percent(round(math.expm1(least), 2))} of the fix"
+    return f"Plain Adam with a fix's schedule deviates most from {fix}: its loss is {compared(-effect.estimate)}"
 
 
 def disguises_sentence(found: Outcomes) -> str:
@@ -181,9 +182,9 @@ def disguises_sentence(found: Outcomes) -> str:
         for fix, effect in _replays(found).items()
     ]
     return (
-        f"Loss of the replay beside that of the fix, over all tasks: {'; '.join(told)}."
+        f"Loss of each replay relative to its fix, over all tasks: {'; '.join(told)}."
         if told
-        else f"Of fixes {NOTHING}."
+        else f"Warmups in disguise: {NOTHING}."
     )
 
 

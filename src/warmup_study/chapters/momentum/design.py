@@ -13,9 +13,9 @@ from warmup_study.training.optimizers import Optimizer
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "forms": "momentum in the forms that the core grid lacks",
-    "batch": "SGD without and with momentum at other batch sizes",
-    "probe": "the velocity update by update, to some updates after the warmup's end",
+    "forms": "forms of momentum that the core grid lacks",
+    "batch": "SGD with and without momentum at other batch sizes",
+    "probe": "the velocity, update by update, until shortly after warmup",
 }
 FORMS = ("momentum", "momentum_lr_inside")  # v ← μv + g, θ ← θ − ηv; and v ← μv + ηg, θ ← θ − v
 USUAL = 0.9  # the core grid's momentum
@@ -42,7 +42,7 @@ class Sizes(design.RunSizes):
 
 
 # Planned for half-widths of a third of the margins or less, 0.03 decades and 3 % of the loss, as the spread over seeds
-# in a pilot promised: with 60 seeds, 24 where a batch is dear. Own parts: 9 minutes, of which 1,024 examples take 6.
+# in a pilot promised: with 60 seeds, 24 where a batch is costly. Own parts: 9 minutes, of which 1,024 examples take 6.
 FULL = {
     "digits-mlp at 16": {"bracket": (0.0562, 3.17)},
     "digits-he16 at 16": {"bracket": (0.01, 1.0)},
@@ -82,7 +82,7 @@ class _Forms(Core):
     parameters: Parameters
 
     def forms(self, names: tuple[str, ...]) -> Iterator[Experiment]:
-        """Without warmup, and under a ramp; and at lr = 0 with the updates made up for that it idles away."""
+        """Without warmup, with a ramp, and at lr = 0 with as many extra updates as it idles away."""
         lrs = self.lrs("sgd", self.sizes.brackets.get("momentum"))
         yield self.experiment("forms", self._arms(names, ("none", "ramp")), lrs)
         yield self.experiment("forms", self._arms(names, ("zero+n",)), lrs, updates=self.updates + self.warmup)

@@ -1,4 +1,4 @@
-"""Figures of the third chapter: what momentum gathers during warmup, what follows, and what a ramp gains with it."""
+"""Figures of the third chapter: what momentum accumulates in warmup, the consequences, and a ramp's gain with it."""
 
 from collections.abc import Mapping
 
@@ -58,12 +58,11 @@ def by_hand(paths: Mapping[str, pd.DataFrame]) -> tuple[Figure, Words]:
     position.text(length / 2 + 0.5, -0.9, f"learning rate 0\nfor {length} updates", ha="center", fontsize=9)
     position.legend(loc="upper right")
     return panels.figure, Words(
-        f"By hand: at learning rate 0 one form gathers {zero['velocity'].max():g} gradients, the other none",
-        "Two panels over a few updates. Left, velocities: one form's climbs while the learning rate is zero, the "
-        "other's stays at zero. Right, the weight: one form leaps past the minimum at its first real step, the other "
-        "reaches it.",
+        f"By hand: at learning rate 0, one form accumulates {zero['velocity'].max():g} gradients, the other none",
+        "Two panels over a few updates. Left, velocity: one form's climbs while the learning rate is zero, the other's "
+        "stays at zero. Right, weight: one form leaps past the minimum at its first real step, the other reaches it.",
         f"Loss θ²/2, whose gradient is θ itself, from θ = {start:g}; the learning rate is 0 for {length} updates "
-        f"(shaded), then {zero['lr'].iloc[-1]:g}. Rings: no warmup, begun {length} updates later. The numbers are "
+        f"(shaded), then {zero['lr'].iloc[-1]:g}. Rings: no warmup, started {length} updates later. The numbers are "
         "exact.",
     )
 
@@ -72,7 +71,7 @@ def _hand_panel(axes: Axes, paths: Mapping[str, pd.DataFrame], column: str, leng
     for form, marker in zip(FORMS, "os", strict=True):
         path = paths[form]
         axes.plot(path["update"], path[column], marker=marker, color=OPTIMIZERS[form].colour, label=SHORT[form])
-    later, name = paths["none"], "no warmup, begun later"
+    later, name = paths["none"], "no warmup, started later"
     axes.plot(later["update"] + length, later[column], "o", ms=11, mfc="none", mec="0.5", label=name)
     axes.axvspan(0.5, length + 0.5, **SHADE)
     axes.axhline(0, **GUIDE)
@@ -107,15 +106,15 @@ def velocity(runs: pd.DataFrame, task: str) -> tuple[Figure, Words]:
         seen.estimate for name, seen in _effects_on(probe, task).items() if name.startswith("first step")
     )
     return panels.figure, Words(
-        f"After learning rate 0 the first step is {number(outside)} times too long in torch's form, "
-        f"{number(inside)} times as long as usual in Sutskever's",
-        "A column per warmup, three rows: length of the velocity, size of the step, and the velocity's cosine with "
-        "the way straight downhill. At learning rate zero one form's velocity climbs to several gradients and its "
+        f"After learning rate 0, the first step is {number(outside)} times its usual length in torch's form and "
+        f"{number(inside)} times in Sutskever's",
+        "One column per warmup and three rows: length of the velocity, size of the step, and the velocity's cosine "
+        "with the descent direction. At learning rate 0, one form's velocity climbs to several gradients, and its "
         "first real step is that large; the other form's stays at zero.",
-        f"{tasks.load(task).title}. Thin: one of n = {probe['seed'].nunique()} seeds each; thick: the median; shaded: "
-        f"warmup. Effective learning rate η/(1 − μ): {effective:.3g}. Lengths are in first batch gradients, steps in "
-        "first steps without warmup; a velocity that holds the learning rate is divided by the peak one. Grey: theory; "
-        "crosses: its first real steps.",
+        f"{tasks.load(task).title}. Thin lines: n = {probe['seed'].nunique()} seeds; thick: median; shaded: warmup. "
+        f"Effective learning rate η/(1 − μ): {effective:.3g}. Velocities are in units of the first batch gradient, "
+        "steps in units of the first step without warmup; a velocity that contains the learning rate is divided by "
+        "its peak. Grey: theory; crosses: its first real steps.",
     )
 
 
@@ -136,9 +135,9 @@ def _velocity_values(probe: pd.DataFrame, form: str, warmup: str) -> tuple[Float
 
 
 def _velocity_theory(panels: Facets[str, str], probe: pd.DataFrame) -> None:
-    """What a velocity gathers where the learning rate is 0 or full all the while."""
+    """What a velocity accumulates while the learning rate is 0, or full throughout."""
     length, momentum = int(probe["length"].max()), float(probe["momentum"].iloc[0])
-    names = {"same gradient each time": ":", "nothing but noise": "-."}
+    names = {"same gradient each time": ":", "pure noise": "-."}
     for warmup in ("none", "zero"):
         axes = panels.axes[0, panels.columns.index(warmup)]
         for values, (name, line) in zip(theory.gathered_velocity(momentum, length), names.items(), strict=True):
@@ -159,22 +158,25 @@ def outcomes(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         _outcome_title(runs),
-        f"Two columns of panels, one per form of momentum, {len(panels.rows)} rows, one per task. In each, three "
+        f"Two columns of panels, one per form of momentum, and {len(panels.rows)} rows, one per task. In each, three "
         "curves of test loss against the learning rate, one per warmup, fall and then rise.",
-        f"Means over n = {runs['seed'].nunique()} seeds with 95 % intervals. Learning rate 0 has as many updates more "
-        "as it idles away. A run that diverged counts with the loss of an untrained network (dotted); a vertical line "
-        "marks the best rate without warmup, another twice that.",
+        f"Means over n = {runs['seed'].nunique()} seeds with 95 % intervals. Runs that start at learning rate 0 get as "
+        "many extra updates as they idle away. Diverged runs are assigned the loss of an untrained network (dotted). "
+        "Vertical lines: the best learning rate without warmup, and twice that.",
     )
 
 
 def _outcome_title(runs: pd.DataFrame) -> str:
     found = over_tasks(analysis.like_none_effects(runs))
     if not found:
-        return "Momentum trains none of these tasks, with warmup or without"
+        return "Momentum trains none of these tasks, with or without warmup"
     outside, inside = (
         compared(found[f"difference in outcome ({name}) above it"].estimate) for name in FORM_NAMES.values()
     )
-    return f"At twice the best rate, loss after learning rate 0 is {outside} in torch's form, {inside} in Sutskever's"
+    return (
+        f"At twice the best learning rate, starting at learning rate 0 makes the loss {outside} in torch's form and "
+        f"{inside} in Sutskever's"
+    )
 
 
 OUTCOME_ARMS = {"none": "none", "zero+n": "zero", "ramp": "ramp"}  # and the warmup whose look each has
@@ -199,7 +201,7 @@ def _outcome_panel(axes: Axes, runs: pd.DataFrame, form: str) -> None:
 @figure_maker
 def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
     """The ramp's gain for SGD with and without momentum, and the difference, by batch size: a column per task."""
-    rows = {USABLE: f"usable learning rates\n({margin('usable_lr').unit})", ABOVE: "above the best rate\n(log ratio)"}
+    rows = {USABLE: f"usable learning rates\n({margin('usable_lr').unit})", ABOVE: "loss above best LR\n(log ratio)"}
     panels = facets(rows, list(gains_by_task), (3.6, 2.6), (1.4, 0.3), x="batch size")
     for place, task, axes in panels:
         estimates = _by_batch(gains_by_task[task], place)
@@ -211,20 +213,20 @@ def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         _batch_title(every),
-        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks: what a ramp gains SGD and SGD with "
-        "momentum at each batch size, and the difference, with a band for small effects; above in usable learning "
-        "rates, below in the loss at twice the best rate.",
-        f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds; "
-        "above zero the ramp is better. Shaded: smaller than the smallest gain of interest.",
+        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks: gain of a ramp for SGD and for SGD "
+        "with momentum at each batch size, and their difference, with a band for small effects. Top: usable learning "
+        "rates. Bottom: loss at twice the best learning rate.",
+        f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds. "
+        "Above 0, the ramp is better (0.1 ≈ 10 % of the loss). Shaded: gains too small to matter.",
     )
 
 
 def _batch_title(every: list[Effect]) -> str:
     if not every:
-        return "SGD trains none of these tasks, with momentum or without"
+        return "SGD trains none of these tasks, with or without momentum"
     more = pooled(every).estimate
-    side = "more" if more > 0 else "less"
-    return f"A ramp gains {number(abs(more))} decades of usable learning rates {side} with momentum than without"
+    side = "more" if more > 0 else "fewer"
+    return f"A ramp gains {number(abs(more))} {side} decades of usable learning rates with momentum than without"
 
 
 def _by_batch(gains: BatchGains, place: str) -> dict[int, list[Estimate]]:
@@ -235,7 +237,7 @@ def _by_batch(gains: BatchGains, place: str) -> dict[int, list[Estimate]]:
                 Estimate(gains[size, name, place], OPTIMIZERS[name].colour, label=OPTIMIZERS[name].label)
                 for name in BATCHED
             ),
-            Estimate(effect, INK, "D", label="momentum less SGD"),
+            Estimate(effect, INK, "D", label="momentum minus SGD"),
         ]
         for size, effect in differences(gains, place).items()
     }

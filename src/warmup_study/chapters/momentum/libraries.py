@@ -60,7 +60,7 @@ RUN_HERE: dict[str, Callable[[float, Sequence[float]], float]] = {
 
 
 class Row(NamedTuple):
-    """One library's momentum as a reader sees it."""
+    """One library's momentum: a row of the table."""
 
     library: str
     rule: str
@@ -73,7 +73,7 @@ def table(momentum: float, gradients: Sequence[float]) -> pd.DataFrame:
     rows = [
         Row(name, FORMULAS[form], RUN_HERE[name](momentum, gradients), "run here")
         if name in RUN_HERE
-        else Row(name, FORMULAS[form], velocity_at_rest(form, momentum, gradients), "by its documentation or source")
+        else Row(name, FORMULAS[form], velocity_at_rest(form, momentum, gradients), "from its documentation or source")
         for name, form in FORM_OF.items()
     ]
     return pd.DataFrame(rows)

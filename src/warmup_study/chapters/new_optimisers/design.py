@@ -2,7 +2,7 @@
 
 Lion and signSGD step by the sign of an averaged gradient, Muon by the orthogonal factor of one; Adagrad, whose steps
 shrink by themselves, is the control that should need no warmup. Lengths, seeds and decay are the core grid's, whose
-Adam stands beside. A pilot on seeds of its own laid out the brackets: three seeds (9,200 to 9,202), runs of 500
+Adam serves as reference. A pilot on seeds of its own laid out the brackets: three seeds (9,200 to 9,202), runs of 500
 updates, three learning rates a decade; then two more seeds at the full length, at either end of the brackets.
 
 Beside the core grid ``full`` takes some 14,300 runs.
@@ -22,7 +22,7 @@ from warmup_study.training.optimizers import SETTINGS, Optimizer
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "grid": "newer optimisers without warmup, with a ramp, and with one of the momentum, over a grid of learning rates",
+    "grid": "newer optimisers without warmup, with a ramp and with a momentum ramp, over a grid of learning rates",
 }
 ADAM = "adam"
 NEWER = ("lion", "signsgd", "muon")
@@ -31,7 +31,7 @@ OPTIMIZERS = (*NEWER, CONTROL)
 WARMUPS = ("none", "ramp", "momentum")
 """The last ramps the momentum (Lion's β1) from 0 over as many updates, at the full learning rate."""
 FACTORS = {"lion": 0.2, "signsgd": 0.4, "muon": 1.0, CONTROL: 5.6, ADAM: 1.0}
-"""An optimiser's learning rates over Adam's, about, in the pilot: where a task has no bracket of its own."""
+"""Rough ratio of an optimiser's learning rates to Adam's in the pilot, for tasks without a bracket of their own."""
 
 
 class Parameters(RunParameters):

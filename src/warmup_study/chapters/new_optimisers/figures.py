@@ -1,4 +1,4 @@
-"""Figures of the tenth chapter: losses over learning rates, what a ramp gains, and a ramp of the momentum instead."""
+"""Figures of the tenth chapter: loss against learning rate, gains of a ramp, and of a momentum ramp instead."""
 
 from collections.abc import Iterator
 
@@ -44,38 +44,38 @@ def curves(runs: pd.DataFrame, found: Cells, known: Gains) -> tuple[Figure, Word
     return panels.figure, Words(
         sentences.curves_title(known),
         f"{len(panels.rows)} rows of panels, one per task, and {len(panels.columns)} columns, one per optimiser. In "
-        "each, test loss falls and then rises with the peak learning rate: a curve without warmup, one under the ramp, "
-        "and one under a ramp of the momentum where there is any.",
-        f"Cosine decay. Thin: one of n = {told_seeds(found)} seeds; thick: the median; open circles: no warmup, filled "
-        "triangles: ramp of the learning rate (up) or of the momentum (down). A run that diverged counts with the loss "
-        "of an untrained network (dotted). Learning rates of different optimisers cannot be held against each other.",
+        "each, test loss falls and then rises with the peak learning rate; curves for no warmup, a learning-rate ramp "
+        "and, where there is one, a momentum ramp.",
+        f"Cosine decay. Thin lines: n = {told_seeds(found)} seeds; thick: median. Open circles: no warmup; filled "
+        "triangles: ramp of the learning rate (up) or of the momentum (down). Diverged runs are assigned the loss of "
+        "an untrained network (dotted). Learning rates are not comparable across optimisers.",
     )
 
 
 @figure_maker
 def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
-    """What the ramp gains by optimiser and task: at the best learning rate, at twice it, over the curve, at its end."""
+    """The ramp's gain by optimiser and task: at the best learning rate, at twice that, over the curve, at its end."""
     return gain_panels(_PLACES, list(gain_rows(known, _PLACES, (*OPTIMIZERS, ADAM)))), Words(
         sentences.gains_title(known),
-        f"Panels of points with intervals, a row for each of {len(known)} pairs of optimiser and task and one for each "
-        "optimiser's mean; points to the right of the null mean that the ramp does better than no warmup.",
+        f"Panels of points with intervals: one row for each of {len(known)} pairs of optimiser and task and one for "
+        "each optimiser's mean. Right of the null line, the ramp beats no warmup.",
         "Gain of the ramp over no warmup, paired by seed, with 95 % bootstrap intervals "
-        f"(n = {told_seeds(shown(found))} seeds); diamonds: means over an optimiser's tasks. Multiples are of the "
-        f"learning rate that is best without warmup. Shaded: smaller than the smallest gain of interest. "
+        f"(n = {told_seeds(shown(found))} seeds). Diamonds: means over an optimiser's tasks. Multiples are of the "
+        f"learning rate that is best without warmup. Shaded: gains too small to matter. "
         f"{told_untrainable(found)}".rstrip(),
     )
 
 
 @figure_maker
 def momentum(found: Cells, known: Gains) -> tuple[Figure, Words]:
-    """What a ramp of the learning rate and one of the momentum gain the newer optimisers, as means over tasks."""
+    """Gains of a learning-rate ramp and of a momentum ramp for the newer optimisers, as means over tasks."""
     return gain_panels(_PLACES, list(_both_ramps(known))), Words(
         sentences.momentum_title(known),
-        f"Panels of points with intervals, two rows for each of {len(NEWER)} optimisers: a ramp of the learning rate, "
-        "and one of the momentum; points to the right of the null do better than no warmup.",
-        "Means over tasks, paired by seed, with 95 % bootstrap intervals. Filled: ramp of the learning rate; open: the "
-        "learning rate is full from the first update on, and the momentum (Lion's β₁) rises from 0 over as many "
-        f"updates. Shaded: smaller than the smallest gain of interest (n = {told_seeds(shown(found))} seeds).",
+        f"Panels of points with intervals, two rows for each of {len(NEWER)} optimisers: learning-rate ramp and "
+        "momentum ramp. Right of the null line, the ramp beats no warmup.",
+        f"Means over tasks, paired by seed, with 95 % bootstrap intervals (n = {told_seeds(shown(found))} seeds). "
+        "Filled: ramp of the learning rate. Open: full learning rate from the first update, while the momentum "
+        "(Lion's β₁) rises from 0 over as many updates. Shaded: gains too small to matter.",
     )
 
 
@@ -84,7 +84,7 @@ def _both_ramps(known: Gains) -> Iterator[Row]:
         for warmup in ("ramp", "momentum"):
             means = {place: mean_gain(known, name, place, warmup) for place in _PLACES}
             look, hollow = LOOKS[warmup], warmup == "momentum"
-            label = "ramp of the learning rate" if warmup == "ramp" else look.label
+            label = "learning-rate ramp" if warmup == "ramp" else look.label
             drawn = {p: Estimate(e, COLOURS[name], look.marker, hollow) for p, e in means.items() if e}
             if drawn:
                 yield Row(f"{NAMES[name]}: {label}", drawn)

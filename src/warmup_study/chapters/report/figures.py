@@ -1,4 +1,4 @@
-"""The report's own figure: what the ramp gains in every regime, below the best learning rate, at it and above it."""
+"""The report's own figure: the ramp's gain in every regime, below the best learning rate, at it and above it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -20,15 +20,14 @@ Regimes = Mapping[str, Mapping[str, Means]]
 def pooled(found: Cells, regimes: Regimes) -> tuple[Figure, Words]:
     """The ramp's gain at every place: over all tasks, by regime, and task by task."""
     seeds = sorted({arms["none"].seeds for arms in counted(found).values()})
-    count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no task counts"
+    count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no task trains"
     return gain_panels(list(PLACES), list(_rows(regimes)), 2.0), Words(
         _title(regimes),
-        f"{len(PLACES)} panels of points with intervals, by the learning rate that both arms are compared at: rows for "
-        "all tasks together, for each regime and for each of its tasks; right of the null the ramp does better than no "
-        "warmup.",
-        f"Gain of the ramp, mean over a task's optimisers that train; bars: 95 % bootstrap intervals ({count}). "
+        f"{len(PLACES)} panels of points with intervals, one per learning rate at which both arms are compared. Rows: "
+        "all tasks together, each regime and each of its tasks. Right of the null line, the ramp beats no warmup.",
+        f"Gain of the ramp, averaged over the optimisers that train a task, with 95 % bootstrap intervals ({count}). "
         "Diamonds: equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. "
-        f"Shaded: smaller than the smallest gain of interest. {told_untrainable(found)}".rstrip(),
+        f"Shaded: gains too small to matter. {told_untrainable(found)}".rstrip(),
     )
 
 
@@ -49,7 +48,7 @@ def _row(name: str, means: Means, colour: str, marker: str, hollow: bool = False
 
 def _title(regimes: Regimes) -> str:
     if not regimes:
-        return "Nothing trains at this size, with warmup or without"
+        return "Nothing trains at this size, with or without warmup"
     over_all = mean(all_tasks(regimes))
     best, above = (finding(over_all[place], margin(ENDPOINTS[place]).value) for place in (BEST, ABOVE))
-    return f"With a ramp the loss is {best} at the best learning rate, and at twice it {above}"
+    return f"With a ramp, the loss is {best} at the best learning rate and {above} at twice that"

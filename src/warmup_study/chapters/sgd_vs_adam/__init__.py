@@ -1,4 +1,4 @@
 """The notebook `1_sgd_vs_adam`."""
 
-QUESTION = "Does warmup help adaptive optimisers only? What does their first update do?"
+QUESTION = "Does warmup help only adaptive optimisers? What does their first update do?"
 MAIN_FIGURE = "four_setups"

@@ -12,8 +12,8 @@ from warmup_study.training.optimizers import Optimizer
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "probe": "the first updates one by one, at a moderate learning rate",
-    "audit": "every warmup under every decay, followed update by update",
+    "probe": "the first updates, one by one, at a moderate learning rate",
+    "audit": "every warmup with every decay, checked update by update",
 }
 OPTIMIZERS: dict[Family, tuple[str, ...]] = {"sgd": ("sgd", "momentum"), "adaptive": ("rmsprop", "adam")}
 PROBED_LR: dict[Family, float] = {"sgd": 0.1, "adaptive": 0.001}  # the libraries' common defaults

@@ -1,4 +1,4 @@
-"""Figures of the first chapter: the four setups, gains with intervals, the first updates, the realised rates."""
+"""Figures of the first chapter: the four setups, gains with intervals, the first updates, realised learning rates."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ from warmup_study.training.optimizers import Optimizer
 _ORDER = (THIRD, BEST, ABOVE, USABLE)
 _TICKS = (0.1, 0.3, 1, 3, 10, 30)
 _ROWS = {
-    "loss": "loss over best\nwithout warmup",
+    "loss": "loss ÷ best\nwithout warmup",
     "zero": "lr = 0 first:\nloss with ÷ without",
     "ramp": "ramp:\nloss with ÷ without",
     "share": "share of seeds\nthat train",
@@ -49,16 +49,16 @@ _LOOKS = {warmup: WARMUPS[warmup] for warmup in ("none", *WARMED)}
 
 @figure_maker
 def four_setups(found: Cells, gains: Gains) -> tuple[Figure, Words]:
-    """{SGD, Adam}, momentum off and on, x {lr = 0, ramp} over the learning rate relative to the best without warmup.
+    """{SGD, Adam}, momentum off and on, x {lr = 0, ramp} against the learning rate relative to the best without warmup.
 
-    Losses and shares of seeds that train as means over tasks; between them, a line per task, what either warmup does
-    to the loss at the same learning rate. Cells that do not train are left out, unless none does.
+    Losses and shares of seeds that train are means over tasks; between them, one line per task shows each warmup's
+    effect on the loss at the same learning rate. Cells that do not train are left out, unless none does.
     """
     drawn = {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
     rows = points(drawn)
     over_tasks = means(rows)
     titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in SETUPS if name in set(rows["optimizer"])}
-    label = "lr ÷ best without warmup"
+    label = "LR ÷ best without warmup"
     panels = facets(_ROWS, titles, (2.6, 1.85), (0.4, 0.6), x=label, sharex="all", sharey="row")
     for row, name, axes in panels:
         mean = over_tasks[over_tasks["optimizer"] == name]
@@ -127,43 +127,43 @@ def _finish(panels: Facets[str, str]) -> None:
 def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
     return Words(
         title,
-        f"Four rows of panels, a column for each of {len({name for _, name in drawn})} optimisers, over the learning "
-        "rate as a multiple of the best without warmup. Above, the loss falls to its best at 1 and rises beyond; "
-        "below, lines for each task show the loss with lr = 0 first, and with a ramp, over the loss without warmup; at "
-        "the bottom the share of seeds that train.",
-        "Learning rates are relative to the best without warmup (1, picked on the validation split), with momentum the "
-        f"effective ones. First and last row: equal-weight means over tasks (n = {told_seeds(drawn)} seeds each). "
-        "Between them, thin: one line per task, in the colour of its kind; thick: their mean with its 95 % band; above "
-        f"1 warmup is worse than none at the same rate, below it better. {left_out}".rstrip(),
+        f"Four rows of panels, one column for each of {len({name for _, name in drawn})} optimisers, against the "
+        "learning rate as a multiple of the best without warmup. Top: loss, which falls to its best at 1 and rises "
+        "beyond. Middle: one line per task, loss with lr = 0 first, and with a ramp, relative to no warmup. Bottom: "
+        "share of seeds that train.",
+        "Learning rates (effective ones with momentum) are relative to the best without warmup, picked on the "
+        f"validation split. First and last row: equal-weight means over tasks (n = {told_seeds(drawn)} seeds each). "
+        "Middle rows, thin: one line per task, coloured by kind of task; thick: their mean with its 95 % band. Above "
+        f"1, warmup is worse than none at the same learning rate; below 1, better. {left_out}".rstrip(),
     )
 
 
 @figure_maker
 def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
-    """What the ramp gains by optimiser and task: below the best rate, at it, at twice it, and over the curve."""
+    """The ramp's gain by optimiser and task: below the best learning rate, at it, at twice it, and over the curve."""
     return gain_panels(_ORDER, list(gain_rows(known, _ORDER))), Words(
         _title_of_gains(known),
-        f"Panels of points with intervals, a row for each of {len(known)} pairs of optimiser and task and one for each "
-        "optimiser's mean; points to the right of the null mean that the ramp does better than no warmup.",
+        f"Panels of points with intervals: one row for each of {len(known)} pairs of optimiser and task and one for "
+        "each optimiser's mean. Right of the null line, the ramp beats no warmup.",
         "Gain of the ramp over no warmup, paired by seed, with 95 % bootstrap intervals "
-        f"(n = {told_seeds(shown(found))} seeds); diamonds: means over an optimiser's tasks. Multiples are of the "
-        f"learning rate that is best without warmup. Shaded: smaller than the smallest gain of interest. "
+        f"(n = {told_seeds(shown(found))} seeds). Diamonds: means over an optimiser's tasks. Multiples are of the "
+        f"learning rate that is best without warmup. Shaded: gains too small to matter. "
         f"{told_untrainable(found)}".rstrip(),
     )
 
 
 def _title_of_gains(known: Gains) -> str:
     effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
-    told = [f"{label} {told_effect(effect)}" for label, effect in effects.items() if effect]
-    return f"Decades of usable learning rates that a ramp gains: {', '.join(told)}"
+    told = [f"{told_effect(effect)} for {label}" for label, effect in effects.items() if effect]
+    return f"Usable learning rates that a ramp gains, in decades: {', '.join(told)}"
 
 
 @figure_maker
 def first_updates(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Size of each of the first updates over its learning rate, against theory, and its alignment with descent."""
+    """Size of the first updates relative to the learning rate, with theory, and their alignment with descent."""
     probed = runs[runs["part"] == "probe"]
     tasks = list(probed["task"].unique())
-    rows = {"update_size": "size of update\n÷ learning rate", "alignment": "cosine with\ndescent"}
+    rows = {"update_size": "update size\n÷ learning rate", "alignment": "cosine with\ndescent direction"}
     panels = facets(rows, tasks, (max(2.6, 5.2 / len(tasks)), 2.3), x="update", sharex="all")
     for column, task, axes in panels:
         for optimizer, seen in probed[probed["task"] == task].groupby("optimizer", sort=False):
@@ -178,11 +178,11 @@ def first_updates(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         _title_of_first(runs),
-        f"A column per task ({', '.join(tasks)}). Above, the size of each update divided by its learning rate, on log "
-        "axes: RMSProp starts near ten and falls, Adam starts at one. Below, the cosine between the update and the "
-        "descent direction of the whole training set.",
-        f"Without warmup. Lines: means over n = {probed['seed'].nunique()} seeds, with 95 % bands. Size is the root "
-        "mean square over parameters. Dotted: what theory predicts where gradients are nothing but noise.",
+        f"One column per task ({', '.join(tasks)}). Top: size of each update divided by its learning rate, on log "
+        "axes; RMSProp starts near ten and falls, Adam starts at one. Bottom: cosine between the update and the "
+        "descent direction on the full training set.",
+        f"Without warmup. Lines: means over n = {probed['seed'].nunique()} seeds, with 95 % bands. Size: root mean "
+        "square over parameters. Dotted: theory for gradients that are pure noise.",
     )
 
 
@@ -197,7 +197,7 @@ def _band(axes: Axes, runs: pd.DataFrame, column: str, optimizer: str) -> None:
 
 
 def _noise(axes: Axes, optimizer: str, updates: int) -> None:
-    """The size that theory gives an adaptive rule on pure noise."""
+    """The update size that theory predicts for an adaptive rule on pure noise."""
     rule = Optimizer.model_validate({"name": optimizer})
     if rule.kernel == "adaptive":
         sizes = theory.noise_update_size(rule, updates)
@@ -210,16 +210,16 @@ def _title_of_first(runs: pd.DataFrame) -> str:
         return "RMSProp diverged within its first updates"
     ratio = number(np.exp(told[analysis.SIZE].estimate))
     behind = told[f"{analysis.ALIGNMENT}, RMSProp less SGD"]
-    words = {True: "and points worse than its later ones, beyond SGD's", False: "and does not point worse than SGD's"}
-    direction = "with its direction undecided" if behind.low <= 0 <= behind.high else words[behind.high < 0]
-    return f"RMSProp's first update is {ratio} times as large as its settled ones, {direction}"
+    words = {True: "and lags more in direction than SGD's", False: "and lags less in direction than SGD's"}
+    direction = "with no clear extra lag in direction" if behind.low <= 0 <= behind.high else words[behind.high < 0]
+    return f"RMSProp's first update is {ratio} times as large as its later ones, {direction}"
 
 
 @figure_maker
 def realised_lr(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Realised learning rate over its peak as the engine logged it: a column per warmup, a row per decay."""
     audit = runs[runs["part"] == "audit"].drop_duplicates("arm")
-    decays = {decay: f"{decay.replace('_', ' ')}\nlr / peak" for decay in audit["decay"].unique()}
+    decays = {decay: f"{decay.replace('_', ' ')}\nLR / peak" for decay in audit["decay"].unique()}
     warmups = list(audit["warmup"].unique())
     size = (10.4 / len(warmups), 4.4 / len(decays))
     panels = facets(decays, warmups, size, x="update", sharex=True, sharey=True)
@@ -230,17 +230,17 @@ def realised_lr(runs: pd.DataFrame) -> tuple[Figure, Words]:
             axes.plot(updates[::5], shares[::5], ".", color=INK, markersize=4)
     return panels.figure, Words(
         _title_of_audit(runs),
-        f"A grid of small panels, {len(warmups)} warmups across and {len(decays)} decays down; in each the learning "
-        "rate rises as its warmup says and then stays at its peak or decays.",
-        f"As logged by the engine at each of {len(audit['evaluated_at'].iloc[0]) - 1} updates, as a share of the peak "
-        "learning rate. Columns: the warmup; rows: what follows it.",
+        f"A grid of small panels, {len(warmups)} warmups across and {len(decays)} decays down. In each, the learning "
+        "rate rises as its warmup prescribes, then stays at its peak or decays.",
+        f"As logged by the engine at each of {len(audit['evaluated_at'].iloc[0]) - 1} updates, relative to the peak "
+        "learning rate. Columns: warmup; rows: decay.",
     )
 
 
 def _title_of_audit(runs: pd.DataFrame) -> str:
     deviant = int((runs["lr_audit"] != 0).sum())
     return (
-        f"{deviant:,} of {len(runs):,} runs left the formula's learning rates"
+        f"{deviant:,} of {len(runs):,} runs deviated from the formula's learning rates"
         if deviant
-        else f"Every update of all {len(runs):,} runs had exactly the formula's learning rate"
+        else f"Every update of all {len(runs):,} runs used exactly the formula's learning rate"
     )

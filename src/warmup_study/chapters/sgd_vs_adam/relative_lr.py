@@ -1,6 +1,6 @@
-"""The four setups over the learning rate relative to the best without warmup: numbers of the figure, and its reading.
+"""The four setups against the learning rate relative to the best without warmup: figures' numbers and reading.
 
-What happens left of 1 is what warmup costs where nobody needs it, right of 1 what it saves where the rate is too high.
+Left of 1 is the cost of warmup where it is not needed, right of 1 its benefit where the learning rate is too high.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ WARMED = {"zero": "lr = 0 first", "ramp": "ramp"}
 MULTIPLES = tuple(10 ** (step / 4) for step in range(-4, 9))  # of the best learning rate without warmup
 RESAMPLES = 999  # for the bands of a figure
 ENDPOINTS = {THIRD: "tuned_loss", BEST: "tuned_loss", ABOVE: "overshoot"}
-"""The margin that a gain is held against."""
+"""The margin that a gain is compared with."""
 
 
 def points(found: Cells) -> pd.DataFrame:
@@ -93,19 +93,19 @@ def means(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(found: Cells, gains: Gains) -> str:
-    """What the figure shows, as a title: what either warmup does to either optimiser's loss above the best rate."""
+    """The figure's finding, as a title: each warmup's effect on each optimiser's loss above the best learning rate."""
     if not counted(found):
-        return "Nothing trains here at any learning rate, with warmup or without"
+        return "Nothing trains here at any learning rate, with or without warmup"
     told, least = [], margin(ENDPOINTS[ABOVE]).value
-    for warmup, words in {"ramp": "a ramp leaves", "zero": "lr = 0 first leaves"}.items():
+    for warmup, words in {"ramp": "a ramp leaves", "zero": "starting at lr = 0 leaves"}.items():
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
         losses = [f"{label}'s loss {finding(effect, least)}" for label, effect in effects.items() if effect]
         told += [f"{words} {' and '.join(losses)}"] if losses else []
-    return f"At {OVERSHOOT:g} times the best learning rate {'; '.join(told)}"
+    return f"At {OVERSHOOT:g} times the best learning rate, {'; '.join(told)}"
 
 
 def paragraphs(found: Cells, gains: Gains) -> list[str]:
-    """One paragraph for each setup: what it costs left of 1, changes at the best rate, and saves right of it."""
+    """One paragraph for each setup: its cost left of 1, its effect at the best learning rate, its gain right of it."""
     return [
         _paragraph({cell: arms for cell, arms in shown(found).items() if cell[1] == name}, gains, name, warmup)
         for name, warmup in product(SETUPS, WARMED)
@@ -119,6 +119,6 @@ def _paragraph(mine: Cells, gains: Gains, optimizer: str, warmup: str) -> str:
         effect = mean_gain(gains, optimizer, place, warmup)
         if effect:
             word = reading(effect, margin(endpoint).value)
-            told.append(f"{place} the loss is {compared_with_interval(effect)}: {word}")
+            told.append(f"{place}, the loss is {compared_with_interval(effect)}, {word}")
     tasks = tasks_counted(len(mine))
     return f"**{LABELS[optimizer]}, {WARMED[warmup]}** ({tasks}): {'; '.join(told)}. {told_shares(mine, warmup)}"

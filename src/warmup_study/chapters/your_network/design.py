@@ -54,7 +54,7 @@ class Parameters(CommonParameters):
     def _is_one(cls, value: str) -> str:
         """Refuse several tasks, and none."""
         if not value.strip() or "," in value:
-            raise ValueError("this notebook answers for one task")
+            raise ValueError("this notebook takes exactly one task")
         return value.strip()
 
     @field_validator("updates")
@@ -62,7 +62,7 @@ class Parameters(CommonParameters):
     def _holds_a_ramp(cls, value: int) -> int:
         """Refuse a run too short for three ramps that differ."""
         if 0 < value < 20:
-            raise ValueError("a run of fewer than 20 updates holds no three ramps that differ")
+            raise ValueError("a run of fewer than 20 updates is too short for three different ramps")
         return value
 
     @field_validator("lrs")
@@ -70,7 +70,7 @@ class Parameters(CommonParameters):
     def _make_a_curve(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         """Refuse a grid without a learning rate on either side of the best."""
         if value and len(value) < 3:
-            raise ValueError("a curve takes at least three")
+            raise ValueError("a curve needs at least three")
         return value
 
 
@@ -135,7 +135,7 @@ class YourNetwork:
 
     @cached_property
     def cost(self) -> Cost:
-        """What a run costs, timed when the notebook was first opened on this network: the design follows from it."""
+        """What a run costs, timed when the notebook was first opened on this network; it sets the number of seeds."""
         few = self._experiment(SEEDS["quick"][0]).chunks()[0]
         return cost(few, self.parameters.folders.cache)
 
@@ -198,14 +198,14 @@ class YourNetwork:
             "updates": f"{self.updates}, cosine decay, batches of {self.batch}",
             "seeds": str(self.seeds),
             "runs": f"{self._count(self.seeds):,}",
-            "time": f"about {self.forecast():.0f} s where nothing is stored yet",
+            "time": f"about {self.forecast():.0f} s if nothing is stored yet",
         }
         return pd.DataFrame({"": shown}).style.hide(axis="columns")
 
     def run(self) -> pd.DataFrame:
         """The table of runs, trained now where the cache lacks them, and written to the results folder."""
         folders = self.parameters.folders
-        print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s where nothing is stored yet")
+        print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s if nothing is stored yet")
         runs = sweep([self.experiment], folders.cache, scheduler=self.parameters.scheduler)
         write_runs(folders.results / f"{NOTEBOOK}.parquet", from_frame(runs))
         return runs

@@ -1,4 +1,4 @@
-"""The notebook's one figure: loss against learning rate, and the seeds that train."""
+"""The notebook's only figure: loss against learning rate, and the share of seeds that train."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from warmup_study.statistics.lr_curves import LrCurves, at_multiple
 
 @figure_maker
 def answer(found: Findings, optimizer: str, network: str) -> tuple[Figure, Words]:
-    """Test loss, and below it the share of seeds that train, against learning rate over the best without warmup."""
+    """Test loss and share of seeds that train, against learning rate relative to the best without warmup."""
     rows = ("test loss", "seeds that train")
     panels = facets(rows, [""], (7.2, 2.8), x=f"learning rate / {found.none.best_lr:g}", height_ratios=(3, 1.2))
     above, below = panels.axes[:, 0]
@@ -59,12 +59,12 @@ def _words(found: Findings, network: str) -> Words:
     title = "Loss and share of seeds that train, with and without warmup"
     if found.multiples:
         gain = at_multiple(found.none, found.ramp, found.multiples[0])
-        title = f"At twice the best learning rate the loss is {compared(gain.estimate)} with a ramp"
+        title = f"At twice the best learning rate, the loss is {compared(gain.estimate)} with a ramp"
     return Words(
         title,
-        "Two panels over the learning rate, relative to the best without warmup. Above, test loss without warmup, with "
-        "the ramp and after a stretch at learning rate zero; below, the share of seeds that train under each.",
-        f"{network}; ramp and stretch at zero of {found.usual[1]} updates; means over n = {found.none.seeds} seeds, "
-        f"shaded: {100 * LEVEL:g} % intervals. A diverged run counts with its initial loss. To train: to fall at least "
-        "half as far as the mean does at the best learning rate.",
+        "Two panels against the learning rate relative to the best without warmup. Top: test loss without warmup, with "
+        "a ramp, and after a phase at learning rate 0. Bottom: share of seeds that train with each.",
+        f"{network}; ramp and zero phase take {found.usual[1]} updates each. Means over n = {found.none.seeds} seeds "
+        f"with {100 * LEVEL:g} % intervals (shaded). Diverged runs are assigned their initial loss. A seed trains if "
+        "its loss falls at least half as far as the mean does at the best learning rate.",
     )

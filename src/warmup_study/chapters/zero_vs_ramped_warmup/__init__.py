@@ -1,4 +1,4 @@
 """The notebook `2_zero_vs_ramped_warmup`."""
 
-QUESTION = "Is warmup there to gather gradient statistics, and would a learning rate of zero do?"
+QUESTION = "Does warmup help by gathering gradient statistics? Would a learning rate of 0 do as well?"
 MAIN_FIGURE = "shares"

@@ -13,9 +13,9 @@ from warmup_study.training.schedules import Schedule
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "statistics": "parts of Adam's state switched on and off, where training without warmup fails",
+    "statistics": "Adam's state ablated part by part, where training fails without warmup",
     "jump": "loss and second moment around the end of warmup, at twice the best learning rate",
-    "lost": "how many updates lr = 0 costs, at half the best learning rate",
+    "lost": "updates lost to lr = 0, at half the best learning rate",
 }
 ABOVE, BELOW = 2.0, 0.5  # times the best learning rate: where jumps hurt, and where no warmup is needed
 SHORT = 5  # the second ramp, after a reset, takes a fifth of the first

@@ -1,4 +1,4 @@
-"""Figures of the second chapter: shares of the ramp's gain, ramp against jump, the end of warmup, lost updates."""
+"""Figures of the second chapter: shares of the ramp's gain, ramp vs jump, the end of warmup, lost updates."""
 
 from collections.abc import Mapping
 
@@ -25,23 +25,23 @@ SHARES = {
     "share recovered at lr = 0": ("lr = 0, then full: recovers", 0.8, None),
     "share recovered at lr = 0, first moment frozen": ("… first moment kept at 0", None, None),
     "share recovered at lr = 0, counters restarted": ("… counters restarted", None, None),
-    "share recovered at lr = 0, first moment frozen and counters restarted": ("… both of these", None, None),
+    "share recovered at lr = 0, first moment frozen and counters restarted": ("… both", None, None),
     "share recovered at lr = 0 and a ramp after it": ("lr = 0, then ramp: recovers", None, None),
-    "share lost by a reset": ("ramp, state wiped: loses", 0.5, None),
-    "share lost by a reset before a short ramp": ("… and a short ramp: loses", None, None),
+    "share lost by a reset": ("ramp, state reset: loses", 0.5, None),
+    "share lost by a reset before a short ramp": ("… then a short ramp: loses", None, None),
 }
-"""What an effect's row is called, and from where the claim expects its share."""
+"""An effect's row label, and the smallest share that the claim expects."""
 FEWEST, MOST = -1.0, 2.0  # shares beyond which an interval is cut
 RATIOS = (0.5, 0.8, 1, 1.25, 2, 3, 5, 10, 20, 50)
 
 
 @figure_maker
 def shares(found: ByTask[str]) -> tuple[Figure, Words]:
-    """Shares of the ramp's gain that statistics recover, or their loss costs, a panel per task that offers a case."""
+    """Shares of the ramp's gain that statistics recover, or that losing them costs: a panel per task that can tell."""
     tasks = measured(found)
     shown = ({"mean": over_tasks(found)} if len(tasks) > 1 else {}) | tasks
     if not shown:
-        return no_case("Nowhere here does training fail without warmup where the ramp trains")
+        return no_case("Nowhere here does training fail without warmup and succeed with a ramp")
     panels = facets([""], list(shown), (1.7, 3.0), (2.6, 0), x="share of the ramp's gain")
     for _, task, axes in panels:
         _share_panel(axes, shown[task])
@@ -51,14 +51,14 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     )
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"Statistics from lr = 0 recover {recovered} of the ramp's gain; wiping them at its end costs {lost} of it",
-        f"A panel for each of {len(tasks)} tasks, and one for their mean where there are several, with a row for "
-        f"each of {len(SHARES)} shares; a point with an interval gives a share of what the ramp gains over no "
-        "warmup, 0 being none of it and 1 all.",
-        "Adam, at learning rates at which training without warmup fails and the ramp trains (picked on validation "
-        f"data). Shares of the loss that the ramp lowers; at least {seeds} seeds, 95 % intervals, cut at the frame. "
-        "Shaded: where the claim expects it, if gathered statistics are what a ramp is for. Squares: lr = 0 for n "
-        "updates more in all; triangles: ramps.",
+        f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset when it ends costs {lost}",
+        f"One panel for each of {len(tasks)} tasks, and one for their mean if there are several, with a row for each "
+        f"of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no warmup, where 0 "
+        "is none of it and 1 all.",
+        "Adam, at learning rates at which training fails without warmup and succeeds with the ramp (picked on "
+        f"validation data). Shares of the ramp's reduction in loss; at least {seeds} seeds, 95 % intervals, cut at the "
+        "frame. Shaded: values to expect if a ramp serves to gather statistics. Squares: lr = 0 for n extra updates; "
+        "triangles: ramps.",
     )
 
 
@@ -80,7 +80,7 @@ def _share_panel(axes: Axes, effects: Mapping[str, Effect]) -> None:
 
 @figure_maker
 def jump(found: ByTask[str]) -> tuple[Figure, Words]:
-    """Loss after either jump over that after the ramp: a row per task and for their mean, a panel per place."""
+    """Loss after each jump relative to the ramp: a row per task and for their mean, a panel per place."""
     tasks = measured(found)
     if not tasks:
         return no_case("Adam trains none of these tasks")
@@ -95,13 +95,12 @@ def jump(found: ByTask[str]) -> tuple[Figure, Words]:
     best, above = (compared(next(reversed(shown.values()))[advantage_over("zero", place)].estimate) for place in PLACES)
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"At its best rate the ramp's loss is {best} than after a jump from lr = 0, at twice that rate {above}",
-        "Two panels, at the best learning rate and at twice it, with a row for each task: two points with intervals "
-        "give the loss after a jump from lr = 0 and after one from a low lr, over the loss after the ramp. Right of 1 "
-        "the ramp does better.",
-        f"Adam at equal active updates: the jumps take n updates more in all. At least {seeds} seeds, 95 % intervals; "
-        "shaded: smaller than the smallest difference of interest. The best rate, to which twice refers, is that "
-        "without warmup.",
+        f"A ramp ends with a loss {best} than a jump from lr = 0 at the best learning rate, and {above} at twice that",
+        "Two panels, at the best learning rate and at twice that, with a row for each task: points with intervals give "
+        "the loss after a jump from lr = 0, and after one from a low learning rate, relative to the ramp. Right of 1, "
+        "the ramp is better.",
+        f"Adam at equal active updates: the jumps take n extra updates. At least {seeds} seeds, 95 % intervals; "
+        "shaded: differences too small to matter. Twice the best: relative to the best learning rate without warmup.",
     )
 
 
@@ -132,15 +131,15 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
     legend(panels.axes[0, 0])
     drift = over_tasks(found).get("drift added by the jump")
     side = "" if drift is None else ("further behind" if drift.estimate > 0 else "no further behind")
-    title = f"After the jump the second moment lags {side}" if side else "What happens at the end of warmup"
+    title = f"After the jump, the second moment lags {side}" if side else "What happens at the end of warmup"
     return panels.figure, Words(
         f"{title} than during the ramp" if side else title,
-        "Two rows of panels, a column for one task of each regime: batch loss, and drift of the second moment, from "
-        "the second half of the warmup to fifty updates after it. Three curves each: learning rate zero, a low one, "
+        "Two rows of panels, one column for one task of each regime: batch loss, and drift of the second moment, from "
+        "the second half of warmup to fifty updates after it. Three curves each: learning rate 0, a low learning rate, "
         "and the ramp.",
-        f"Adam at twice its best learning rate. Thin: one seed each (at least "
-        f"{jumps.groupby('task')['seed'].nunique().min()}); thick: the median. Drift: mean distance |ln √v̂ − ln √s| of "
-        "the second moment from a fresh estimate s at the same weights; 0 is up to date, 1 off by a factor of e.",
+        f"Adam at twice its best learning rate. Thin lines: at least {jumps.groupby('task')['seed'].nunique().min()} "
+        "seeds; thick: median. Drift: mean distance |ln √v̂ − ln √s| of the second moment from a fresh estimate s at "
+        "the same weights; 0 is up to date, 1 is off by a factor of e.",
     )
 
 
@@ -161,20 +160,19 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
     legend(panels.axes[0, 0])
     mean = over_tasks(found)
     title = (
-        f"Updates at a learning rate of zero delay training by {number(100 * mean['delay of zero'].estimate)}"
+        f"Updates at learning rate 0 delay training by {number(100 * mean['delay of zero'].estimate)}"
         f"{NO_BREAK}% of their number"
         if mean
-        else "Where training does not reach its target, no delay can be told"
+        else "Training never reaches its target here, so no delay can be measured"
     )
     return panels.figure, Words(
         title,
-        "A panel per task: validation loss falls with the updates, without warmup, after a stretch at learning rate "
-        "zero, and after one at a low learning rate; a dotted copy of the first curve is moved right by the stretch's "
-        "length.",
-        f"Adam at half its best learning rate, held constant; n = {lost['length'].max()} updates. Thin: one of "
-        f"at least {lost.groupby('task')['seed'].nunique().min()} seeds each; thick: the median. Target: "
-        f"{number(100 * DOWN)}{NO_BREAK}% of the way down that training without warmup makes. Where the updates at "
-        "zero are simply lost, the dotted curve and that of lr = 0 coincide.",
+        "One panel per task: validation loss against updates without warmup, after a phase at learning rate 0, and "
+        "after one at a low learning rate. A dotted copy of the first curve is shifted right by the phase's length.",
+        f"Adam at half its best learning rate, held constant; n = {lost['length'].max()} updates. Thin lines: at least "
+        f"{lost.groupby('task')['seed'].nunique().min()} seeds; thick: median. Target: {number(100 * DOWN)}{NO_BREAK}% "
+        "of the reduction in loss that training without warmup achieves. If updates at learning rate 0 are simply "
+        "lost, the dotted curve coincides with that of lr = 0.",
     )
 
 
@@ -183,7 +181,7 @@ def _lost_panel(axes: Axes, runs: pd.DataFrame) -> None:
     none = runs[runs["warmup"] == "none"]
     median = np.median(np.stack(none["validation_curve"].to_list()), axis=0)
     moved = np.asarray(none["evaluated_at"].iloc[0]) + runs["length"].max()
-    axes.plot(moved, median, color=INK, lw=1, ls=":", label="no warmup, moved by n")
+    axes.plot(moved, median, color=INK, lw=1, ls=":", label="no warmup, shifted by n")
     axes.axhline(target_loss(runs), label="target", **GUIDE)
     axes.set_xlim(0, runs["updates"].max())
     plain_log_scale(axes)

@@ -1,4 +1,4 @@
-"""What the second chapter's notebook says of its results, in percent and factors."""
+"""The second chapter's results in words, in percent and factors."""
 
 import math
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from warmup_study.presentation.formatting import NO_BREAK, effect, number, tasks
 from warmup_study.statistics.bootstrap import Effect
 
 RESAMPLES = 1999  # for what stands beside a verdict
-PLACES = {"at the best learning rate": "at each one's best learning rate", "above it": "at twice the best"}
-ARMS = {"zero": "a jump from lr = 0", "constant": "a jump from a low lr"}
+PLACES = {"at the best learning rate": "with each at its best learning rate", "above it": "at twice the best"}
+ARMS = {"zero": "a jump from lr = 0", "constant": "a jump from a low learning rate"}
 
 Effects = Mapping[str, Effect]
 
@@ -28,44 +28,44 @@ def of_statistics(found: ByTask[str]) -> str:
     """How much of the ramp's gain statistics account for."""
     mean = over_tasks(found)
     if not mean:
-        return f"On none of {len(found)} tasks does training fail without warmup where the ramp trains."
+        return f"On none of {len(found)} tasks does training fail without warmup and succeed with a ramp."
     recovered, lost, control = (
         share(mean[name])
         for name in ("share recovered at lr = 0", "share lost by a reset", "share lost by a reset before a short ramp")
     )
     return (
-        f"Training fails without warmup where the ramp trains on {_tasks(found)} of {len(found)}. There, statistics "
-        f"gathered at lr = 0 recover {recovered} of what the ramp gains; a ramp whose state is wiped at its end loses "
-        f"{lost} of it, and {control} where a short ramp follows the wiping. What the short ramp saves is the price of "
-        "full steps on fresh statistics; only what is lost in spite of it can be that of the statistics themselves."
+        f"Training fails without warmup and succeeds with a ramp on {_tasks(found)} of {len(found)}. There, statistics "
+        f"gathered at lr = 0 recover {recovered} of the ramp's gain. Resetting the optimiser state when the ramp ends "
+        f"loses {lost} of it, or {control} if a short ramp follows the reset. What the short ramp saves is the cost of "
+        "full steps on fresh statistics; only the rest can be due to the statistics themselves."
     )
 
 
 def of_crossing(found: ByTask[str]) -> str:
-    """What the first moment and the counters have to do with it."""
+    """The roles of the first moment and the counters."""
     mean = over_tasks(found)
     shown = {name: share(mean[name]) for name in list(analysis.RECOVERED)[1:] if name in mean}
     parts = [
         f"{name.partition(' = 0')[2].removeprefix(',').removeprefix(' and').strip()} {text}"
         for name, text in shown.items()
     ]
-    return f"Variants of the stretch at lr = 0 recover: {'; '.join(parts)}." if parts else ""
+    return f"Variants of the phase at lr = 0 recover: {'; '.join(parts)}." if parts else ""
 
 
 def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
-    """By how much the ramp ends lower than either jump, at equal active updates."""
+    """By how much the ramp ends lower than each jump, at equal active updates."""
     mean = over_tasks(found)
     if not mean:
         return f"{optimizer} trains none of these tasks."
     told = [
-        f"{where} its loss is "
+        f"{where}, its loss is "
         + " and ".join(
             f"{compared_with_interval(mean[advantage_over(arm, place)])} than after {jump}"
             for arm, jump in ARMS.items()
         )
         for place, where in PLACES.items()
     ]
-    return f"**{optimizer}**, ramp against jumps, {_tasks(found)}: {'; '.join(told)}."
+    return f"**{optimizer}**, ramp vs jumps on {_tasks(found)}: {'; '.join(told)}."
 
 
 def _tasks(found: ByTask[str]) -> str:
@@ -91,15 +91,14 @@ def of_the_jump(found: ByTask[str]) -> str:
         return ""
     drift, spike = mean["drift added by the jump"], mean["loss after the jump over loss before it"]
     return (
-        f"After the jump the second moment is off by a factor of {number(math.exp(drift.estimate))} more than during "
-        f"the ramp (mean log ratio {effect(drift)}), and in the first "
-        f"{analysis.FIRST} updates the batch loss stands {compared(-spike.estimate)} against that of the ramp, each "
-        "over its own before."
+        f"After the jump, the second moment is off by a further factor of {number(math.exp(drift.estimate))} compared "
+        f"with the ramp (mean log ratio {effect(drift)}). In the first {analysis.FIRST} updates, the batch loss "
+        f"relative to before is {compared(-spike.estimate)} than with the ramp."
     )
 
 
 def of_lost_updates(found: ByTask[str]) -> str:
-    """How long the updates at lr = 0 put training off."""
+    """How much the updates at lr = 0 delay training."""
     mean = over_tasks(found)
     if not mean:
         return "No task reaches its target without warmup."
@@ -107,6 +106,6 @@ def of_lost_updates(found: ByTask[str]) -> str:
     each = "; ".join(f"{task} {number(effects['delay of zero'].estimate)}" for task, effects in measured(found).items())
     sooner = "sooner" if lead.estimate >= 0 else "later"
     return (
-        f"A stretch at lr = 0 puts training off by {share(delay)} of its length ({each}); a low rate instead reaches "
-        f"the target {share(lead)} of it {sooner}."
+        f"A phase at lr = 0 delays training by {share(delay)} of its length ({each}); a low learning rate instead "
+        f"reaches the target {sooner}, by {share(lead)} of that length."
     )

@@ -1,0 +1,116 @@
+"""Effects in a reader's words: percent and factors in place of logarithms, "lower" and "higher" in place of signs."""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from warmup_study.claims.table import Claim, claim
+from warmup_study.claims.verdict import Part, Verdict
+from warmup_study.presentation.changes import FACTOR
+from warmup_study.presentation.formatting import NO_BREAK, number, percent
+
+COSTS = ("excess loss", "log loss", "loss after", "regret")
+"""Effects on the loss whose names begin so are larger where the loss is higher; all others are gains."""
+DIFFERENCES = (" less ", "added gain", "change of the gain")
+"""Effects whose names hold this are differences between two gains."""
+
+
+class Quantity(NamedTuple):
+    """An amount and the words that follow it: "12 %", "lower loss"."""
+
+    amount: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.words}".strip()
+
+
+Render = Callable[[float, bool], Quantity]  # of a value, by factor or not
+
+
+def main_effect(row: Claim) -> str:
+    """The name of the effect that a claim's verdict shows as its own; empty where it is an exact audit."""
+    return row.estimate or next((leaf.subjects[0] for leaf in row.conditions.leaves()), "")
+
+
+def measured(found: Verdict | Part, effect: str) -> str:
+    """Estimate and interval of the effect of that name: "12 % lower loss (8 % to 16 %)"; a dash without an estimate."""
+    if found.estimate is None:
+        return "–"
+    render = _render(found.unit, effect)
+    if found.ci_low is None or found.ci_high is None:
+        return str(render(found.estimate, False))
+    by_factor = max(abs(found.ci_low), abs(found.ci_high)) >= FACTOR
+    value, *ends = (render(each, by_factor) for each in (found.estimate, found.ci_low, found.ci_high))
+    if len({end.words for end in (value, *ends)}) == 1:
+        return f"{value} ({ends[0].amount} to {ends[1].amount})"
+    return f"{value} ({ends[0]} to {ends[1]})"
+
+
+def evidence(
+    verdict: Verdict, words: Mapping[str, str] = MappingProxyType({}), no_case: str = "no case to test"
+) -> str:
+    """The numbers behind a verdict, for a bracket, with n.
+
+    `words` maps names of the claim's parts, or "estimate" for the verdict's own, to a text with {} for the effect;
+    without it, the estimate is shown. `no_case` stands in for a verdict without any numbers.
+    """
+    if verdict.estimate is None and not verdict.parts:
+        return no_case
+    effects = {part.name: measured(part, part.name) for part in verdict.parts}
+    effects["estimate"] = measured(verdict, main_effect(claim(verdict.id)))
+    shown = [text.format(effects[name]) for name, text in words.items() if name in effects] or [effects["estimate"]]
+    level = [f"{percent(verdict.level)} intervals"] if verdict.ci_low is not None else []
+    return "; ".join([*shown, *level, f"n{NO_BREAK}={NO_BREAK}{verdict.n}"])
+
+
+def _render(unit: str, effect: str) -> Render:
+    if "loss" in unit and unit.startswith("log ratio"):
+        return _difference if any(part in effect for part in DIFFERENCES) else _loss(effect.startswith(COSTS))
+    if unit.startswith(("log ratio", "mean log ratio")):
+        return _factor(math.e, "")
+    return _RENDERS.get(unit, _plain(unit))
+
+
+def _loss(cost: bool) -> Render:
+    def render(value: float, by_factor: bool) -> Quantity:
+        gain = -value if cost else value
+        return _log_ratio(gain, by_factor, "lower loss", "higher loss")
+
+    return render
+
+
+def _difference(value: float, by_factor: bool) -> Quantity:
+    return _log_ratio(value, by_factor, "more gain", "less gain")
+
+
+def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantity:
+    words = better if gain >= 0 else worse
+    if by_factor:
+        return Quantity(f"{number(math.exp(abs(gain)))} times", words)
+    return Quantity(f"{number(100 * abs(math.expm1(-gain)))}{NO_BREAK}%", words)
+
+
+def _factor(base: float, words: str) -> Render:
+    return lambda value, _: Quantity(f"{number(base**value)}{NO_BREAK}×", words)
+
+
+def _scaled(factor: float, sign: str, words: str) -> Render:
+    return lambda value, _: Quantity(f"{number(factor * value)}{sign}", words)
+
+
+def _plain(unit: str) -> Render:
+    return lambda value, _: Quantity(number(value), unit)
+
+
+_RENDERS: dict[str, Render] = {
+    "decades": _factor(10, "the range of learning rates"),
+    "doublings": _factor(2, "the largest learning rate"),
+    "share of the ramp's gain": _scaled(100, f"{NO_BREAK}%", "of the ramp's gain"),
+    "share of units": _scaled(100, "", "percentage points of units"),
+    "share of seeds": _scaled(100, "", "percentage points of seeds"),
+    "largest deviation of the LR": _scaled(1, "", "deviation at most"),
+    "ratio of variances": _scaled(1, f"{NO_BREAK}×", "the variance"),
+    "ratio of first to settled update": _scaled(1, f"{NO_BREAK}×", "the settled size"),
+}

@@ -1,0 +1,53 @@
+"""A chapter as the page shows it: what it asks, its main figure and its verdicts; how it got there is folded away."""
+
+from collections.abc import Callable, Sequence
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+
+from warmup_study.chapters.packages import package_of
+
+OPENS, CLOSES = (
+    "fold_opens",
+    "fold_closes",
+)  # marks on cells: a folded stretch begins before the one, ends after the other
+
+
+def digest(name: str, cells: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """The cells of a chapter in that order; all as they are where there is no figure or verdict to show first."""
+    main = f"{name}-{package_of(name).MAIN_FIGURE}"
+    drawn = _outputs(cells, lambda output: "figure" in output.get("metadata", {}))
+    figures = sorted(drawn, key=lambda output: output.metadata.figure != main)[:1]
+    verdicts = _outputs(cells, lambda output: "claim" in output.get("metadata", {}))
+    if not (figures or verdicts):
+        return list(cells)
+    title, rest = list(cells[:1]), _without(cells[1:], [*figures, *verdicts])
+    return [*title, *map(_showing, figures), *map(_showing, verdicts), *_folded(rest)]
+
+
+def _outputs(cells: Sequence[NotebookNode], wanted: Callable[[NotebookNode], bool]) -> list[NotebookNode]:
+    return [output for cell in cells for output in cell.get("outputs", []) if wanted(output)]
+
+
+def _without(cells: Sequence[NotebookNode], outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    """Copies of the cells that lack these outputs."""
+    gone = {id(output) for output in outputs}
+    kept = []
+    for cell in cells:
+        copy = NotebookNode(cell, metadata=NotebookNode(cell.metadata))
+        if "outputs" in cell:
+            copy["outputs"] = [output for output in cell.outputs if id(output) not in gone]
+        kept.append(copy)
+    return kept
+
+
+def _showing(output: NotebookNode) -> NotebookNode:
+    cell: NotebookNode = new_code_cell("", outputs=[output])
+    return cell
+
+
+def _folded(cells: list[NotebookNode]) -> list[NotebookNode]:
+    if cells:
+        cells[0].metadata[OPENS] = True
+        cells[-1].metadata[CLOSES] = True
+    return cells
