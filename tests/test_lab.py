@@ -294,7 +294,13 @@ class Page:
     def open(self, notebook: str) -> None:
         """Open a notebook of the server's folder, in a workspace of its own, and wait for its kernel."""
         self.browser.get(f"{self.address}/lab/workspaces/{Path(notebook).stem}/tree/{notebook}")
-        self.until(lambda: self.found(".jp-Notebook .jp-Cell") and "(ipykernel) | Idle" in self.text)
+        self.until(lambda: self.found(".jp-Cell") and self.connected(notebook))
+
+    def connected(self, notebook: str) -> bool:
+        """Whether the notebook's kernel is idle and the browser talks to it, as the server says."""
+        with urllib.request.urlopen(f"{self.address}/api/sessions", timeout=5) as answer:
+            kernels = [session["kernel"] for session in json.load(answer) if session["path"] == notebook]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
     def found(self, selector: str, text: str = "") -> WebElement | None:
         """The first element of the selector that shows the text."""

@@ -265,6 +265,10 @@ def dask(*tests: str) -> Check:
 FIRST = ".venv/bin/papermill notebooks/1_sgd_vs_adam.ipynb out.ipynb"
 CHECKS: dict[str, tuple[Check, ...]] = {
     "make report": (make("dodo.py quick"),),
+    "make report TASK=my_task:wine": (
+        make("dodo.py quick my_task:wine"),
+        covered("test_dodo.py", "test_a_task_has_a_folder_of_its_own"),
+    ),
     "make test": (make("-m pytest"),),
     "make help": (covered("test_project.py", "test_make_lists_the_commands_of_the_readme"),),
     "make full": (make("dodo.py full"),),
@@ -275,7 +279,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ".venv/bin/warmup-study advise my_task:wine --optimizer sgd --updates 1000": (
         covered(Path(__file__).name, "test_the_networks_of_readme_get_their_page"),
     ),
-    "make lab": (make("-m jupyter lab notebooks/lab.ipynb"),),
+    "make lab": (make("-m jupyter lab --ServerApp.root_dir="),),
     "make bench": (make("-m warmup_study.bench"),),
     ".venv/bin/python -m warmup_study.bench --publish": (
         covered("test_bench.py", "test_a_measurement_is_kept_beside_what_is_published_until_it_is_published"),
