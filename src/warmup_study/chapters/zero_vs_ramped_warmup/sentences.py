@@ -9,7 +9,7 @@ from warmup_study.chapters.zero_vs_ramped_warmup import analysis
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.presentation.changes import compared, compared_with_interval
 from warmup_study.presentation.formatting import NO_BREAK, effect, number, tasks_counted
-from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.bootstrap import Effect, weighted_sum
 
 RESAMPLES = 1999  # for what stands beside a verdict
 PLACES = {"at the best learning rate": "with each at its best learning rate", "above it": "at twice the best"}
@@ -104,8 +104,8 @@ def of_lost_updates(found: ByTask[str]) -> str:
         return "No task reaches its target without warmup."
     delay, lead = mean["delay of zero"], mean["lead of constant over zero"]
     each = "; ".join(f"{task} {number(effects['delay of zero'].estimate)}" for task, effects in measured(found).items())
-    sooner = "sooner" if lead.estimate >= 0 else "later"
+    sooner, by = ("sooner", lead) if lead.estimate >= 0 else ("later", weighted_sum([lead], [-1.0]))
     return (
         f"A phase at lr = 0 delays training by {share(delay)} of its length ({each}); a low learning rate instead "
-        f"reaches the target {sooner}, by {share(lead)} of that length."
+        f"reaches the target {sooner}, by {share(by)} of that length."
     )
