@@ -250,8 +250,8 @@ def study_of(preset: str) -> int:
     names = (*present(), PAGE)
     Reporter.total = len(names)
     # A second batch run waits here, and then finds all up to date.
-    shutil.rmtree(NOTES, ignore_errors=True)
     with locked(Folders(ROOT, preset).executed), progress.told(Reporter.started, NOTES):
+        shutil.rmtree(NOTES, ignore_errors=True)
         for together in phases(names):
             attempt(preset, together)
     return conclude(preset, {name: Reporter.outcomes[name] for name in names})

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Part, Verdict
-from warmup_study.presentation.changes import FACTOR
+from warmup_study.presentation.changes import FACTOR, compared
 from warmup_study.presentation.formatting import NO_BREAK, number, percent
 
 COSTS = ("excess loss", "log loss", "loss after", "regret")
@@ -86,10 +86,8 @@ def _difference(value: float, by_factor: bool) -> Quantity:
 
 
 def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantity:
-    words = better if gain >= 0 else worse
-    if by_factor:
-        return Quantity(f"{number(math.exp(abs(gain)))} times", words)
-    return Quantity(f"{number(100 * abs(math.expm1(-gain)))}{NO_BREAK}%", words)
+    amount = compared(gain, by_factor).rpartition(" ")[0]  # without its own "lower" or "higher"
+    return Quantity(amount, better if gain >= 0 else worse)
 
 
 def _factor(base: float, words: str) -> Render:

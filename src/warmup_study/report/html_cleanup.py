@@ -101,9 +101,7 @@ def _fill_contents(soup: BeautifulSoup) -> None:
         return
     for heading in soup.select("main h2[id]"):
         item, link = soup.new_tag("li"), soup.new_tag("a", attrs={"href": f"#{heading['id']}"})
-        link.string = "".join(heading.find_all(string=True, recursive=False)).strip() or heading.get_text(
-            " ", strip=True
-        )
+        link.string = _words(heading)
         item.append(link)
         contents.append(item)
 

@@ -24,10 +24,8 @@ from warmup_study.report.summary import main_figure, practice_table, untested, u
 from warmup_study.report.task_table import task_descriptions
 
 ORDER = ("report", *CHAPTERS)  # `lab` is an instrument, not a chapter to read
-LEFT_OUT = {
-    "front",
-    "notebook",
-}  # tags of cells that the page's first screen shows already, or that are about notebooks
+LEFT_OUT = {"front", "notebook"}
+"""Tags of cells that the first screen shows already, or that are about notebooks."""
 
 
 def executed_notebooks(folders: Folders) -> dict[str, NotebookNode]:

@@ -69,14 +69,8 @@ def _cell(cell: tuple[str, str], arms: Arms, probe: Mapping[str, float]) -> Iter
         if min(losses) < none.trained_share * initial:
             scores = {name: float(np.log(lr) + probe[name]) for name in PREDICTORS}
             pays = (losses[0] - losses[1]) / initial > PAYS
-            yield (
-                {"task": cell[0], "optimizer": cell[1], "lr": float(lr), "pays": pays}
-                | {
-                    "none": losses[0],
-                    "ramp": losses[1],
-                }
-                | scores
-            )
+            case = {"task": cell[0], "optimizer": cell[1], "lr": float(lr), "pays": pays}
+            yield case | {"none": losses[0], "ramp": losses[1]} | scores
 
 
 def _probed(runs: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
