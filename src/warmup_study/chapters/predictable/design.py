@@ -70,6 +70,6 @@ class _Probed(Core):
             seeds=self.seeds[:seeds],
             updates=updates,
             evaluate_every=updates,
-            probed=(PROBED[0], updates),
+            probed=sorted({PROBED[0], updates}),
             probes=PROBES,
         )
