@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warmup_study.chapters.core_curves import (
@@ -21,10 +19,10 @@ from warmup_study.chapters.core_curves import (
     mean_gain,
 )
 from warmup_study.claims.table import margin
-from warmup_study.presentation.facets import facets, log_ticks
+from warmup_study.presentation.facets import facets
+from warmup_study.presentation.forest import share_ratio_scale
 from warmup_study.presentation.intervals import Estimate, intervals
 
-_FINE, _COARSE = (0.5, 0.7, 1, 1.5, 2, 3), (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 _RATIO = "loss without ÷ with"
 
 
@@ -86,17 +84,5 @@ def gain_panels(places: Sequence[str], rows: Sequence[Row], width: float = 2.3) 
         shown = [[row.estimates[place]] if place in row.estimates else [] for row in rows]
         intervals(axes, shown, [row.name for row in rows], margin=look.margin, ratio=look.ratio)
         axes.set_xlabel(look.unit)
-    _share_scale([axes for _, place, axes in panels if PANELS[place].ratio])
+    share_ratio_scale([axes for _, place, axes in panels if PANELS[place].ratio])
     return panels.figure
-
-
-def _share_scale(panels: Sequence[Axes]) -> None:
-    """One log scale for all ratios, with a tick at round factors."""
-    ends = np.array([axes.get_xlim() for axes in panels if axes.lines]).clip(1 / 200, 200)
-    if not len(ends):
-        return
-    low, high = min(0.8, ends[:, 0].min()), max(1.25, ends[:, 1].max())
-    ticks = _FINE if high / low < 5 else _COARSE
-    for axes in panels:
-        log_ticks(axes, [tick for tick in ticks if low <= tick <= high])
-        axes.set_xlim(low, high)

@@ -1,8 +1,8 @@
 """Figures of the ninth chapter: old loss at equal new loss, paths, gathered state, new heads, resumed runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,15 +27,16 @@ from warmup_study.claims.conditions import Effects
 from warmup_study.claims.evidence import ByTask, measured, over_tasks, where
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
-from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
-from warmup_study.presentation.intervals import Estimate, intervals
+from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
+from warmup_study.presentation.forest import forest
+from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import ADAM, GUIDE, INK, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 
+Column = TypeVar("Column")
 SHORT = dict(zip(PLACES, ("best LR", "2 × the best LR"), strict=True))
 OTHERS = "others"
 NOT_LEARNT = "No network here learns the new data"
-RATIOS = (0.1, 0.2, 0.5, 0.7, 0.9, 1, 1.1, 1.4, 2, 5, 10)
 RAMP_LINES = ((0, (1, 1)), (0, (3, 1.5)), (0, (7, 2)))  # from the shortest ramp to the longest
 
 
@@ -48,21 +49,15 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     shown = _with_mean(found)
     columns = {CLAIM: "a low LR first,\nall four"}
     columns |= {f"{CLAIM} ({state} state, {p})": f"{state} state,\n{SHORT[p]}" for state in STATES for p in PLACES}
-    panels = facets(
-        [""],
-        columns | {OTHERS: "other starts,\nall four"},
-        (1.65, 0.42 * len(shown) + 0.5),
-        (1.4, 0.6),
-        x="without ÷ with",
-    )
-    for _, name, axes in panels:
-        rows = [_others(effects) if name == OTHERS else [_low(effects[name])] for effects in shown.values()]
-        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
-    _share_ratio_scale(panels.axes.ravel())
-    legend(panels.axes[0, -1], ink=False)
+    columns |= {OTHERS: "other starts,\nall four"}
+
+    def estimates(name: str) -> list[list[Estimate]]:
+        return [_others(effects) if name == OTHERS else [_low(effects[name])] for effects in shown.values()]
+
+    panels = _forest(shown, columns, estimates, 1.65, x="without ÷ with")
     return panels.figure, Words(
         sentences.old_title(found),
-        f"{len(columns) + 1} panels with a row for each task and one for their mean: points with intervals give the "
+        f"{len(columns)} panels with a row for each task and one for their mean: points with intervals give the "
         "loss on the old data without warmup relative to a run that starts at a low learning rate, where both reach "
         "the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
         "retained better.",
@@ -123,14 +118,11 @@ def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    panels = facets([""], dict.fromkeys(PLACES, ""), (3.4, 0.42 * len(shown) + 0.5), (1.4, 0.6))
-    for _, place, axes in panels:
-        rows = [[_of_state(effects, place, state) for state in STATES] for effects in shown.values()]
-        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
-        axes.set_title(sentences.WHERE[place])
-        axes.set_xlabel("new loss without ÷ after lr = 0")
-    _share_ratio_scale(panels.axes.ravel())
-    legend(panels.axes[0, 0], ink=False)
+
+    def estimates(place: str) -> list[list[Estimate]]:
+        return [[_of_state(effects, place, state) for state in STATES] for effects in shown.values()]
+
+    panels = _forest(shown, sentences.WHERE, estimates, 3.4, x="new loss without ÷ after lr = 0")
     return panels.figure, Words(
         sentences.gathering_title(found),
         "Two panels, at the best learning rate and at twice that, with a row for each task and their mean: points with "
@@ -152,15 +144,13 @@ def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    columns = {(backbone, place): "" for backbone in BACKBONES for place in PLACES}
-    panels = facets([""], columns, (2.4, 0.5 * len(shown) + 0.5), (1.4, 0.7))
-    for _, (backbone, place), axes in panels:
-        rows = [[_of_way(effects, way, place, backbone) for way in WAYS] for effects in shown.values()]
-        intervals(axes, rows, list(shown), margin=margin("tuned_loss").value, ratio=True)
-        axes.set_title(f"{backbone} backbone,\n{SHORT[place]}")
-        axes.set_xlabel("loss without ÷ with")
-    _share_ratio_scale(panels.axes.ravel())
-    legend(panels.axes[0, 0], ink=False)
+    columns = {(backbone, p): f"{backbone} backbone,\n{SHORT[p]}" for backbone in BACKBONES for p in PLACES}
+
+    def estimates(column: tuple[str, str]) -> list[list[Estimate]]:
+        backbone, place = column
+        return [[_of_way(effects, way, place, backbone) for way in WAYS] for effects in shown.values()]
+
+    panels = _forest(shown, columns, estimates, 2.4, x="loss without ÷ with")
     return panels.figure, Words(
         sentences.head_title(found),
         "Four panels, backbone free or frozen, at the best learning rate and at twice that, with a row for each task: "
@@ -181,12 +171,11 @@ def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
     """Loss of runs resumed without their state relative to that with it: a row per way, a panel per moment."""
     mean = over_tasks(found)
     rows = list(ways(where(runs, part=RESUMING)))
-    panels = facets([""], list(MOMENTS), (2.6, 0.42 * len(rows) + 0.8), (2.6, 0), x="loss ÷ with the state kept")
-    for _, moment, axes in panels:
-        shown = [[_of_rate(mean, way, moment, more) for more in ("", TWICE)] for way in rows]
-        intervals(axes, shown, rows, margin=margin("tuned_loss").value, ratio=True)
-    _share_ratio_scale(panels.axes.ravel())
-    legend(panels.axes[0, 0], ink=False)
+
+    def estimates(moment: str) -> list[list[Estimate]]:
+        return [[_of_rate(mean, way, moment, more) for more in ("", TWICE)] for way in rows]
+
+    panels = _forest(rows, list(MOMENTS), estimates, 2.6, x="loss ÷ with the state kept", left=2.6)
     return panels.figure, Words(
         sentences.resuming_title(found),
         f"Three panels, by time since the interruption, with a row for each of {len(rows)} ways to continue without "
@@ -245,22 +234,18 @@ def _with_mean(found: ByTask[str]) -> Mapping[str, Effects]:
     return tasks | ({"mean": over_tasks(found)} if len(tasks) > 1 else {})
 
 
-def _share_ratio_scale(panels: Iterable[Axes]) -> None:
-    """One log scale for all ratios, with ticks at round factors."""
-    shared = list(panels)
-    ends = np.array([axes.get_xlim() for axes in shared]).clip(1 / 12, 12)
-    low, high = min(0.9, ends[:, 0].min()), max(1.11, ends[:, 1].max())
-    ticks = [tick for tick in RATIOS if low <= tick <= high]
-    for axes in shared:
-        log_ticks(axes, _thinned(ticks))
-        axes.set_xlim(low, high)
-
-
-def _thinned(ticks: Sequence[float]) -> list[float]:
-    """At most four ticks, 1 among them: labels of narrow panels would run into one another."""
-    every = max(1, -(-len(ticks) // 4))
-    middle = list(ticks).index(1)
-    return [tick for place, tick in enumerate(ticks) if (place - middle) % every == 0]
+def _forest(
+    rows: Iterable[str],
+    columns: Sequence[Column] | Mapping[Column, str],
+    estimates: Callable[[Column], list[list[Estimate]]],
+    width: float,
+    *,
+    x: str,
+    left: float = 1.4,
+) -> Facets[str, Column]:
+    """Ratios of losses; differences within the smallest of interest are shaded."""
+    least = margin("tuned_loss").value
+    return forest(list(rows), columns, estimates, (width, 0.45), (left, 1.0), margin=least, ratio=True, x=x)
 
 
 def _at_least(tasks: Mapping[str, Mapping[str, Effect]]) -> str:

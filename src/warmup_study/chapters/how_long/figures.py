@@ -16,6 +16,7 @@ from warmup_study.claims.evidence import measured, regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.forest import forest
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, REGIMES, SHADE
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
@@ -148,12 +149,13 @@ def _both_places(mine: Mapping[str, Effect], name: str) -> list[Estimate]:
 def shapes(found: Shapes) -> tuple[Figure, Words]:
     """Gains of other shapes over the linear ramp: a panel per place, a row per shape, tasks in it."""
     names = list(next(iter(found.values()))[BEST]) if found else []
-    panels = facets([""], TITLES, (3.6, 0.5 * len(names) + 0.8), (1.2, 0.3), x="log ratio of losses, linear ÷ shape")
-    for _, place, axes in panels:
-        rows = [[_of_task(mine[place][name], task) for task, mine in found.items()] for name in names]
-        intervals(axes, rows, names, margin=LEAST)
-    if found:
-        legend(panels.axes[0, 0], ink=False)
+
+    def estimates(place: str) -> list[list[Estimate]]:
+        return [[_of_task(mine[place][name], task) for task, mine in found.items()] for name in names]
+
+    panels = forest(
+        names, TITLES, estimates, (3.6, 0.5), (1.2, 1.1), margin=LEAST, x="log ratio of losses, linear ÷ shape"
+    )
     return panels.figure, Words(
         sentences.shapes_title(found),
         f"Two panels, one per learning rate, with {len(names)} rows, one per warmup shape, and a point for each of "
@@ -200,9 +202,9 @@ def skew(effects: Outcomes) -> tuple[Figure, Words]:
     found = measured(effects)
     name = "log loss of a long over a short ramp"
     columns = {"streams": "4 epochs vs ¼", "difference": "skewed minus mixed"}
-    panels = facets([""], columns, (3.6, 0.55 * len(found) + 0.9), (1.2, 0.3), x="log ratio of test losses")
-    for _, column, axes in panels:
-        rows = [
+
+    def estimates(column: str) -> list[list[Estimate]]:
+        return [
             [Estimate(mine[f"{name}, skewed less mixed"], INK)]
             if column == "difference"
             else [
@@ -211,9 +213,10 @@ def skew(effects: Outcomes) -> tuple[Figure, Words]:
             ]
             for mine in found.values()
         ]
-        intervals(axes, rows, list(found), margin=LEAST)
-    if found:
-        legend(panels.axes[0, 0], ink=False)
+
+    panels = forest(
+        list(found), columns, estimates, (3.6, 0.55), (1.2, 1.2), margin=LEAST, x="log ratio of test losses"
+    )
     return panels.figure, Words(
         sentences.skew_title(effects),
         f"Two panels, one row for each of {len(found)} tasks: loss with a long ramp relative to a short one on both "

@@ -14,7 +14,8 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.curves import by_warmup
-from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.facets import facets, legend, plain_log_scale
+from warmup_study.presentation.forest import share_ratio_scale
 from warmup_study.presentation.formatting import NO_BREAK, number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, SHADE, WARMUPS
@@ -32,7 +33,6 @@ SHARES = {
 }
 """An effect's row label, and the smallest share that the claim expects."""
 FEWEST, MOST = -1.0, 2.0  # shares beyond which an interval is cut
-RATIOS = (0.5, 0.8, 1, 1.25, 2, 3, 5, 10, 20, 50)
 
 
 @figure_maker
@@ -90,7 +90,7 @@ def jump(found: ByTask[str]) -> tuple[Figure, Words]:
         rows = [[_advantage(effects, arm, place) for arm in ("zero", "constant")] for effects in shown.values()]
         endpoint = "tuned_loss" if place == next(iter(PLACES)) else "overshoot"
         intervals(axes, rows, list(shown), margin=margin(endpoint).value, ratio=True)
-    _share_ratio_scale([axes for *_, axes in panels])
+    share_ratio_scale([axes for *_, axes in panels])
     legend(panels.axes[0, 0], ink=False)
     best, above = (compared(next(reversed(shown.values()))[advantage_over("zero", place)].estimate) for place in PLACES)
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
@@ -107,15 +107,6 @@ def jump(found: ByTask[str]) -> tuple[Figure, Words]:
 def _advantage(effects: Mapping[str, Effect], arm: str, place: str) -> Estimate:
     look = WARMUPS[arm]
     return Estimate(effects[advantage_over(arm, place)], ADAM, look.marker, arm == "constant", look.label)
-
-
-def _share_ratio_scale(panels: list[Axes]) -> None:
-    """One log scale for all ratios, with ticks at round factors."""
-    ends = np.array([axes.get_xlim() for axes in panels]).clip(1 / 60, 60)
-    low, high = min(0.8, ends[:, 0].min()), max(1.25, ends[:, 1].max())
-    for axes in panels:
-        log_ticks(axes, [tick for tick in RATIOS if low <= tick <= high])
-        axes.set_xlim(low, high)
 
 
 @figure_maker
