@@ -21,10 +21,10 @@ smoke: $(READY) ## run the study at toy size, to see that it runs
 	@$(RUN) dodo.py smoke
 
 test: lint ## check style and types, then run the tests
-	@$(RUN) -m pytest -q -n auto --dist loadfile
+	@$(RUN) -m pytest -q -n auto --dist loadfile --durations 25
 
 test-long: lint ## the tests that take long, too
-	@$(RUN) -m pytest -q -n auto --dist loadfile -m "long or not long"
+	@$(RUN) -m pytest -q -n auto --dist loadfile -m "long or not long" --hypothesis-profile default
 
 test-oldest: $(READY) ## the tests on the oldest versions that pyproject.toml allows (makes .venv-oldest)
 	@test -x $(OLDEST)/bin/python || $(RUN) -m venv $(OLDEST)

@@ -127,7 +127,7 @@ def check_line(error: StudyError, names: list[str]) -> None:
     )
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(list(MODELS)))
 def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) -> None:
     fields = sorted(MODELS[name].model_fields)
@@ -141,7 +141,7 @@ def test_any_value_of_any_field_of_any_notebook(data: st.DataObject, name: str) 
         assert set(given_) <= set(fields) and type(parameters).model_validate(parameters.model_dump()) == parameters
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(PRESENT))
 def test_what_is_valid_makes_a_design_or_one_line(data: st.DataObject, name: str) -> None:
     fields = sorted(set(design_of(name).Parameters.model_fields) & set(RIGHT))

@@ -64,7 +64,7 @@ def policies_table(found: Mapping[str, Policy]) -> pd.DataFrame:
     rows = [
         {
             "decide by": name if name in ("always a ramp", "never") else f"learning rate {name}".replace(BARE, "alone"),
-            "loss above the better arm's": f"{number(100 * np.expm1(mine.regret))}{NO_BREAK}%",
+            "loss above the better arm's": _loss_above(mine),
             "needs missed": f"{mine.missed} of {mine.needs}",
             "needless ramps": f"{mine.needless} of {mine.cases - mine.needs}",
         }
@@ -80,9 +80,13 @@ def decided(cases: pd.DataFrame, found: Mapping[str, Policy]) -> str:
     best = min(found, key=lambda name: found[name].regret)
     always = found["always a ramp"]
     share = percent(round(always.needs / always.cases, 2))
-    costs = {name: f"{number(100 * np.expm1(mine.regret))}{NO_BREAK}%" for name, mine in found.items()}
+    costs = {name: _loss_above(mine) for name, mine in found.items()}
     return (
         f"A ramp pays in {share} of {always.cases} cases on {tasks_counted(cases['task'].nunique())}. On "
         f"held-out tasks, deciding by *{best}* loses least: {costs[best]} above the better arm's loss on average. "
         f"Always using a ramp costs {costs['always a ramp']}, never using one {costs['never']}."
     )
+
+
+def _loss_above(policy: Policy) -> str:
+    return f"{number(100 * np.expm1(policy.regret))}{NO_BREAK}%"
