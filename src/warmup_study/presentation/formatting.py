@@ -42,6 +42,6 @@ def effect(measured: Effect) -> str:
     return f"{number(measured.estimate)} ({number(measured.low)} to {number(measured.high)})"
 
 
-def tasks_counted(count: int) -> str:
-    """A number of tasks in words: "1 task", "3 tasks"."""
-    return f"{count} task{'s' if count > 1 else ''}"
+def count_of(count: int, noun: str) -> str:
+    """A number of things, with its noun in singular or plural: "1 task", "3 tasks"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

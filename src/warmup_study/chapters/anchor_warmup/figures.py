@@ -20,7 +20,7 @@ from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.curves import effective_lr, lr_label
 from warmup_study.presentation.facets import Facets, facets, legend
-from warmup_study.presentation.formatting import number
+from warmup_study.presentation.formatting import count_of, number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import INK, OPTIMIZERS, WARMUPS, Look
 from warmup_study.statistics.bootstrap import Effect
@@ -58,7 +58,8 @@ def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
     axes.set_xlabel("width (pixels)")
     return panels.figure, Words(
         "Box sizes fall into three groups, one per anchor",
-        f"For each of {len(names)} tasks, {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, with a frame "
+        f"For each of {count_of(len(names), 'task')}, {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, "
+        "with a frame "
         "around each digit; on the right the widths and heights of all boxes fall into three groups, one per anchor.",
         f"{SIDE}×{SIDE} pixels; lines: the {GRID}×{GRID} cells; frames: the exact boxes. Right: sizes of the "
         "training boxes, coloured by the anchor whose shape they overlap most; crosses: the anchors, from k-means with "
@@ -118,7 +119,8 @@ def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
     return panels.figure, Words(
         f"When warmup ends, boxes without a digit are {number(farther)} times as far from their anchors without a pull "
         "as with the pull at full weight",
-        f"{len(shown)} rows of {SHOWN} canvases, one row for each arm. Thin blue frames are the boxes of predictors "
+        f"{count_of(len(shown), 'row')} of {SHOWN} canvases, one row for each arm. Thin blue frames are the boxes "
+        "of predictors "
         "without a digit, thick orange ones those of predictors with one. With the pull at full weight, the thin "
         "frames form a regular pattern, one per cell; without a pull, they are scattered.",
         f"{task.title}, one seed of Adam at a learning rate of {lr:.2g} after {updates} updates. Thin, blue: boxes of "
@@ -175,8 +177,8 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
     weak, strong = (compared(-over_all[POOLED, arm, EARLY_LOSS].estimate) for arm in analysis.CLAIMED)
     return panels.figure, Words(
         f"Early box loss is {weak} with the weak pull and {strong} with the pull at full weight",
-        f"Two panels of points with intervals, {len(rows)} rows, one per arm and optimiser: change in the early box "
-        "loss, and in the final mean average precision.",
+        f"Two panels of points with intervals, {count_of(len(rows), 'row')}, one per arm and optimiser: change in "
+        "the early box loss, and in the final mean average precision.",
         "Relative to no warmup; both together, relative to the ramp alone. Paired by seed (n = "
         f"{min(effect.n for effect in over_all.values())}), at the learning rate that is best without warmup, with "
         "95 % intervals; means over tasks (grey ticks: each task). Shaded: changes of less than 2 %; for the claim to "

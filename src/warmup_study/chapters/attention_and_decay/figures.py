@@ -36,6 +36,7 @@ from warmup_study.presentation import style
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import by_warmup, lr_panels
 from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import INK
 from warmup_study.statistics.bootstrap import Effect
@@ -63,8 +64,8 @@ def lr_curves(runs: pd.DataFrame, gains: Gains) -> tuple[Figure, Words]:
     )
     return panels.figure, Words(
         sentences.curves_title(gains),
-        f"Four columns of panels, one per network, and {len(panels.rows)} rows, one per depth. In each, test loss "
-        "falls and then rises with Adam's peak learning rate; one curve without warmup, one with a ramp.",
+        f"Four columns of panels, one per network, and {count_of(len(panels.rows), 'row')}, one per depth. In each, "
+        "test loss falls and then rises with Adam's peak learning rate; one curve without warmup, one with a ramp.",
         f"Adam, cosine decay. Thin lines: n = {_seeds(grid)} seeds; thick: median. Open circles: no warmup; filled "
         "triangles: ramp. Networks without attention mix tokens with learnt weights that do not depend on the input; "
         "all else is the same. Diverged runs are assigned the loss of an untrained network (dotted).",
@@ -152,8 +153,8 @@ def norms(gains: Gains) -> tuple[Figure, Words]:
     axes.set_xlabel("decades of usable learning rates gained by the ramp")
     return figure, Words(
         sentences.norms_title(gains),
-        f"{len(shown)} rows, Transformers and MLPs in pairs, each well-normalised network above its counterpart; "
-        "points with intervals around a shaded band of small gains.",
+        f"{count_of(len(shown), 'row')}, Transformers and MLPs in pairs, each well-normalised network above its "
+        "counterpart; points with intervals around a shaded band of small gains.",
         "Adam; paired by seed, with 95 % intervals. Filled: well normalised; open: its counterpart. Shaded: gains too "
         "small to matter. If good normalisation makes warmup unnecessary, filled points lie in the band and left of "
         "the open ones below them.",
@@ -178,7 +179,8 @@ def decays(gains_by_task: Mapping[str, DecayGains], length: int) -> tuple[Figure
     return figure, Words(
         sentences.decays_title(gains_by_task),
         "Top: three learning-rate schedules, constant or decaying, with and without a ramp. Bottom: "
-        f"{len(tasks)} panels, one per task, with the gain of the ramp under each decay as points with intervals.",
+        f"{count_of(len(tasks), 'panel')}, one per task, with the gain of the ramp under each decay as points with "
+        "intervals.",
         "Top: solid without warmup, dashed with a ramp; the three agree until the ramp ends. Bottom: Adam's gain in "
         "test loss at one peak, twice the learning rate that is best without warmup under cosine decay; paired by seed "
         f"(n = {min(gain.n for gains in gains_by_task.values() for gain in gains.values())}), with 95 % intervals. "

@@ -29,6 +29,7 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
 from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
 from warmup_study.presentation.forest import forest
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import ADAM, GUIDE, INK, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
@@ -57,7 +58,8 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     panels = _forest(shown, columns, estimates, 1.65, x="without ÷ with")
     return panels.figure, Words(
         sentences.old_title(found),
-        f"{len(columns)} panels with a row for each task and one for their mean: points with intervals give the "
+        f"{count_of(len(columns), 'panel')} with a row for each task and one for their mean: points with intervals "
+        "give the "
         "loss on the old data without warmup relative to a run that starts at a low learning rate, where both reach "
         "the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
         "retained better.",
@@ -181,7 +183,8 @@ def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
         f"Three panels, by time since the interruption, with a row for each of {len(rows)} ways to continue without "
         "the optimiser state: points with intervals, at the best learning rate and at twice that, give the loss "
         "relative to runs that kept their state. Right of 1, losing the state hurts.",
-        f"Means over Adam and AdamW and over {len(found)} tasks, interrupted half-way at full learning rate. "
+        f"Means over Adam and AdamW and over {count_of(len(found), 'task')}, interrupted half-way at full learning "
+        "rate. "
         f"{_at_least(measured(found))}, 95 % intervals; shaded: differences too small to matter. Ramp lengths are in "
         "updates.",
     )

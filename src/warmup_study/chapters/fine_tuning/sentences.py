@@ -21,7 +21,7 @@ from warmup_study.chapters.fine_tuning.resuming import AT_END, FRESH, MOMENTS, T
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import NO_BREAK, number, tasks_counted
+from warmup_study.presentation.formatting import NO_BREAK, count_of, number
 from warmup_study.statistics.bootstrap import Effect
 
 NO_CASE = "No network here learns the new data."
@@ -209,4 +209,4 @@ def peak_title(runs: pd.DataFrame) -> str:
 
 
 def _tasks(found: ByTask[str]) -> str:
-    return tasks_counted(len(measured(found)))
+    return count_of(len(measured(found)), "task")

@@ -17,6 +17,7 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.facets import facets, legend, log_ticks, plain_log_scale
 from warmup_study.presentation.forest import forest
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, REGIMES, SHADE
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
@@ -46,8 +47,8 @@ def lengths(found: Sequence[Cell], effects: Outcomes) -> tuple[Figure, Words]:
     seeds = min(cell.seeds for cell in found)
     return panels.figure, Words(
         sentences.lengths_title(effects),
-        f"{len(shown)} columns of panels, one per task, and two rows, one per learning rate: loss relative to the best "
-        "length against ramp length, one line per cell of the design.",
+        f"{count_of(len(shown), 'column')} of panels, one per task, and two rows, one per learning rate: loss "
+        "relative to the best length against ramp length, one line per cell of the design.",
         f"Adam, cosine decay, at least {seeds} seeds. Thick: the task's own batch size and β₂ = {USUAL_BETA2:g}, one "
         "line per run length; thin: other batch sizes and β₂. Dots mark one epoch; a length of 1 is no warmup. "
         "Shaded: within 5 % of the best. The best length is picked on different seeds from those that score it, so "
@@ -113,7 +114,8 @@ def powers(found: Sequence[Cell]) -> tuple[Figure, Words]:
         legend(axes, ink=False)
     return panels.figure, Words(
         sentences.exponents_title(found),
-        f"{len(names)} rows, one per law: exponent of the sufficient ramp length, as points with intervals.",
+        f"{count_of(len(names), 'row')}, one per law: exponent of the sufficient ramp length, as points with "
+        "intervals.",
         f"Least squares in logarithms over the cells that need a ramp, with one constant per task, {INTERVAL}. Solid "
         "line: 0, no dependence. Dotted: 1, proportional to that quantity.",
     )
@@ -134,7 +136,7 @@ def untuned(effects: Outcomes) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.untuned_title(effects),
-        f"{len(found)} panels, one per task, with a row for each β₂: excess loss as points with intervals.",
+        f"{count_of(len(found), 'panel')}, one per task, with a row for each β₂: excess loss as points with intervals.",
         f"Adam with a ramp of 2/(1−β₂) updates relative to the best length, {INTERVAL} (0.1 ≈ 10 %). Filled: each at "
         "its best learning rate; open: at twice the best without warmup. Shaded: within 5 %.",
     )
@@ -158,8 +160,8 @@ def shapes(found: Shapes) -> tuple[Figure, Words]:
     )
     return panels.figure, Words(
         sentences.shapes_title(found),
-        f"Two panels, one per learning rate, with {len(names)} rows, one per warmup shape, and a point for each of "
-        f"{len(found)} tasks.",
+        f"Two panels, one per learning rate, with {count_of(len(names), 'row')}, one per warmup shape, and a point "
+        f"for each of {count_of(len(found), 'task')}.",
         f"Adam; loss with the linear ramp from 1/n relative to the shape, {INTERVAL}. Right of 0, the shape is better "
         "(0.1 ≈ 10 %). All give up as many full updates as that ramp, except those from 0.01 and 0.1, which give up "
         "fewer. Shaded: within 5 %.",
@@ -190,7 +192,7 @@ def large_batch(effects: Outcomes) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.large_batch_title(effects),
         "Two panels, SGD with momentum and Adam: gain of the ramp at each batch size, one point for each of "
-        f"{len(found)} tasks.",
+        f"{count_of(len(found), 'task')}.",
         f"Loss without warmup relative to that with a ramp, each at its best learning rate, {INTERVAL}. Above 0, the "
         "ramp helps (0.1 ≈ 10 %). All runs take equally many updates, whatever the batch size. Shaded: within 5 %.",
     )
@@ -219,8 +221,8 @@ def skew(effects: Outcomes) -> tuple[Figure, Words]:
     )
     return panels.figure, Words(
         sentences.skew_title(effects),
-        f"Two panels, one row for each of {len(found)} tasks: loss with a long ramp relative to a short one on both "
-        "streams, and the difference between the streams.",
+        f"Two panels, one row for each of {count_of(len(found), 'task')}: loss with a long ramp relative to a short "
+        "one on both streams, and the difference between the streams.",
         f"Adam, each length at its best learning rate, {INTERVAL}. Left of 0, the long ramp is better, or gains more "
         "on the skewed stream, whose first half epoch is from one class (0.1 ≈ 10 %). Shaded: within 5 %.",
     )

@@ -15,6 +15,7 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import by_warmup, curves, untrained, with_capped_loss
 from warmup_study.presentation.facets import facets, legend, plain_log_scale
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect, Floats
@@ -43,7 +44,8 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
         axes.set_ylim(0, 1.45)
     return panels.figure, Words(
         words.edges_title(runs),
-        f"{len(rules)} panels, one per optimiser. In each, sharpness climbs in a few hundred updates from a fraction "
+        f"{count_of(len(rules), 'panel')}, one per optimiser. In each, sharpness climbs in a few hundred updates "
+        "from a fraction "
         "of the stability limit to that limit, a dotted line at one; with strong momentum it falls below it again.",
         f"Full-batch gradient descent; n = {edge['seed'].nunique()} seeds (thin lines), median thick. The probe is "
         "correct if the curves reach one: only the learning rate and the optimiser set the limit.",
@@ -74,8 +76,8 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.curvature_title(found),
-        f"One panel for each of {len(tasks)} tasks: top Hessian eigenvalue during training without warmup and with a "
-        "ramp, whose length is shaded.",
+        f"One panel for each of {count_of(len(tasks), 'task')}: top Hessian eigenvalue during training without "
+        "warmup and with a ramp, whose length is shaded.",
         f"Adam at the learning rate that is best without warmup. Thin lines: {_counts(track)} seeds; thick: median; "
         "log axes. Text in each panel: sharpness with the ramp relative to no warmup, once the ramp has ended "
         f"({_counts(runs[runs['part'] == 'ramp_end'])} seeds; 95 % intervals).",
@@ -126,8 +128,8 @@ def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.gap_title(found),
-        f"{len(tasks)} panels, one per task: sharpness against training loss, which falls to the right; one path "
-        "without warmup and one with a ramp.",
+        f"{count_of(len(tasks), 'panel')}, one per task: sharpness against training loss, which falls to the right; "
+        "one path without warmup and one with a ramp.",
         f"Adam at the best learning rate without warmup; medians of {_counts(track)} seeds at "
         f"{len(track['probed_at'].iloc[0])} points of training, from the start; log axes.",
     )
@@ -150,8 +152,8 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     seeds = [effects[arms[0][1]].n for effects in found.values()]
     return panels.figure, Words(
         words.trainable_title(found),
-        f"One row for each of {len(found)} tasks with an interval for each of three warmups: gain in the largest "
-        "learning rate that trains, in doublings.",
+        f"One row for each of {count_of(len(found), 'task')} with an interval for each of three warmups: gain in "
+        "the largest learning rate that trains, in doublings.",
         f"Adam, 95 % intervals over n = {', '.join(map(str, dict.fromkeys(seeds)))} seeds; shaded: gains too small to "
         "matter. Trainable: the median run trains, interpolated between learning rates.",
     )
@@ -176,8 +178,8 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         words.dead_title(analysis.deaths(runs)),
-        f"Three rows of panels, one column for each of {len(tasks)} tasks, against the learning rate. Top: share of "
-        "dead ReLUs at the end. Below: test loss with ReLUs, and with leaky ReLUs, which cannot die.",
+        f"Three rows of panels, one column for each of {count_of(len(tasks), 'task')}, against the learning rate. "
+        "Top: share of dead ReLUs at the end. Below: test loss with ReLUs, and with leaky ReLUs, which cannot die.",
         f"Dead: inactive on every training example after the last update. Thin lines: {seeds} seeds; "
         "thick: median. Losses are capped at that of an untrained network (dotted).",
     )

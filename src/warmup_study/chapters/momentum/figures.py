@@ -27,7 +27,7 @@ from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import compared
 from warmup_study.presentation.curves import curves
 from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
-from warmup_study.presentation.formatting import number
+from warmup_study.presentation.formatting import count_of, number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect, Floats, pooled
@@ -158,8 +158,8 @@ def outcomes(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     return panels.figure, Words(
         _outcome_title(runs),
-        f"Two columns of panels, one per form of momentum, and {len(panels.rows)} rows, one per task. In each, three "
-        "curves of test loss against the learning rate, one per warmup, fall and then rise.",
+        f"Two columns of panels, one per form of momentum, and {count_of(len(panels.rows), 'row')}, one per task. "
+        "In each, three curves of test loss against the learning rate, one per warmup, fall and then rise.",
         f"Means over n = {runs['seed'].nunique()} seeds with 95 % intervals. Runs that start at learning rate 0 get as "
         "many extra updates as they idle away. Diverged runs are assigned the loss of an untrained network (dotted). "
         "Vertical lines: the best learning rate without warmup, and twice that.",
@@ -213,7 +213,8 @@ def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
         legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         _batch_title(every),
-        f"Two rows of panels, one column for each of {len(gains_by_task)} tasks: gain of a ramp for SGD and for SGD "
+        f"Two rows of panels, one column for each of {count_of(len(gains_by_task), 'task')}: gain of a ramp for SGD "
+        "and for SGD "
         "with momentum at each batch size, and their difference, with a band for small effects. Top: usable learning "
         "rates. Bottom: loss at twice the best learning rate.",
         f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds. "

@@ -27,6 +27,7 @@ from warmup_study.chapters.new_optimisers.analysis import NAMES
 from warmup_study.chapters.new_optimisers.design import ADAM, NEWER, OPTIMIZERS, WARMUPS
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.curves import lr_panels
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import WARMUPS as LOOKS
 
@@ -43,7 +44,8 @@ def curves(runs: pd.DataFrame, found: Cells, known: Gains) -> tuple[Figure, Word
     panels = lr_panels(drawn, "task", "rule", {LABELS[name]: LABELS[name] for name in (*OPTIMIZERS, ADAM)}, (2.3, 2.3))
     return panels.figure, Words(
         sentences.curves_title(known),
-        f"{len(panels.rows)} rows of panels, one per task, and {len(panels.columns)} columns, one per optimiser. In "
+        f"{count_of(len(panels.rows), 'row')} of panels, one per task, and "
+        f"{count_of(len(panels.columns), 'column')}, one per optimiser. In "
         "each, test loss falls and then rises with the peak learning rate; curves for no warmup, a learning-rate ramp "
         "and, where there is one, a momentum ramp.",
         f"Cosine decay. Thin lines: n = {told_seeds(found)} seeds; thick: median. Open circles: no warmup; filled "

@@ -20,7 +20,7 @@ from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OP
 from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
-from warmup_study.presentation.formatting import effect, number, tasks_counted
+from warmup_study.presentation.formatting import count_of, effect, number
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -99,7 +99,7 @@ def _paragraph(found: Cells, known: Gains, optimizer: str) -> str:
     if not (mine and best and above and usable and largest):
         return f"**{NAMES[optimizer]}** trains on none of these tasks."
     return (
-        f"**{NAMES[optimizer]}** ({tasks_counted(len(mine))}): with a ramp, the loss is "
+        f"**{NAMES[optimizer]}** ({count_of(len(mine), 'task')}): with a ramp, the loss is "
         f"{compared_with_interval(best)} with each arm at its best learning rate, and {compared_with_interval(above)} "
         f"at {OVERSHOOT:g} times the best without warmup. The range of usable learning rates changes by "
         f"{effect(usable)} decades, the largest that trains{_edges(mine)} by {effect(largest)} doublings. "

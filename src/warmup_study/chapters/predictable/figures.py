@@ -12,7 +12,7 @@ from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, PAYS, Auc
 from warmup_study.claims.evidence import regime_of
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
 from warmup_study.presentation.facets import facets, legend
-from warmup_study.presentation.formatting import number, percent
+from warmup_study.presentation.formatting import count_of, number, percent
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import GUIDE, REGIMES, SHADE
 from warmup_study.statistics.bootstrap import LEVEL
@@ -31,8 +31,8 @@ def auc(found: Mapping[str, Auc]) -> tuple[Figure, Words]:
     axes.set_xlabel(f"AUC gained over the learning rate alone (AUC {number(found[BARE].value.estimate)})")
     return panels.figure, Words(
         sentences.auc_title(found),
-        f"{len(others)} rows, one per measurement, with the gain in area under the curve over the learning rate alone "
-        "and its interval. Right of the line, the measurement predicts better.",
+        f"{count_of(len(others), 'row')}, one per measurement, with the gain in area under the curve over the "
+        "learning rate alone and its interval. Right of the line, the measurement predicts better.",
         f"AUC: the probability that a case in which a ramp pays has the higher score; mean over optimisers, with "
         f"{percent(LEVEL)} bootstrap intervals over {found[BARE].value.n} tasks. A ramp pays where it lowers the loss "
         f"by more than {percent(PAYS)} of the initial one.",
@@ -60,8 +60,8 @@ def critical(cases: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0], ink=False)
     return panels.figure, Words(
         sentences.critical_title(cases),
-        f"{len(optimizers)} panels, one per optimiser: share of the loss that a ramp saves, one point per case, "
-        "against the learning rate relative to the critical one at the start of training.",
+        f"{count_of(len(optimizers), 'panel')}, one per optimiser: share of the loss that a ramp saves, one point "
+        "per case, against the learning rate relative to the critical one at the start of training.",
         "The critical learning rate is the smallest at which a step in the direction of the first update raises the "
         "loss, found with forward passes alone. One point for each learning rate of each task at which one of the arms "
         "trains; means over seeds. Shaded: from half the critical learning rate up to it.",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, Auc, Policy
-from warmup_study.presentation.formatting import NO_BREAK, effect, number, percent, tasks_counted
+from warmup_study.presentation.formatting import NO_BREAK, count_of, effect, number, percent
 
 CLEAR = 0.5  # of the critical learning rate: below it, a ramp was hardly ever needed in round 1
 TOO_FEW = "Too few tasks: whether a measurement transfers from task to task takes several to tell."
@@ -82,7 +82,7 @@ def decided(cases: pd.DataFrame, found: Mapping[str, Policy]) -> str:
     share = percent(round(always.needs / always.cases, 2))
     costs = {name: _loss_above(mine) for name, mine in found.items()}
     return (
-        f"A ramp pays in {share} of {always.cases} cases on {tasks_counted(cases['task'].nunique())}. On "
+        f"A ramp pays in {share} of {always.cases} cases on {count_of(cases['task'].nunique(), 'task')}. On "
         f"held-out tasks, deciding by *{best}* loses least: {costs[best]} above the better arm's loss on average. "
         f"Always using a ramp costs {costs['always a ramp']}, never using one {costs['never']}."
     )

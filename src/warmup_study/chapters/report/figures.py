@@ -10,6 +10,7 @@ from warmup_study.chapters.report.analysis import ENDPOINTS, PLACES, Means, all_
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import finding
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.intervals import Estimate
 from warmup_study.presentation.style import INK, REGIMES
 
@@ -23,7 +24,8 @@ def pooled(found: Cells, regimes: Regimes) -> tuple[Figure, Words]:
     count = f"n = {seeds[0]} to {seeds[-1]} seeds" if seeds else "no task trains"
     return gain_panels(list(PLACES), list(_rows(regimes)), 2.0), Words(
         _title(regimes),
-        f"{len(PLACES)} panels of points with intervals, one per learning rate at which both arms are compared. Rows: "
+        f"{count_of(len(PLACES), 'panel')} of points with intervals, one per learning rate at which both arms are "
+        "compared. Rows: "
         "all tasks together, each regime and each of its tasks. Right of the null line, the ramp beats no warmup.",
         f"Gain of the ramp, averaged over the optimisers that train a task, with 95 % bootstrap intervals ({count}). "
         "Diamonds: equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. "

@@ -29,8 +29,8 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import finding
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
+from warmup_study.presentation.formatting import count_of, number
 from warmup_study.presentation.formatting import effect as told_effect
-from warmup_study.presentation.formatting import number, tasks_counted
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import OVERSHOOT
@@ -75,7 +75,7 @@ def four_setups(found: Cells, gains: Gains) -> tuple[Figure, Words]:
 
 def _tasks(rows: pd.DataFrame, optimizer: str) -> str:
     count = rows.loc[rows["optimizer"] == optimizer, "task"].nunique()
-    return tasks_counted(count)
+    return count_of(count, "task")
 
 
 def _mean_lines(axes: Axes, mean: pd.DataFrame, column: str, optimizer: str) -> None:

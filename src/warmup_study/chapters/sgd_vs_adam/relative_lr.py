@@ -24,7 +24,7 @@ from warmup_study.chapters.core_curves import (
 )
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import tasks_counted
+from warmup_study.presentation.formatting import count_of
 from warmup_study.statistics.bootstrap import Floats, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple
 
@@ -120,5 +120,5 @@ def _paragraph(mine: Cells, gains: Gains, optimizer: str, warmup: str) -> str:
         if effect:
             word = reading(effect, margin(endpoint).value)
             told.append(f"{place}, the loss is {compared_with_interval(effect)}, {word}")
-    tasks = tasks_counted(len(mine))
+    tasks = count_of(len(mine), "task")
     return f"**{LABELS[optimizer]}, {WARMED[warmup]}** ({tasks}): {'; '.join(told)}. {told_shares(mine, warmup)}"

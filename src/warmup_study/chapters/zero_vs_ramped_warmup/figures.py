@@ -16,7 +16,7 @@ from warmup_study.presentation.changes import compared
 from warmup_study.presentation.curves import by_warmup
 from warmup_study.presentation.facets import facets, legend, plain_log_scale
 from warmup_study.presentation.forest import share_ratio_scale
-from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.presentation.formatting import NO_BREAK, count_of, number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import ADAM, GUIDE, INK, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
@@ -52,7 +52,8 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
         f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset when it ends costs {lost}",
-        f"One panel for each of {len(tasks)} tasks, and one for their mean if there are several, with a row for each "
+        f"One panel for each of {count_of(len(tasks), 'task')}, and one for their mean if there are several, with a "
+        "row for each "
         f"of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no warmup, where 0 "
         "is none of it and 1 all.",
         "Adam, at learning rates at which training fails without warmup and succeeds with the ramp (picked on "

@@ -8,7 +8,7 @@ import pandas as pd
 from warmup_study.chapters.zero_vs_ramped_warmup import analysis
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
 from warmup_study.presentation.changes import compared, compared_with_interval
-from warmup_study.presentation.formatting import NO_BREAK, effect, number, tasks_counted
+from warmup_study.presentation.formatting import NO_BREAK, count_of, effect, number
 from warmup_study.statistics.bootstrap import Effect, weighted_sum
 
 RESAMPLES = 1999  # for what stands beside a verdict
@@ -28,7 +28,7 @@ def of_statistics(found: ByTask[str]) -> str:
     """How much of the ramp's gain statistics account for."""
     mean = over_tasks(found)
     if not mean:
-        return f"On none of {len(found)} tasks does training fail without warmup and succeed with a ramp."
+        return f"On none of {count_of(len(found), 'task')} does training fail without warmup and succeed with a ramp."
     recovered, lost, control = (
         share(mean[name])
         for name in ("share recovered at lr = 0", "share lost by a reset", "share lost by a reset before a short ramp")
@@ -69,7 +69,7 @@ def of_advantages(found: ByTask[str], optimizer: str = "Adam") -> str:
 
 
 def _tasks(found: ByTask[str]) -> str:
-    return tasks_counted(len(measured(found)))
+    return count_of(len(measured(found)), "task")
 
 
 def advantage_over(arm: str, place: str) -> str:
