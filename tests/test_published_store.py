@@ -206,7 +206,7 @@ def test_long_training_is_told_before(
     assert (
         forecast.seconds([chunk, *planned.model_copy(update={"lrs": (0.1,)}).chunks()], root / "costs") == 2 * seconds
     )
-    monkeypatch.setattr(forecast, "_timed", lambda _: forecast.Cost(7800 / 20 / 200, 0.0, 0.0, 2))
+    monkeypatch.setattr(forecast, "_timed", lambda _: forecast.Cost(7800 / 20 / 200, 0.0, 0.0, 0.0, 2))
     monkeypatch.setattr(sweep_module, "WORTH_TIMING", 0)
     runs_of(planned, folder=root / "cache")
     runs_of(planned.model_copy(update={"lrs": (0.01, 0.02, 0.1)}), folder=root / "cache")
@@ -220,7 +220,7 @@ def test_long_training_is_told_before(
 
 
 def test_a_network_opened_again_has_the_same_design(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = iter(forecast.Cost(update, 0.0, 0.0, 2) for update in (0.0013, 1.0))
+    costs = iter(forecast.Cost(update, update, 0.0, 0.0, 2) for update in (0.0013, 1.0))
     monkeypatch.setattr(forecast, "_timed", lambda _: next(costs))
 
     def opened() -> Experiment:

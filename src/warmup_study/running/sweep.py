@@ -102,7 +102,7 @@ def _announce(
         runs, lacking = (sum(len(chunk.runs) for chunk in some) for some in (chunks, missing))
         where = "on 1 core" if processes == 1 else f"on {processes} cores" if processes else "for a single core"
         print(
-            f"about {_hours(seconds)} of training {where}, estimated from a brief timing that may be off by half: "
+            f"about {_hours(seconds)} of training {where}, within a factor of two, estimated from a brief timing: "
             f"{runs:,} runs, of which {runs - lacking:,} are stored",
             flush=True,
         )

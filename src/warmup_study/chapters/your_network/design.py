@@ -145,13 +145,13 @@ class YourNetwork:
         if self.parameters.seeds:
             return self.parameters.seeds
         fewest, most = SEEDS[self.parameters.preset]
-        affordable = BUDGET / max(1e-9, self.forecast(seeds=1))
+        affordable = most * BUDGET / max(1e-9, self.forecast(seeds=most))
         return int(min(max(affordable, fewest), most))
 
     def forecast(self, seeds: int = 0) -> float:
         """Seconds that the runs take on this machine, about, on so many seeds (0: as planned)."""
         chunks = self._experiment(seeds or self.seeds).chunks()
-        return sum(map(self.cost.of, chunks)) / self.cost.cores
+        return self.cost.of(chunks) / self.cost.cores
 
     def _count(self, seeds: int) -> int:
         return len(self._arms) * len(self.lrs) * seeds
