@@ -50,10 +50,10 @@ def test_the_first_answer_tells_both_places(tmp_path: Path) -> None:
     parts = [one | {"unit": "log ratio of test losses"} for one in parts]
     whether = sentences(tmp_path, verdict("better-results", "mixed", parts=parts))[0]
     assert "It depends on the learning rate (" in whether and "ends with 2\N{NO-BREAK SPACE}% lower loss" in whether
-    assert "with 3.3 times lower loss (3.3 times to 3.4 times)" in whether
+    assert "with 70\N{NO-BREAK SPACE}% lower loss (69\N{NO-BREAK SPACE}% to 71\N{NO-BREAK SPACE}%)" in whether
     regime = verdict("better-results", "supported", regime="deep", parts=parts)
     regimes = sentences(tmp_path, verdict("better-results", "depends", parts=parts), regime)[0]
-    assert "on the network" in regimes and "by kind of network: deep 3.3 times lower loss" in regimes
+    assert "on the network" in regimes and "by kind of network: deep 70\N{NO-BREAK SPACE}% lower loss" in regimes
 
 
 @pytest.mark.parametrize("word", ["supported", "contradicted", "mixed", "inconclusive"])

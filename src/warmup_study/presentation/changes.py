@@ -8,31 +8,41 @@ from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.decisions import decide
 
 Reading = Literal["better", "worse", "too small to matter", "too small to tell"]
-FACTOR = math.log(3)  # log ratio from which a factor is clearer than a percentage
+FACTOR = math.log(3)  # log ratio from which a rise is told as a factor
 
 
 def compared(gain: float, by_factor: bool | None = None) -> str:
-    """A gain, ln(loss without / loss with), as "12 % lower" or "4 times higher"; ``None``: whichever is clearer."""
-    side = "lower" if gain >= 0 else "higher"
-    if abs(gain) >= FACTOR if by_factor is None else by_factor:
-        return f"{number(math.exp(abs(gain)))} times {side}"
-    return f"{number(100 * abs(math.expm1(-gain)))}{NO_BREAK}% {side}"
+    """A gain, ln(loss without / loss with), as "12 % lower" or "4 times higher".
+
+    ``by_factor``: whether a rise is told as a factor; ``None``: where that is clearer. A fall is told in percent.
+    """
+    if gain < 0 and (by_factor or (by_factor is None and gain <= -FACTOR)):
+        return f"{number(math.exp(-gain))} times higher"
+    change = round(100 * abs(math.expm1(-gain)), 2)
+    return f"{number(change)}{NO_BREAK}% {'lower' if gain >= 0 else 'higher'}"
 
 
 def compared_with_interval(gain: Effect) -> str:
-    """The same with its interval: "12 % lower (95 % interval: 8 % lower to 16 % lower)"."""
+    """The same with its interval: "12 % lower (95 % interval: 8 % to 16 % lower)"."""
     return f"{compared(gain.estimate, _wide(gain))} ({span(gain)})"
 
 
 def span(gain: Effect) -> str:
-    """The interval alone: "95 % interval: 8 % lower to 16 % lower"."""
-    low, high = (compared(end, _wide(gain)) for end in (gain.low, gain.high))
-    return f"{percent(gain.level)} interval: {low} to {high}"
+    """The interval alone, from the smaller change to the larger: "95 % interval: 8 % to 16 % lower"."""
+    ends = sorted((gain.low, gain.high), key=abs) if gain.low * gain.high > 0 else (gain.low, gain.high)
+    low, high = (compared(end, _wide(gain)) for end in ends)
+    return f"{percent(gain.level)} interval: {_shortened(low, high)} to {high}"
 
 
 def _wide(gain: Effect) -> bool:
     """Whether factors are clearer, for all three numbers."""
-    return max(abs(gain.low), abs(gain.high)) >= FACTOR
+    return gain.low <= -FACTOR
+
+
+def _shortened(low: str, high: str) -> str:
+    """The first of two ends, without the words that the second ends in, too: "8 %" of "8 % lower" and "16 % lower"."""
+    amount, side = low.rsplit(" ", 1)
+    return amount.removesuffix(" times") if high.endswith(side) else low
 
 
 def reading(gain: Effect, margin: float) -> Reading:

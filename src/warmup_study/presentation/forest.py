@@ -49,6 +49,8 @@ def forest(
 
 def share_ratio_scale(panels: Sequence[Axes]) -> None:
     """One log scale for the ratios in all of these panels, with ticks at round factors, 1 among them."""
+    for axes in panels:
+        axes.set_xscale("log")  # before its ends are read, which leave the same room on both sides of the data
     ends = np.array([axes.get_xlim() for axes in panels if axes.lines]).reshape(-1, 2).clip(1 / _FARTHEST, _FARTHEST)
     low, high = ends[:, 0].min(initial=0.9), ends[:, 1].max(initial=1.11)
     ticks = next(ticks for farthest, ticks in _TICKS.items() if max(high, 1 / low) <= farthest)

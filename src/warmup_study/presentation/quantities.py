@@ -44,6 +44,8 @@ def measured(found: Verdict | Part, effect: str) -> str:
     by_factor = max(abs(found.ci_low), abs(found.ci_high)) >= FACTOR
     value, *ends = (render(each, by_factor) for each in (found.estimate, found.ci_low, found.ci_high))
     if len({end.words for end in (value, *ends)}) == 1:
+        if value.words in _SIDES and abs(found.ci_low) > abs(found.ci_high):
+            ends.reverse()  # from the smaller change to the larger
         return f"{value} ({ends[0].amount} to {ends[1].amount})"
     return f"{value} ({ends[0]} to {ends[1]})"
 
@@ -83,6 +85,9 @@ def _loss(cost: bool) -> Render:
 
 def _difference(value: float, by_factor: bool) -> Quantity:
     return _log_ratio(value, by_factor, "more gain", "less gain")
+
+
+_SIDES = {"lower loss", "higher loss", "more gain", "less gain"}
 
 
 def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantity:

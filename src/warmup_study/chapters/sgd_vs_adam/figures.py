@@ -29,8 +29,7 @@ from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.changes import finding
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
-from warmup_study.presentation.formatting import count_of, number
-from warmup_study.presentation.formatting import effect as told_effect
+from warmup_study.presentation.formatting import NO_BREAK, count_of, number
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import OVERSHOOT
@@ -154,8 +153,17 @@ def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
 
 def _title_of_gains(known: Gains) -> str:
     effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
-    told = [f"{told_effect(effect)} for {label}" for label, effect in effects.items() if effect]
-    return f"Usable learning rates that a ramp gains, in decades: {', '.join(told)}"
+    told = [
+        f"{label}'s range of usable learning rates {_wider(effect.estimate)}"
+        for label, effect in effects.items()
+        if effect
+    ]
+    return f"A ramp makes {' and '.join(told)}" if told else "Neither Adam nor SGD trains any task"
+
+
+def _wider(decades: float) -> str:
+    change = 100 * (10**decades - 1)
+    return f"{number(abs(change))}{NO_BREAK}% {'wider' if change >= 0 else 'narrower'}"
 
 
 @figure_maker

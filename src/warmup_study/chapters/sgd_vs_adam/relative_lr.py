@@ -99,9 +99,17 @@ def headline(found: Cells, gains: Gains) -> str:
     told, least = [], margin(ENDPOINTS[ABOVE]).value
     for warmup, words in {"ramp": "a ramp leaves", "zero": "starting at lr = 0 leaves"}.items():
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
-        losses = [f"{label}'s loss {finding(effect, least)}" for label, effect in effects.items() if effect]
-        told += [f"{words} {' and '.join(losses)}"] if losses else []
+        findings = {label: finding(effect, least) for label, effect in effects.items() if effect}
+        told += [f"{words} {_losses(findings)}"] if findings else []
     return f"At {OVERSHOOT:g} times the best learning rate, {'; '.join(told)}"
+
+
+def _losses(findings: dict[str, str]) -> str:
+    """ "Adam's loss 36 % lower and SGD's loss about the same", or "Adam's and SGD's losses about the same"."""
+    if len(findings) > 1 and len(words := set(findings.values())) == 1:
+        owners = " and ".join(f"{label}'s" for label in findings)
+        return f"{owners} losses {words.pop()}"
+    return " and ".join(f"{label}'s loss {found}" for label, found in findings.items())
 
 
 def paragraphs(found: Cells, gains: Gains) -> list[str]:
