@@ -24,7 +24,7 @@ def auc(found: Mapping[str, Auc]) -> tuple[Figure, Words]:
     if not found:
         return no_case(sentences.auc_title(found))
     others = {name: mine for name, mine in found.items() if name != BARE}
-    panels = facets([""], [""], (4.0, 0.45 * len(others) + 0.6))
+    panels = facets([""], [""], (4.0, 0.45 * len(others)), (3.4, 0.7))
     axes = panels.axes[0, 0]
     names = [f"learning rate {name}\n(AUC {number(mine.value.estimate)})" for name, mine in others.items()]
     intervals(axes, [[Estimate(mine.over_bare)] for mine in others.values()], names)
@@ -48,8 +48,8 @@ def critical(cases: pd.DataFrame) -> tuple[Figure, Words]:
     panels = facets([""], {name: LABELS[name] for name in optimizers}, (2.2, 2.4), sharex=True, sharey=True)
     for _, optimizer, axes in panels:
         mine = cases[cases["optimizer"] == optimizer]
-        for regime, look in REGIMES.items():
-            dots = mine[mine["task"].map(regime_of) == regime]
+        for regime, dots in mine.groupby(mine["task"].map(regime_of), sort=False):
+            look = REGIMES[str(regime)]
             gained = (dots["none"] - dots["ramp"]) / dots[["none", "ramp"]].max(axis=1)
             axes.plot(np.exp(dots[CRITICAL]), gained, look.marker, color=look.colour, ms=4, label=look.label)
         axes.axvspan(sentences.CLEAR, 1.0, **SHADE)
@@ -57,7 +57,7 @@ def critical(cases: pd.DataFrame) -> tuple[Figure, Words]:
         axes.set_xscale("log")
         axes.set_xlabel("LR ÷ critical LR")
     panels.axes[0, 0].set_ylabel("share of the loss saved")
-    legend(panels.axes[0, 0], ink=False)
+    legend(max(panels.axes[0], key=lambda axes: len(axes.get_legend_handles_labels()[1])), ink=False)
     return panels.figure, Words(
         sentences.critical_title(cases),
         f"{count_of(len(optimizers), 'panel')}, one per optimiser: share of the loss that a ramp saves, one point "
