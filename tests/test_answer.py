@@ -11,7 +11,9 @@ from warmup_study import report
 from warmup_study.chapters.how_long.analysis import lengths
 from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
+from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import Folders
+from warmup_study.presentation.quantities import told_apart
 from warmup_study.report import advice
 from warmup_study.report.answer import _phrases
 
@@ -54,6 +56,24 @@ def test_the_first_answer_tells_both_places(tmp_path: Path) -> None:
     regime = verdict("better-results", "supported", regime="deep", parts=parts)
     regimes = sentences(tmp_path, verdict("better-results", "depends", parts=parts), regime)[0]
     assert "on the network" in regimes and "by kind of network: deep 70\N{NO-BREAK SPACE}% lower loss" in regimes
+
+
+def test_parts_that_differ_are_answered_one_by_one(tmp_path: Path) -> None:
+    said = [("at the best learning rate", "inconclusive"), ("above it", "supported")]
+    statements = [{"name": name, "word": word, "p_holds": 0.5, "p_fails": 0.5} for name, word in said]
+    parts = [part("gain at the best learning rate", 0.02, "undecided"), part("gain above it", 1.2, "above")]
+    parts = [one | {"unit": "log ratio of test losses"} for one in parts]
+    open_ = verdict("better-results", "inconclusive", parts=parts, statements=statements)
+    whether = sentences(tmp_path, verdict("adaptive-only", "supported"), open_)[0].replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "Above the best learning rate, yes: " in whether
+        and "a ramp ends with 70 % lower loss (69 % to 71 %)" in whether
+    )
+    assert "At the best learning rate, these runs do not settle whether " in whether and "2 % lower loss" in whether
+    row = Verdict.model_validate(open_)
+    assert told_apart(row) == "at the best learning rate: inconclusive; above it: supported"
+    alike = [one | {"word": "supported"} for one in statements]
+    assert told_apart(Verdict.model_validate(open_ | {"statements": alike})) == ""
 
 
 @pytest.mark.parametrize("word", ["supported", "contradicted", "mixed", "inconclusive"])

@@ -3,7 +3,7 @@
 from IPython.display import Markdown, display
 
 from warmup_study.claims.verdict import ALL, Verdict
-from warmup_study.presentation.quantities import evidence
+from warmup_study.presentation.quantities import evidence, told_apart
 
 
 def say(text: str) -> None:
@@ -19,7 +19,7 @@ def show_code(lines: str) -> None:
 def say_verdicts(verdicts: list[Verdict], name: str, no_case: str = "no case to test") -> None:
     """Show the verdicts on one claim: over all tasks, by regime, and task by task, with the numbers behind each."""
     mine = [verdict for verdict in verdicts if verdict.id == name]
-    lines = [f"- {_worded(row)} ({evidence(row, no_case=no_case)})" for row in mine]
+    lines = [f"- {_worded(row)} ({'; '.join(filter(None, _numbers(row, no_case)))})" for row in mine]
     display(Markdown("\n".join([f"**Verdict on *{name}*.**", "", *lines])), metadata={"claim": name})
 
 
@@ -28,3 +28,8 @@ def _worded(row: Verdict) -> str:
     if row.task != ALL:
         return row.task
     return f"**{row.regime or 'over all tasks'}: {row.verdict}**"
+
+
+def _numbers(row: Verdict, no_case: str) -> tuple[str, str]:
+    """The words of the row's parts, if it has a word of its own, and its numbers."""
+    return told_apart(row) if row.task == ALL else "", evidence(row, no_case=no_case)

@@ -67,6 +67,12 @@ def evidence(
     return "; ".join([*shown, *level, f"n{NO_BREAK}={NO_BREAK}{verdict.n}"])
 
 
+def told_apart(verdict: Verdict) -> str:
+    """The words of a claim's parts where they differ: "above it: supported; at the best one: inconclusive"."""
+    words = {statement.word for statement in verdict.statements}
+    return "; ".join(f"{each.name}: {each.word}" for each in verdict.statements) if len(words) > 1 else ""
+
+
 def _render(unit: str, effect: str) -> Render:
     if "loss" in unit and unit.startswith("log ratio"):
         return _difference if any(part in effect for part in DIFFERENCES) else _loss(effect.startswith(COSTS))

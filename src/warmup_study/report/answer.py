@@ -8,6 +8,7 @@ from typing import Any
 
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Verdict
+from warmup_study.presentation.formatting import NO_BREAK, percent
 from warmup_study.presentation.quantities import evidence, measured
 from warmup_study.report.results import Results
 
@@ -45,19 +46,37 @@ def reading(results: Results) -> str:
 def _most_telling(results: Results, names: list[str], used: set[str]) -> Verdict | None:
     """The first verdict that says something among the claims that no earlier sentence used, else the first at all."""
     tested = [verdict for name in names if name not in used and (verdict := results.overall(name))]
-    chosen = next((verdict for verdict in tested if verdict.verdict != "inconclusive"), next(iter(tested), None))
+    chosen = next(filter(_says_something, tested), next(iter(tested), None))
     used.update([chosen.id] if chosen else [])
     return chosen
+
+
+def _says_something(verdict: Verdict) -> bool:
+    """Whether the claim is decided, or a part of it for which there is a sentence."""
+    phrased = {phrase["name"] for phrase in _phrases()["phrase"][verdict.id].get("statement", [])}
+    words = {statement.word for statement in verdict.statements if statement.name in phrased}
+    return (words | {verdict.verdict}) != {"inconclusive"}
 
 
 def _sentence(results: Results, verdict: Verdict) -> str:
     """What a verdict says, with its evidence, kind of network by kind of network, and the tasks that it rests on."""
     phrases = _phrases()["phrase"][verdict.id]
     phrase = phrases.get(verdict.verdict, phrases["mixed"])  # where regimes disagree, unless it says more
-    told = [f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
+    apart = _told_apart(verdict, phrases.get("statement", []))
+    told = [apart or f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
     by_regime = _by_regime(results, verdict.id, phrases.get("by_regime", ""))
     told += [f"At twice the best learning rate, by kind of network: {by_regime}."] if by_regime else []
     return " ".join([*told, f"Tasks: {', '.join(results.tasks(verdict.id)) or 'all'}."])
+
+
+def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
+    """A sentence for each part of a claim, by the part's own word; empty where the claim has one word for all."""
+    words = {statement.name: statement.word for statement in verdict.statements}
+    effects = {part.name: measured(part, part.name) for part in verdict.parts}
+    if len({words.get(phrase["name"]) for phrase in phrases}) < 2:
+        return ""
+    told = [phrase[words[phrase["name"]]].format(effects[phrase["effect"]]) for phrase in phrases]
+    return f"{'. '.join(told)} ({percent(verdict.level)} intervals; n{NO_BREAK}={NO_BREAK}{verdict.n})."
 
 
 def _by_regime(results: Results, name: str, effect: str) -> str:

@@ -8,6 +8,7 @@ from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import NOTEBOOKS, Folders
 from warmup_study.presentation.formatting import number, percent
+from warmup_study.presentation.quantities import told_apart
 from warmup_study.report.answer import answer
 from warmup_study.report.results import Results
 from warmup_study.report.speed import Breakdown, measured
@@ -76,7 +77,8 @@ def _verdicts(results: Results) -> Iterator[str]:
         claim, verdict = row["claim"], row["verdict"]
         size = own_effect(verdict)
         tasks = ", ".join(row["tasks"]) or "all tasks"
-        yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {verdict.verdict} | {size} | {verdict.n} | {tasks} |"
+        word = "; ".join(filter(None, (verdict.verdict, told_apart(verdict))))
+        yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {word} | {size} | {verdict.n} | {tasks} |"
 
 
 def _notebooks(results: Results) -> Iterator[str]:

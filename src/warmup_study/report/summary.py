@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import number, percent
-from warmup_study.presentation.quantities import main_effect, measured
+from warmup_study.presentation.quantities import main_effect, measured, told_apart
 from warmup_study.report import advice
 from warmup_study.report.answer import chapter_name
 from warmup_study.report.glyphs import UNTESTED, forest, mark
@@ -95,6 +95,7 @@ def own_effect(verdict: Verdict) -> str:
 
 def drawn(name: str, **content: Any) -> str:
     """A template of the page's folder, filled in; it escapes what it is given."""
-    words = {"number": number, "measured": own_effect, "mark": mark, "forest": forest, "level": percent(LEVEL)}
+    words: dict[str, Any] = {"number": number, "measured": own_effect, "told_apart": told_apart}
+    words |= {"mark": mark, "forest": forest, "level": percent(LEVEL)}
     environment = Environment(loader=PackageLoader("warmup_study.report", "page"), autoescape=True)
     return environment.get_template(name).render(**words, **content)
