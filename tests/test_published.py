@@ -54,6 +54,7 @@ def test_results_on_text_are_among_them() -> None:
     assert any(task.startswith("text-transformer") for task in trained)
 
 
+@needs_published
 @pytest.mark.parametrize("name", PRESENT)
 def test_figures_drawn_anew_from_the_tables_have_the_same_bytes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -45,7 +45,7 @@ def test_a_ramp_that_pays_is_recommended_and_one_that_does_nothing_is_not() -> N
     pays, nothing = found(_8=SAME, _20=GOOD, _80=GOOD), found(_8=SAME, _20=SAME, _80=SAME)
     whether, when, how_long = analysis.answers(pays)
     assert "(0.04 without warmup, 0.08 with a ramp of 20 updates)" in whether and "warmup pays" in whether
-    assert "50 % lower (95 % interval: 50 % lower to 50 % lower)" in whether.replace("\N{NO-BREAK SPACE}", " ")
+    assert "50 % lower (95 % interval: 50 % to 50 % lower)" in whether.replace("\N{NO-BREAK SPACE}", " ")
     assert "At four times" in when and "0 of 8 seeds train without warmup and 8 with it" in when
     assert "Ramps of 8, 20 and 80 updates were tried" in how_long and "20 updates come within" in how_long
     assert analysis.recommended(pays) == (20, LRS[3])
