@@ -35,7 +35,7 @@ def span(gain: Effect) -> str:
 
 
 def _wide(gain: Effect) -> bool:
-    """Whether factors are clearer, for all three numbers."""
+    """Whether rises are told as factors, in all three numbers."""
     return gain.low <= -FACTOR
 
 

@@ -1,6 +1,6 @@
 """A grid of panels, with the names of its rows and columns on the outside and one legend above."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -86,6 +86,11 @@ def legend(axes: Axes, *, ink: bool = True, **style: Any) -> None:
             handle.set(color=INK, markeredgecolor=INK)
     keywords: dict[str, Any] = {"loc": "outside upper right", "ncols": len(labels)} | style
     axes.figure.legend(handles, labels, **keywords)
+
+
+def most_labelled(panels: Iterable[Axes]) -> Axes:
+    """The panel from which a legend for all of them can be made."""
+    return max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
 
 
 def plain_log_scale(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from matplotlib.axes import Axes
 
-from warmup_study.presentation.facets import Facets, facets, legend, log_ticks
+from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, most_labelled
 from warmup_study.presentation.intervals import Estimate, intervals
 
 Column = TypeVar("Column")
@@ -43,7 +43,7 @@ def forest(
     if ratio:
         share_ratio_scale(list(panels.axes.ravel()))
     if names:
-        legend(max(panels.axes.ravel(), key=lambda axes: len(axes.get_legend_handles_labels()[1])), ink=False)
+        legend(most_labelled(panels.axes.ravel()), ink=False)
     return panels
 
 

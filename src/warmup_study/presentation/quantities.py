@@ -15,6 +15,8 @@ COSTS = ("excess loss", "log loss", "loss after", "regret")
 DIFFERENCES = (" less ", "added gain", "change of the gain")
 """Effects whose names hold this are differences between two gains."""
 
+_SIDES = {"lower loss", "higher loss", "more gain", "less gain"}  # what may follow the amount of a change
+
 
 class Quantity(NamedTuple):
     """An amount and the words that follow it: "12 %", "lower loss"."""
@@ -63,8 +65,13 @@ def evidence(
     effects = {part.name: measured(part, part.name) for part in verdict.parts}
     effects["estimate"] = measured(verdict, main_effect(claim(verdict.id)))
     shown = [text.format(effects[name]) for name, text in words.items() if name in effects] or [effects["estimate"]]
+    return "; ".join([*shown, basis(verdict)])
+
+
+def basis(verdict: Verdict) -> str:
+    """What a verdict's numbers rest on: "95 % intervals; n = 20"; without the level where there is no interval."""
     level = [f"{percent(verdict.level)} intervals"] if verdict.ci_low is not None else []
-    return "; ".join([*shown, *level, f"n{NO_BREAK}={NO_BREAK}{verdict.n}"])
+    return "; ".join([*level, f"n{NO_BREAK}={NO_BREAK}{verdict.n}"])
 
 
 def told_apart(verdict: Verdict) -> str:
@@ -91,9 +98,6 @@ def _loss(cost: bool) -> Render:
 
 def _difference(value: float, by_factor: bool) -> Quantity:
     return _log_ratio(value, by_factor, "more gain", "less gain")
-
-
-_SIDES = {"lower loss", "higher loss", "more gain", "less gain"}
 
 
 def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantity:

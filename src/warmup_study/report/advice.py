@@ -14,6 +14,7 @@ from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Part, Verdict
 from warmup_study.paths import Folders
+from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.quantities import main_effect, measured
 from warmup_study.statistics.decisions import Decision
 
@@ -65,7 +66,7 @@ def _odds(rows: Sequence[Verdict], effect: str) -> str:
     found = [_shown(row, effect) for row in rows if row.task != ALL and row.estimate is not None]
     places = Counter(one.decision if isinstance(one, Part) else one.place for one in found)
     told = [f"{places[place]} {words}" for place, words in PLACES.items() if places[place]]
-    return f"{', '.join(told)}, of {len(found)} task{'s' * (len(found) > 1)}" if told else ""
+    return f"{', '.join(told)}, of {count_of(len(found), 'task')}" if told else ""
 
 
 @lru_cache(maxsize=1)

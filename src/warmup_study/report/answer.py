@@ -8,8 +8,7 @@ from typing import Any
 
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Verdict
-from warmup_study.presentation.formatting import NO_BREAK, percent
-from warmup_study.presentation.quantities import evidence, measured
+from warmup_study.presentation.quantities import basis, evidence, measured
 from warmup_study.report.results import Results
 
 
@@ -76,7 +75,7 @@ def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
     if len({words.get(phrase["name"]) for phrase in phrases}) < 2:
         return ""
     told = [phrase[words[phrase["name"]]].format(effects[phrase["effect"]]) for phrase in phrases]
-    return f"{'. '.join(told)} ({percent(verdict.level)} intervals; n{NO_BREAK}={NO_BREAK}{verdict.n})."
+    return f"{'. '.join(told)} ({basis(verdict)})."
 
 
 def _by_regime(results: Results, name: str, effect: str) -> str:

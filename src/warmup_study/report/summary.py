@@ -95,7 +95,13 @@ def own_effect(verdict: Verdict) -> str:
 
 def drawn(name: str, **content: Any) -> str:
     """A template of the page's folder, filled in; it escapes what it is given."""
-    words: dict[str, Any] = {"number": number, "measured": own_effect, "told_apart": told_apart}
-    words |= {"mark": mark, "forest": forest, "level": percent(LEVEL)}
+    words: dict[str, Any] = {
+        "number": number,
+        "measured": own_effect,
+        "told_apart": told_apart,
+        "mark": mark,
+        "forest": forest,
+        "level": percent(LEVEL),
+    }
     environment = Environment(loader=PackageLoader("warmup_study.report", "page"), autoescape=True)
     return environment.get_template(name).render(**words, **content)

@@ -59,8 +59,8 @@ def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         "Box sizes fall into three groups, one per anchor",
         f"For each of {count_of(len(names), 'task')}, {SHOWN} grey canvases, divided into {GRID} by {GRID} cells, "
-        "with a frame "
-        "around each digit; on the right the widths and heights of all boxes fall into three groups, one per anchor.",
+        "with a frame around each digit; on the right the widths and heights of all boxes fall into three groups, one "
+        "per anchor.",
         f"{SIDE}×{SIDE} pixels; lines: the {GRID}×{GRID} cells; frames: the exact boxes. Right: sizes of the "
         "training boxes, coloured by the anchor whose shape they overlap most; crosses: the anchors, from k-means with "
         "one minus intersection over union as the distance.",
@@ -120,9 +120,8 @@ def early_boxes(runs: pd.DataFrame, task_name: str) -> tuple[Figure, Words]:
         f"When warmup ends, boxes without a digit are {number(farther)} times as far from their anchors without a pull "
         "as with the pull at full weight",
         f"{count_of(len(shown), 'row')} of {SHOWN} canvases, one row for each arm. Thin blue frames are the boxes "
-        "of predictors "
-        "without a digit, thick orange ones those of predictors with one. With the pull at full weight, the thin "
-        "frames form a regular pattern, one per cell; without a pull, they are scattered.",
+        "of predictors without a digit, thick orange ones those of predictors with one. With the pull at full weight, "
+        "the thin frames form a regular pattern, one per cell; without a pull, they are scattered.",
         f"{task.title}, one seed of Adam at a learning rate of {lr:.2g} after {updates} updates. Thin, blue: boxes of "
         "the smallest anchor's predictors where there is no digit. Thick, orange: predictors with a digit, of any "
         "anchor. Purple: true boxes. Anchor warmup has Darknet's weight unless marked.",

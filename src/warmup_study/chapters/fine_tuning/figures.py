@@ -59,9 +59,8 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         sentences.old_title(found),
         f"{count_of(len(columns), 'panel')} with a row for each task and one for their mean: points with intervals "
-        "give the "
-        "loss on the old data without warmup relative to a run that starts at a low learning rate, where both reach "
-        "the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
+        "give the loss on the old data without warmup relative to a run that starts at a low learning rate, where both "
+        "reach the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
         "retained better.",
         f"Adam; a low LR is 1 % of the full one for the first 5 % of the run. {_at_least(tasks)}, 95 % intervals; "
         "shaded: differences too small to matter. All four: mean over a fresh and a kept optimiser state, at the "
@@ -184,9 +183,8 @@ def resuming(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]:
         "the optimiser state: points with intervals, at the best learning rate and at twice that, give the loss "
         "relative to runs that kept their state. Right of 1, losing the state hurts.",
         f"Means over Adam and AdamW and over {count_of(len(found), 'task')}, interrupted half-way at full learning "
-        "rate. "
-        f"{_at_least(measured(found))}, 95 % intervals; shaded: differences too small to matter. Ramp lengths are in "
-        "updates.",
+        f"rate. {_at_least(measured(found))}, 95 % intervals; shaded: differences too small to matter. Ramp lengths "
+        "are in updates.",
     )
 
 

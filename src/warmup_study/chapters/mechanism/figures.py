@@ -45,8 +45,8 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
     return panels.figure, Words(
         words.edges_title(runs),
         f"{count_of(len(rules), 'panel')}, one per optimiser. In each, sharpness climbs in a few hundred updates "
-        "from a fraction "
-        "of the stability limit to that limit, a dotted line at one; with strong momentum it falls below it again.",
+        "from a fraction of the stability limit to that limit, a dotted line at one; with strong momentum it falls "
+        "below it again.",
         f"Full-batch gradient descent; n = {edge['seed'].nunique()} seeds (thin lines), median thick. The probe is "
         "correct if the curves reach one: only the learning rate and the optimiser set the limit.",
     )

@@ -214,9 +214,8 @@ def batches(gains_by_task: Mapping[str, BatchGains]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         _batch_title(every),
         f"Two rows of panels, one column for each of {count_of(len(gains_by_task), 'task')}: gain of a ramp for SGD "
-        "and for SGD "
-        "with momentum at each batch size, and their difference, with a band for small effects. Top: usable learning "
-        "rates. Bottom: loss at twice the best learning rate.",
+        "and for SGD with momentum at each batch size, and their difference, with a band for small effects. Top: "
+        "usable learning rates. Bottom: loss at twice the best learning rate.",
         f"Gains at matched effective learning rates η/(1 − μ), with 95 % intervals over n = {_seeds(every)} seeds. "
         "Above 0, the ramp is better (0.1 ≈ 10 % of the loss). Shaded: gains too small to matter.",
     )

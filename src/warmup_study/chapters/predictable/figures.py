@@ -11,7 +11,7 @@ from warmup_study.chapters.predictable import sentences
 from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, PAYS, Auc
 from warmup_study.claims.evidence import regime_of
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
-from warmup_study.presentation.facets import facets, legend
+from warmup_study.presentation.facets import facets, legend, most_labelled
 from warmup_study.presentation.formatting import count_of, number, percent
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import GUIDE, REGIMES, SHADE
@@ -57,7 +57,7 @@ def critical(cases: pd.DataFrame) -> tuple[Figure, Words]:
         axes.set_xscale("log")
         axes.set_xlabel("LR ÷ critical LR")
     panels.axes[0, 0].set_ylabel("share of the loss saved")
-    legend(max(panels.axes[0], key=lambda axes: len(axes.get_legend_handles_labels()[1])), ink=False)
+    legend(most_labelled(panels.axes[0]), ink=False)
     return panels.figure, Words(
         sentences.critical_title(cases),
         f"{count_of(len(optimizers), 'panel')}, one per optimiser: share of the loss that a ramp saves, one point "

@@ -25,8 +25,8 @@ def pooled(found: Cells, regimes: Regimes) -> tuple[Figure, Words]:
     return gain_panels(list(PLACES), list(_rows(regimes)), 2.0), Words(
         _title(regimes),
         f"{count_of(len(PLACES), 'panel')} of points with intervals, one per learning rate at which both arms are "
-        "compared. Rows: "
-        "all tasks together, each regime and each of its tasks. Right of the null line, the ramp beats no warmup.",
+        "compared. Rows: all tasks together, each regime and each of its tasks. Right of the null line, the ramp "
+        "beats no warmup.",
         f"Gain of the ramp, averaged over the optimisers that train a task, with 95 % bootstrap intervals ({count}). "
         "Diamonds: equal-weight means over tasks. Learning rates are multiples of the one that is best without warmup. "
         f"Shaded: gains too small to matter. {told_untrainable(found)}".rstrip(),

@@ -53,9 +53,8 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     return panels.figure, Words(
         f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset when it ends costs {lost}",
         f"One panel for each of {count_of(len(tasks), 'task')}, and one for their mean if there are several, with a "
-        "row for each "
-        f"of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no warmup, where 0 "
-        "is none of it and 1 all.",
+        f"row for each of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no "
+        "warmup, where 0 is none of it and 1 all.",
         "Adam, at learning rates at which training fails without warmup and succeeds with the ramp (picked on "
         f"validation data). Shares of the ramp's reduction in loss; at least {seeds} seeds, 95 % intervals, cut at the "
         "frame. Shaded: values to expect if a ramp serves to gather statistics. Squares: lr = 0 for n extra updates; "
