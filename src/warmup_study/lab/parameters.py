@@ -25,20 +25,20 @@ class Setup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: Annotated[str, AfterValidator(_loaded)] = Field(
-        "digits-mlp", description="the name of a task, or module:function"
+        "digits-transformer", description="the name of a task, or module:function"
     )
     optimizer: optimizers.Name = Field("adam", description=f"one of {', '.join(get_args(optimizers.Name))}")
     momentum: Kept = Field(0.9, description="a number from 0 to below 1")
     beta1: Kept = Field(0.9, description="a number from 0 to below 1")
     beta2: Kept = Field(0.999, description="a number from 0 to below 1")
     lr: Positive = Field(0.03, description="a positive number")
-    updates: Whole = Field(150, ge=2, le=2000, description="a whole number from 2 to 2000")
+    updates: Whole = Field(120, ge=2, le=2000, description="a whole number from 2 to 2000")
     warmup: Literal["none", "ramp", "zero", "constant"] = Field("ramp", description="none, ramp, zero or constant")
-    length: Whole = Field(40, ge=0, description="a whole number from 0 to updates")
+    length: Whole = Field(24, ge=0, description="a whole number from 0 to updates")
     decay: Literal["constant", "cosine", "inverse_sqrt"] = Field(
         "constant", description="constant, cosine or inverse_sqrt"
     )
-    seeds: Whole = Field(20, ge=1, le=200, description="a whole number from 1 to 200")
+    seeds: Whole = Field(10, ge=1, le=200, description="a whole number from 1 to 200")
 
     @field_validator("length")
     @classmethod

@@ -26,7 +26,7 @@ Band = tuple[Floats, Floats, Floats]
 
 FIRST_SEED = 4_000  # no chapter's seeds
 CEILING = 10.0  # times the loss of an untrained network: where curves are cut off, and diverged ones put
-EVALUATIONS, SIZES, GLANCES = 75, 30, 7  # how often, at most, a run is evaluated, its steps are measured, it is probed
+EVALUATIONS, SIZES, GLANCES = 40, 30, 7  # how often, at most, a run is evaluated, its steps are measured, it is probed
 PROBED_SEEDS = 5  # curvature takes longer than the training itself
 SHARES = (0.1, 0.5, 0.9)
 
