@@ -11,9 +11,9 @@ from warmup_study import report
 from warmup_study.chapters.how_long.analysis import lengths
 from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import Verdict
+from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.paths import Folders
-from warmup_study.presentation.quantities import told_apart
+from warmup_study.presentation.quantities import measured, told_apart
 from warmup_study.report import advice
 from warmup_study.report.answer import _phrases
 
@@ -45,6 +45,20 @@ def test_no_two_sentences_tell_the_same_verdict(tmp_path: Path) -> None:
     rows = [verdict("adaptive-only", "supported"), verdict("better-results", "inconclusive")]
     whether, when, _ = sentences(tmp_path, *rows)
     assert "Warm up adaptive optimisers" in whether and "was not part of this run" in when
+
+
+@pytest.mark.parametrize(
+    ("name", "estimate", "low", "high", "told"),
+    [
+        ("gain above it", 1.2, -0.2, 2.0, "70 % lower loss (22 % higher loss to 86 % lower loss)"),
+        ("excess loss at the end", -1.2, -2.0, 0.1, "70 % lower loss (86 % lower loss to 11 % higher loss)"),
+        ("excess loss at the end", 0.5, 0.2, 1.6, "1.6 times higher loss (1.2 times to 5 times)"),
+        ("gain above it", -1.5, -2.0, -1.2, "4.5 times higher loss (3.3 times to 7.4 times)"),
+    ],
+)
+def test_only_rises_are_told_as_factors(name: str, estimate: float, low: float, high: float, told: str) -> None:
+    whole = part(name, estimate, "undecided") | {"unit": "log ratio of test losses", "ci_low": low, "ci_high": high}
+    assert measured(Part.model_validate(whole), name).replace("\N{NO-BREAK SPACE}", " ") == told
 
 
 def test_the_first_answer_tells_both_places(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def measured(found: Verdict | Part, effect: str) -> str:
     render = _render(found.unit, effect)
     if found.ci_low is None or found.ci_high is None:
         return str(render(found.estimate, False))
-    by_factor = max(abs(found.ci_low), abs(found.ci_high)) >= FACTOR
+    worst = -found.ci_high if _is_cost(effect) else found.ci_low
+    by_factor = worst <= -FACTOR
     value, *ends = (render(each, by_factor) for each in (found.estimate, found.ci_low, found.ci_high))
     if len({end.words for end in (value, *ends)}) == 1:
         if value.words in _SIDES and abs(found.ci_low) > abs(found.ci_high):
@@ -82,10 +83,18 @@ def told_apart(verdict: Verdict) -> str:
 
 def _render(unit: str, effect: str) -> Render:
     if "loss" in unit and unit.startswith("log ratio"):
-        return _difference if any(part in effect for part in DIFFERENCES) else _loss(effect.startswith(COSTS))
+        return _difference if _is_difference(effect) else _loss(_is_cost(effect))
     if unit.startswith(("log ratio", "mean log ratio")):
         return _factor(math.e, "")
     return _RENDERS.get(unit, _plain(unit))
+
+
+def _is_difference(effect: str) -> bool:
+    return any(part in effect for part in DIFFERENCES)
+
+
+def _is_cost(effect: str) -> bool:
+    return effect.startswith(COSTS) and not _is_difference(effect)
 
 
 def _loss(cost: bool) -> Render:
