@@ -87,22 +87,24 @@ BEST_LRS = {
 """Adam's best learning rates without warmup, as the pilot found them."""
 QUICK = {
     "digits-transformer": {
+        "updates": 320,
+        "warmup": 16,
         "seeds": 12,
         "points_per_decade": 4,
         "brackets": {"sgd": (0.32, 1.0), "adam": (5.6e-3, 0.056)},
     },
-    "digits-he16": {
-        "updates": 300,
-        "warmup": 15,
+    "digits-he8": {
+        "updates": 150,
+        "warmup": 8,
         "seeds": 5,
-        "brackets": {"sgd": (0.01, 1.0), "momentum": (0.01, 1.0)},
+        "brackets": {"sgd": (0.0316, 1.0), "momentum": (0.0316, 1.0)},
     },
     "digits-mlp": {"seeds": 5},
 }
 """The Transformer's cells are large enough to be compiled and to decide what is large; the others stay below both."""
 LENGTHS = {
-    "updates": {"smoke": 20, "quick": 500, "full": 1000},
-    "warmup": {"smoke": 5, "quick": 25, "full": 50},
+    "updates": {"smoke": 20, "quick": 200, "full": 1000},
+    "warmup": {"smoke": 5, "quick": 10, "full": 50},
 }
 """Where a task has none of its own: also of what chapters train beside the grid."""
 SIZES = Sizes.by_preset(

@@ -42,12 +42,12 @@ class Sizes(design.RunSizes):
 # optimisers. About 12 minutes.
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("detection",), "quick": ("detection",), "full": ("detection", "detection-scraps")},
-    updates={"smoke": 10, "quick": 80, "full": 300},
-    warmup={"smoke": 2, "quick": 16, "full": 60},
+    updates={"smoke": 10, "quick": 60, "full": 300},
+    warmup={"smoke": 2, "quick": 12, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     one_lr={"smoke": True},
-    evaluations={"smoke": 10, "quick": 10, "full": 20},
-    seeds={"smoke": 2, "quick": 6, "full": 20},
+    evaluations={"smoke": 10, "quick": 6, "full": 20},
+    seeds={"smoke": 2, "quick": 5, "full": 20},
 )
 
 

@@ -84,7 +84,7 @@ QUICK: dict[str, Bracket] = {
     "digits-he8": (0.01, 0.316),
     "digits-he8-norm": (0.01, 0.316),
 }
-QUICK_SIZES = {"updates": 150, "warmup": 8, "seeds": 5}
+QUICK_SIZES = {"updates": 100, "warmup": 5, "seeds": 4}
 DECAYED: dict[str, Bracket] = {
     "digits-he8": (0.00178, 0.0562),
     "mnist1d-conv": (0.00562, 0.178),
@@ -117,8 +117,8 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
 SIZES = Sizes.by_preset(
     blocks={"smoke": (2,), "quick": (2,), "full": (2, 6)},
     tasks={"smoke": ("digits-he8",), "quick": ("digits-he8",), "full": tuple(DECAYED)},
-    updates=core_grid.LENGTHS["updates"] | {"quick": 300},
-    warmup=core_grid.LENGTHS["warmup"] | {"quick": 15},
+    updates=core_grid.LENGTHS["updates"] | {"quick": 150},
+    warmup=core_grid.LENGTHS["warmup"] | {"quick": 8},
     seeds={"smoke": 2, "quick": 4, "full": 60},
     decayed_seeds={"smoke": 2, "quick": 5, "full": 30},
     watched_seeds={"smoke": 2, "quick": 3, "full": 12},

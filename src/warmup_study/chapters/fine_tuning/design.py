@@ -77,16 +77,16 @@ Expected half-widths, from a trial with 8 seeds: 0.045 in the old loss saved on 
 in the excess loss on digits-mlp, 0.025 over four. Half the smallest difference of interest is 0.024."""
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-mlp",), "full": tuple(PLANS)},
-    updates={"smoke": 20, "quick": 400, "full": 400},
-    warmup={"smoke": 4, "quick": 20, "full": 20},
+    updates={"smoke": 20, "quick": 200, "full": 400},
+    warmup={"smoke": 4, "quick": 10, "full": 20},
     before={"smoke": 20, "quick": 600, "full": 1000},
     long={"smoke": True, "quick": False, "full": True},
     ramps={"smoke": (2, 5), "quick": (10, 30, 100), "full": (10, 30, 100)},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     evaluations={"smoke": 5, "quick": 20, "full": 40},
-    seeds={"smoke": 2, "quick": 8, "full": 60},
-    head_seeds={"smoke": 2, "quick": 8, "full": 60},
-    resumed_seeds={"smoke": 2, "quick": 8, "full": 100},
+    seeds={"smoke": 2, "quick": 6, "full": 60},
+    head_seeds={"smoke": 2, "quick": 6, "full": 60},
+    resumed_seeds={"smoke": 2, "quick": 6, "full": 100},
     own={
         "smoke": PLANS,
         "quick": PLANS,

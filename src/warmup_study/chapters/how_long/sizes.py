@@ -97,7 +97,7 @@ FULL: dict[str, dict[str, object]] = {
     "mnist1d-conv": {"adam": (0.01, 0.178), "momentum": (0.316, 5.62), "epochs": 16, "skew_lrs": (0.00316, 0.0562)},
 }
 QUICK: dict[str, dict[str, object]] = {
-    "digits-he8": {
+    "digits-he4": {
         "groups": (
             Group(1.0, betas=(0.9, 0.99), bracket=(0.00316, 0.0316)),
             Group(2.0, bracket=(0.00316, 0.0316)),
@@ -112,15 +112,15 @@ QUICK: dict[str, dict[str, object]] = {
 SIZES = Sizes.by_preset(
     tasks={
         "smoke": ("digits-mlp",),
-        "quick": ("digits-he8",),
+        "quick": ("digits-he4",),
         "full": ("digits-mlp", "digits-he8", "digits-transformer"),
     },
     shaped_tasks={
         "smoke": ("digits-mlp",),
-        "quick": ("digits-he8",),
+        "quick": ("digits-he4",),
         "full": ("digits-mlp", "digits-he8", "digits-transformer"),
     },
-    batch_tasks={"smoke": ("digits-mlp",), "quick": ("digits-he8",), "full": ("digits-he8", "mnist1d-conv")},
+    batch_tasks={"smoke": ("digits-mlp",), "quick": ("digits-he4",), "full": ("digits-he8", "mnist1d-conv")},
     skew_tasks={
         "smoke": ("digits-mlp",),
         "quick": ("digits-mlp",),
@@ -131,11 +131,11 @@ SIZES = Sizes.by_preset(
         "quick": (Group(1.0), Group(2.0)),
         "full": (Group(0.3), Group(1.0, betas=SEARCHED), Group(3.0)),
     },
-    updates={"smoke": 30, "quick": 300, "full": 1000},
-    warmup={"smoke": 5, "quick": 15, "full": 50},
-    batches={"smoke": (16, 64), "quick": (16, 128), "full": (16, 64, 256, LARGEST)},
-    batch_updates={"smoke": 10, "quick": 200, "full": 400},
-    epochs={"smoke": 4, "quick": 12, "full": 24},
+    updates={"smoke": 30, "quick": 200, "full": 1000},
+    warmup={"smoke": 5, "quick": 10, "full": 50},
+    batches={"smoke": (16, 64), "quick": (16, 64), "full": (16, 64, 256, LARGEST)},
+    batch_updates={"smoke": 10, "quick": 150, "full": 400},
+    epochs={"smoke": 4, "quick": 10, "full": 24},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     length_seeds={"smoke": 2, "quick": 4, "full": 12},
     shape_seeds={"smoke": 2, "quick": 6, "full": 24},

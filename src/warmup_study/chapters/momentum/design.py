@@ -49,11 +49,11 @@ FULL = {
     "digits-mlp at 1024": {"bracket": (0.1, 10.0), "updates": 500, "warmup": 25, "seeds": 24},
     "digits-he16 at 1024": {"bracket": (0.01, 1.78), "updates": 500, "warmup": 25, "seeds": 24},
 }
-QUICK = {"digits-he16 at 16": FULL["digits-he16 at 16"]}
+QUICK = {"digits-he8 at 16": {"bracket": (0.0316, 1.0)}}
 SIZES = Sizes.by_preset(
-    tasks={"smoke": ("digits-he2",), "quick": ("digits-he16",), "full": ("digits-mlp", "digits-he16")},
-    updates={"smoke": 20, "quick": 300, "full": 1000},
-    warmup={"smoke": 5, "quick": 15, "full": 50},
+    tasks={"smoke": ("digits-he2",), "quick": ("digits-he8",), "full": ("digits-mlp", "digits-he16")},
+    updates={"smoke": 20, "quick": 150, "full": 1000},
+    warmup={"smoke": 5, "quick": 8, "full": 50},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     evaluations={"smoke": 5, "quick": 4, "full": 5},
     batches={"smoke": (16,), "quick": (16,), "full": (16, 1024)},

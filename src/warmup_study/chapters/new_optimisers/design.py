@@ -86,8 +86,8 @@ def _own(preset: str) -> dict[str, dict[str, Any]]:
 
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(BRACKETS)},
-    updates=core_grid.LENGTHS["updates"] | {"quick": 150},
-    warmup=core_grid.LENGTHS["warmup"] | {"quick": 8},
+    updates=core_grid.LENGTHS["updates"] | {"quick": 100},
+    warmup=core_grid.LENGTHS["warmup"] | {"quick": 5},
     seeds={"smoke": 2, "quick": 5, "full": 60},
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
     own={preset: _own(preset) for preset in PRESETS},

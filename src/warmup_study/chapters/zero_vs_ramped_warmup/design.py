@@ -62,7 +62,7 @@ SIZES = Sizes.by_preset(
     optimizers={"smoke": ("adam", "sgd"), "quick": ("adam",), "full": ("adam", "sgd", "momentum", "rmsprop", "adam0")},
     **core_grid.LENGTHS,
     points_per_decade={"smoke": 1, "quick": 2, "full": 4},
-    seeds={"smoke": 2, "quick": 6, "full": 60},
+    seeds={"smoke": 2, "quick": 5, "full": 60},
     multiples={"smoke": (21.0,), "quick": (3.2,)},
     jump_seeds={"smoke": 2, "quick": 3, "full": 24},
     lost_seeds={"smoke": 2, "quick": 4, "full": 40},
