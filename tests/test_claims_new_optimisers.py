@@ -139,7 +139,7 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     curves, gains, momentum = (figure.words.title for figure in made)
     assert curves == (
-        "At 2 times the best learning rate, a ramp helps Lion and Adam; hurts Muon; "
+        "At twice the best learning rate, a ramp helps Lion and Adam; hurts Muon; "
         "hardly matters for signSGD and Adagrad"
     )
     assert gains.startswith("Usable learning rates that a ramp gains, in decades: 0.4") and "for Lion" in gains

@@ -137,6 +137,7 @@ def test_runs_that_chapters_share_are_stored_once(published: Path, tmp_path: Pat
     cache = Cache(tmp_path / "cache")
     swept = runs_of(*CORE, OWN, folder=cache.folder)
     pd.testing.assert_frame_equal(first, swept.assign(steps_to_target=steps_to_share(swept, tables.TARGET)))
+    assert tables.write(published, names[0], swept, cache).equals(first), "what lies there is not made anew"
     assert set(second["grid_lr"]) == {0.01, 0.1} and len(second) == 20
     reverse = tmp_path / "reverse"
     tables.write(reverse, names[1], second, cache)
@@ -201,7 +202,7 @@ def test_long_training_is_told_before(
     planned = small(lrs=(0.01,), updates=200)
     chunk = planned.chunks()[0]
     seconds = forecast.seconds([chunk], root / "costs")
-    assert 0.002 < seconds < 2, "ten runs of 200 updates of so small a network"
+    assert 0.002 < seconds < 10, "ten runs of 200 updates of so small a network"
     monkeypatch.setattr(forecast, "_timed", lambda _: pytest.fail("timed twice"))
     assert (
         forecast.seconds([chunk, *planned.model_copy(update={"lrs": (0.1,)}).chunks()], root / "costs") == 2 * seconds

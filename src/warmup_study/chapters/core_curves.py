@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from warmup_study.chapters.core_grid import OPTIMIZERS, PART, WARMUPS
-from warmup_study.presentation.formatting import NO_BREAK, number
+from warmup_study.presentation.formatting import NO_BREAK, number, times
 from warmup_study.presentation.style import OPTIMIZERS as LOOKS
 from warmup_study.statistics.bootstrap import Effect, pooled
 from warmup_study.statistics.lr_curves import (
@@ -118,7 +118,7 @@ def told_shares(found: Cells, warmup: str = "ramp") -> str:
     shares = [share_trained(arms["none"], arms[warmup]) for arms in found.values()]
     without, with_warmup = (100 * float(np.mean([each[which].estimate for each in shares])) for which in (0, 1))
     return (
-        f"At {OVERSHOOT:g} times the best learning rate, {number(without)}{NO_BREAK}% of seeds train without warmup "
+        f"At {times(OVERSHOOT)} the best learning rate, {number(without)}{NO_BREAK}% of seeds train without warmup "
         f"and {number(with_warmup)}{NO_BREAK}% with it."
     )
 

@@ -5,6 +5,8 @@ from IPython.display import Markdown, display
 from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.presentation.quantities import evidence, told_apart
 
+_FOLD = '<details class="more"><summary>By kind of network and task by task</summary>'
+
 
 def say(text: str) -> None:
     """Show a paragraph of prose in a notebook, its numbers filled in from the results by the caller."""
@@ -17,19 +19,20 @@ def show_code(lines: str) -> None:
 
 
 def say_verdicts(verdicts: list[Verdict], name: str, no_case: str = "no case to test") -> None:
-    """Show the verdicts on one claim: over all tasks, by regime, and task by task, with the numbers behind each."""
+    """Show the verdict on one claim over all tasks, with its numbers; those by regime and by task are folded."""
     mine = [verdict for verdict in verdicts if verdict.id == name]
-    lines = [f"- {_worded(row)} ({'; '.join(filter(None, _numbers(row, no_case)))})" for row in mine]
-    display(Markdown("\n".join([f"**Verdict on *{name}*.**", "", *lines])), metadata={"claim": name})
+    over_all = [f"**{row.title}: {row.verdict}** {_numbers(row, no_case)}" for row in mine if row.over_all]
+    others = [f"- {_worded(row)} {_numbers(row, no_case)}" for row in mine if not row.over_all]
+    folded = [_FOLD, "", *others, "", "</details>"] if len(others) > 1 else []  # one task says nothing of its own
+    display(Markdown("\n".join([*over_all, "", *folded])), metadata={"claim": name})
 
 
 def _worded(row: Verdict) -> str:
     """Which tasks a row speaks of, and its word; the row of one task has none."""
-    if row.task != ALL:
-        return row.task
-    return f"**{row.regime or 'over all tasks'}: {row.verdict}**"
+    return f"**{row.regime}: {row.verdict}**" if row.task == ALL else row.task
 
 
-def _numbers(row: Verdict, no_case: str) -> tuple[str, str]:
-    """The words of the row's parts, if it has a word of its own, and its numbers."""
-    return told_apart(row) if row.task == ALL else "", evidence(row, no_case=no_case)
+def _numbers(row: Verdict, no_case: str) -> str:
+    """In brackets, the words of the row's parts, if it has a word of its own, and its numbers."""
+    parts = told_apart(row) if row.task == ALL else ""
+    return f"({'; '.join(filter(None, (parts, evidence(row, no_case=no_case))))})"

@@ -45,3 +45,8 @@ def effect(measured: Effect) -> str:
 def count_of(count: int, noun: str) -> str:
     """A number of things, with its noun in singular or plural: "1 task", "3 tasks"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def times(multiple: float) -> str:
+    """A multiple in words: "twice", "4 times"."""
+    return "twice" if multiple == 2 else f"{number(multiple)} times"

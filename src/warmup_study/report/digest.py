@@ -7,22 +7,25 @@ from nbformat.v4 import new_code_cell
 
 from warmup_study.chapters.packages import package_of
 
-OPENS, CLOSES = (
-    "fold_opens",
-    "fold_closes",
-)  # marks on cells: a folded stretch begins before the one, ends after the other
+OPENS, CLOSES = "fold_opens", "fold_closes"
+"""Marks on cells: a folded stretch begins before the one, which holds its summary, and ends after the other."""
+DEPTH = "How this was tested: equations, design, every figure, code"
 
 
-def digest(name: str, cells: Sequence[NotebookNode]) -> list[NotebookNode]:
-    """The cells of a chapter in that order; all as they are where there is no figure or verdict to show first."""
+def digest(name: str, cells: Sequence[NotebookNode], shown: str = "") -> list[NotebookNode]:
+    """The cells of a chapter in that order; all as they are where there is no figure or verdict to show first.
+
+    ``shown``: the key of a figure that the page shows already, and the chapter not again.
+    """
     main = f"{name}-{package_of(name).MAIN_FIGURE}"
+    cells = _without(cells, _outputs(cells, lambda output: output.get("metadata", {}).get("figure") == shown))
     drawn = _outputs(cells, lambda output: "figure" in output.get("metadata", {}))
     figures = sorted(drawn, key=lambda output: output.metadata.figure != main)[:1]
     verdicts = _outputs(cells, lambda output: "claim" in output.get("metadata", {}))
     if not (figures or verdicts):
         return list(cells)
     title, rest = list(cells[:1]), _without(cells[1:], [*figures, *verdicts])
-    return [*title, *map(_showing, figures), *map(_showing, verdicts), *_folded(rest)]
+    return [*title, *map(_showing, figures), *map(_showing, verdicts), *folded(rest, DEPTH)]
 
 
 def _outputs(cells: Sequence[NotebookNode], wanted: Callable[[NotebookNode], bool]) -> list[NotebookNode]:
@@ -46,8 +49,9 @@ def _showing(output: NotebookNode) -> NotebookNode:
     return cell
 
 
-def _folded(cells: list[NotebookNode]) -> list[NotebookNode]:
+def folded(cells: list[NotebookNode], summary: str) -> list[NotebookNode]:
+    """The cells as one stretch that opens at a click on its summary."""
     if cells:
-        cells[0].metadata[OPENS] = True
+        cells[0].metadata[OPENS] = summary
         cells[-1].metadata[CLOSES] = True
     return cells

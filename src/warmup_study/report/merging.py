@@ -10,10 +10,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
-from warmup_study.report.answer import answer
+from warmup_study.report.answer import answer, reading
 from warmup_study.report.beside import verdict_table
 from warmup_study.report.contest import contest_table
-from warmup_study.report.digest import CLOSES, OPENS, digest
+from warmup_study.report.digest import CLOSES, OPENS, digest, folded
 from warmup_study.report.literature import literature
 from warmup_study.report.pilot import pilot_table
 from warmup_study.report.provenance import provenance_tables
@@ -46,9 +46,10 @@ def merge(results: Results, notebooks: dict[str, NotebookNode]) -> NotebookNode:
     """One notebook with fresh cell ids; each cell's metadata tell its chapter and where a chapter begins and ends."""
     front = {"answer": _answer(results), "practice": _practice(results), "verdicts": _verdicts(results)}
     cells = [cell for name, section in front.items() for cell in _chapter(name, section)]
-    root = str(results.folders.root)
+    root, first = str(results.folders.root), main_figure(results)
     for name, notebook in notebooks.items():
-        cells += _chapter(name, _failure(notebook) or _told(name, _readable(notebook, root)))
+        told = digest(name, _readable(notebook, root), shown=first.key if first else "")
+        cells += _chapter(name, _failure(notebook) or told)
     for name, section in _back_matter(results).items():
         cells += _chapter(name, section)
     return _merged(cells)
@@ -94,11 +95,6 @@ def _readable(notebook: NotebookNode, root: str) -> list[NotebookNode]:
     return shown
 
 
-def _told(name: str, cells: list[NotebookNode]) -> list[NotebookNode]:
-    """A chapter in brief, with the whole of it folded; the verdicts notebook as it is."""
-    return digest(name, cells) if name in CHAPTERS else cells
-
-
 def _failure(notebook: NotebookNode) -> list[NotebookNode]:
     """A visible notice in place of a notebook whose run failed; empty for one that ran through."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -121,7 +117,7 @@ def _answer(results: Results) -> list[NotebookNode]:
 
 def _verdicts(results: Results) -> list[NotebookNode]:
     """The verdicts as cells, and what has not been run."""
-    cells = [new_markdown_cell("# The verdicts"), _shown("text/html", verdict_table(results))]
+    cells = [new_markdown_cell(f"# The verdicts\n\n{reading(results)}"), _shown("text/html", verdict_table(results))]
     if open_claims := untested(results):
         title = new_markdown_cell(f"## Not run ({len(open_claims)} of {len(results.claims)} claims)")
         cells += [title, _shown("text/html", untested_table(results))]
@@ -149,8 +145,15 @@ def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
     sections["tasks"] = _table("# The tasks", "tasks", task_descriptions(results))
     sections["contest"] = _table("# Contest a verdict", "contest", contest_table(results))
-    sections["provenance"] = [new_markdown_cell(f"{_back('provenance')}\n\n{provenance_tables(results)}")]
-    return sections | {name: [new_markdown_cell(_back(name))] for name in ("glossary", "cite")}
+    sections["provenance"] = _under(_back("provenance"), provenance_tables(results), "Versions, machine, seeds, files")
+    title, _, terms = _back("glossary").partition("\n\n")
+    sections["glossary"] = _under(title, terms, "All terms")
+    return sections | {"cite": [new_markdown_cell(_back("cite"))]}
+
+
+def _under(title: str, content: str, summary: str) -> list[NotebookNode]:
+    """A title and, folded under its summary, what it holds, as cells."""
+    return [new_markdown_cell(title), *folded([new_markdown_cell(content)], summary)]
 
 
 def _pilot(results: Results) -> list[NotebookNode]:
@@ -164,12 +167,12 @@ def _table(title: str, text: str, table: str) -> list[NotebookNode]:
 
 
 def _speed(results: Results) -> list[NotebookNode]:
-    """How fast the engine is, as cells; none where that was not measured."""
+    """How fast the engine is, as folded cells; none where that was not measured."""
     table, figure = speed_table(results), speed_figure(results)
     if not table:
         return []
     drawing = [_shown("image/svg+xml", speed_drawing(results), {"figure": KEY})] if figure else []
-    return [new_markdown_cell("## How fast is the engine?"), _shown("text/html", table), *drawing]
+    return folded([_shown("text/html", table), *drawing], "How fast is the engine?")
 
 
 def _back(name: str) -> str:

@@ -71,13 +71,16 @@ def read(folder: Path, notebook: str) -> pd.DataFrame:
 def write(folder: Path, notebook: str, runs: pd.DataFrame, cache: Cache) -> pd.DataFrame:
     """Store all runs of a chapter as they were swept, and return them with ``steps_to_target``.
 
-    Finished work that the chapter's file held and holds no longer, because other parameters were asked for, goes into
-    the cache.
+    Files that hold these runs already stay as they are. Finished work that the chapter's file held and holds no longer,
+    because other parameters were asked for, goes into the cache.
     """
+    held = _as_stored(folder, notebook, runs)
+    if held is not None:
+        return held
     runs = _completed(runs)
     mine = ~runs["part"].isin(SHARED)
-    named = share(folder, runs[~mine])
-    chunks = [segment.chunk for segment in segments(runs["chunk"])]
+    named = _share(folder, runs[~mine])
+    chunks = _chunks(runs)
     _keep_what_leaves(path(folder, notebook), chunks, cache)
     codes = {task: code_of(task) for task in sorted(set(runs["task"]))}
     notes = {"code": codes} | ({"shared": named, "chunks": chunks} if named else {})
@@ -91,8 +94,12 @@ def share(folder: Path, runs: pd.DataFrame) -> list[str]:
     The names are without their ending. Chunks that a file holds stay, unless another version of the training code made
     them.
     """
+    return _share(folder, _completed(runs))
+
+
+def _share(folder: Path, runs: pd.DataFrame) -> list[str]:
     named = []
-    for (part, task), rows in _completed(runs).groupby(["part", "task"]):
+    for (part, task), rows in runs.groupby(["part", "task"]):
         named.append(f"{SHARED[str(part)]}-{file_name(str(task))}")
         with locked(folder):
             _merge(folder / f"{named[-1]}.parquet", from_frame(rows), {str(task): code_of(str(task))})
@@ -132,6 +139,19 @@ def made_by(table: pa.Table) -> dict[str, str]:
 def code_of(task: str) -> str:
     """What stands for the training code as it is now."""
     return training_code(task)[:20]
+
+
+def _chunks(runs: pd.DataFrame) -> list[str]:
+    return [segment.chunk for segment in segments(runs["chunk"])]
+
+
+def _as_stored(folder: Path, notebook: str, runs: pd.DataFrame) -> pd.DataFrame | None:
+    """The chapter as its files hold it; None unless they hold these chunks, in that order, and no others."""
+    try:
+        held = read(folder, notebook)
+    except StudyError:  # missing, of an older study, or damaged
+        return None
+    return held if len(held) == len(runs) and _chunks(held) == _chunks(runs) else None
 
 
 def _completed(runs: pd.DataFrame) -> pd.DataFrame:

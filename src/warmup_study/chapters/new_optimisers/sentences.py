@@ -20,7 +20,7 @@ from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OP
 from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
-from warmup_study.presentation.formatting import count_of, effect, number
+from warmup_study.presentation.formatting import count_of, effect, number, times
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -56,7 +56,7 @@ def curves_title(known: Gains) -> str:
     }
     effects = {name: mean_gain(known, name, ABOVE) for name in (*OPTIMIZERS, ADAM)}
     told = [f"{word} {names}" for word, names in _grouped(effects, words, "overshoot").items()]
-    return f"At {OVERSHOOT:g} times the best learning rate, a ramp {'; '.join(told)}" if told else NOTHING
+    return f"At {times(OVERSHOOT)} the best learning rate, a ramp {'; '.join(told)}" if told else NOTHING
 
 
 def momentum_title(known: Gains) -> str:
@@ -101,7 +101,7 @@ def _paragraph(found: Cells, known: Gains, optimizer: str) -> str:
     return (
         f"**{NAMES[optimizer]}** ({count_of(len(mine), 'task')}): with a ramp, the loss is "
         f"{compared_with_interval(best)} with each arm at its best learning rate, and {compared_with_interval(above)} "
-        f"at {OVERSHOOT:g} times the best without warmup. The range of usable learning rates changes by "
+        f"at {times(OVERSHOOT)} the best without warmup. The range of usable learning rates changes by "
         f"{effect(usable)} decades, the largest that trains{_edges(mine)} by {effect(largest)} doublings. "
         f"{told_shares(mine)}{_against_adam(found, optimizer)}"
     )

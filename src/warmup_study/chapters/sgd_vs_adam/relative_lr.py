@@ -24,7 +24,7 @@ from warmup_study.chapters.core_curves import (
 )
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import count_of
+from warmup_study.presentation.formatting import count_of, times
 from warmup_study.statistics.bootstrap import Floats, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, LrCurves, at_multiple
 
@@ -101,7 +101,7 @@ def headline(found: Cells, gains: Gains) -> str:
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
         findings = {label: finding(effect, least) for label, effect in effects.items() if effect}
         told += [f"{words} {_losses(findings)}"] if findings else []
-    return f"At {OVERSHOOT:g} times the best learning rate, {'; '.join(told)}"
+    return f"At {times(OVERSHOOT)} the best learning rate, {'; '.join(told)}"
 
 
 def _losses(findings: dict[str, str]) -> str:
