@@ -171,7 +171,7 @@ def test_speed_stands_in_the_methods_where_it_was_measured(folders: Folders) -> 
     assert "How fast" not in built(folders).get_text()
     with_bench(folders, BENCH)
     page = built(folders)
-    assert texts(page, "#methods h3") == ["How fast is the engine? #"]
+    assert texts(page, "#methods details.depth > summary") == ["How fast is the engine?"]
     assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 64 14 – 0.41"]
     assert "AMD EPYC, 2 cores, Linux" in page.get_text() and not page.select("#methods figure")
 

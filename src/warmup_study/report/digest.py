@@ -15,16 +15,16 @@ DEPTH = "How this was tested: equations, design, every figure, code"
 def digest(name: str, cells: Sequence[NotebookNode], shown: str = "") -> list[NotebookNode]:
     """The cells of a chapter in that order; all as they are where there is no figure or verdict to show first.
 
-    ``shown``: the key of a figure that the page shows already, and the chapter not again.
+    ``shown``: the key of a figure that the page shows already, and a chapter that has another does not.
     """
     main = f"{name}-{package_of(name).MAIN_FIGURE}"
-    cells = _without(cells, _outputs(cells, lambda output: output.get("metadata", {}).get("figure") == shown))
     drawn = _outputs(cells, lambda output: "figure" in output.get("metadata", {}))
-    figures = sorted(drawn, key=lambda output: output.metadata.figure != main)[:1]
+    again = [output for output in drawn if output.metadata.figure == shown]
+    figures = sorted(drawn, key=lambda output: (output.metadata.figure == shown, output.metadata.figure != main))[:1]
     verdicts = _outputs(cells, lambda output: "claim" in output.get("metadata", {}))
     if not (figures or verdicts):
         return list(cells)
-    title, rest = list(cells[:1]), _without(cells[1:], [*figures, *verdicts])
+    title, rest = list(cells[:1]), _without(cells[1:], [*figures, *again, *verdicts])
     return [*title, *map(_showing, figures), *map(_showing, verdicts), *folded(rest, DEPTH)]
 
 
