@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from warmup_study.chapters.packages import package_of
+from warmup_study.claims.prose import listed
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
-from warmup_study.paths import NOTEBOOKS, Folders
-from warmup_study.presentation.formatting import number, percent
+from warmup_study.paths import BATCH, NOTEBOOKS, Folders
+from warmup_study.presentation.formatting import count_of, number, percent
 from warmup_study.presentation.quantities import told_apart
-from warmup_study.report.answer import answer
+from warmup_study.report.answer import answer, chapter_name
 from warmup_study.report.results import Results
 from warmup_study.report.speed import Breakdown, measured
 from warmup_study.report.summary import main_figure, own_effect, verdict_rows
@@ -79,6 +80,10 @@ def _verdicts(results: Results) -> Iterator[str]:
         tasks = ", ".join(row["tasks"]) or "all tasks"
         word = "; ".join(filter(None, (verdict.verdict, told_apart(verdict))))
         yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {word} | {size} | {verdict.n} | {tasks} |"
+    if results.untested:
+        waiting = sorted({row.notebook for row in results.untested}, key=BATCH.index)
+        chapters = listed(list(map(chapter_name, waiting)))
+        yield from ("", f"Not trained yet: {count_of(len(results.untested), 'claim')} of {chapters}.")
 
 
 def _notebooks(results: Results) -> Iterator[str]:
