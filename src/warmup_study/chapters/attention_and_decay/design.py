@@ -84,7 +84,7 @@ QUICK: dict[str, Bracket] = {
     "digits-he8": (0.01, 0.316),
     "digits-he8-norm": (0.01, 0.316),
 }
-QUICK_SIZES = {"updates": 100, "warmup": 5, "seeds": 4}
+QUICK_SIZES = {"updates": 100, "warmup": 5, "seeds": 5}
 DECAYED: dict[str, Bracket] = {
     "digits-he8": (0.00178, 0.0562),
     "mnist1d-conv": (0.00562, 0.178),
