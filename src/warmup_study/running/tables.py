@@ -74,13 +74,13 @@ def write(folder: Path, notebook: str, runs: pd.DataFrame, cache: Cache) -> pd.D
     Files that hold these runs already stay as they are. Finished work that the chapter's file held and holds no longer,
     because other parameters were asked for, goes into the cache.
     """
-    held = _as_stored(folder, notebook, runs)
-    if held is not None:
+    chunks = _chunks(runs)
+    held = _as_stored(folder, notebook, chunks)
+    if held is not None and len(held) == len(runs):
         return held
     runs = _completed(runs)
     mine = ~runs["part"].isin(SHARED)
     named = _share(folder, runs[~mine])
-    chunks = _chunks(runs)
     _keep_what_leaves(path(folder, notebook), chunks, cache)
     codes = {task: code_of(task) for task in sorted(set(runs["task"]))}
     notes = {"code": codes} | ({"shared": named, "chunks": chunks} if named else {})
@@ -145,13 +145,13 @@ def _chunks(runs: pd.DataFrame) -> list[str]:
     return [segment.chunk for segment in segments(runs["chunk"])]
 
 
-def _as_stored(folder: Path, notebook: str, runs: pd.DataFrame) -> pd.DataFrame | None:
+def _as_stored(folder: Path, notebook: str, chunks: list[str]) -> pd.DataFrame | None:
     """The chapter as its files hold it; None unless they hold these chunks, in that order, and no others."""
     try:
         held = read(folder, notebook)
     except StudyError:  # missing, of an older study, or damaged
         return None
-    return held if len(held) == len(runs) and _chunks(held) == _chunks(runs) else None
+    return held if _chunks(held) == chunks else None
 
 
 def _completed(runs: pd.DataFrame) -> pd.DataFrame:
