@@ -88,7 +88,9 @@ def _tell_changes(axes: Axes, found: Outcome[str]) -> None:
     """The ramp's effect at each learning rate, in words."""
     effects = found if isinstance(found, Mapping) else {}
     told = {place: effects.get(f"log sharpness {place}") for place in analysis.PLACES.values()}
-    lines = [f"{place}: {words.changed(effect)}" for place, effect in told.items() if effect is not None]
+    lines = [f"{place}:\n{words.changed(effect)}" for place, effect in told.items() if effect is not None]
+    low, high = axes.get_ylim()
+    axes.set_ylim(low * (low / high) ** 0.6, high)  # room for them below the curves
     axes.text(0.02, 0.03, "\n".join(lines), transform=axes.transAxes, fontsize=7)
 
 

@@ -119,6 +119,8 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
     for probe, task, axes in panels:
         by_warmup(axes, _around_the_end(jumps[jumps["task"] == task]), "after", probe, JUMPS, markevery=0.2)
         axes.axvline(0.5, **GUIDE)
+        if probe == "batch_loss":
+            plain_log_scale(axes)
     legend(panels.axes[0, 0])
     drift = over_tasks(found).get("drift added by the jump")
     side = "" if drift is None else ("further behind" if drift.estimate > 0 else "no further behind")
