@@ -15,6 +15,7 @@ COSTS = ("excess loss", "log loss", "loss after", "regret")
 DIFFERENCES = (" less ", "added gain", "change of the gain")
 """Effects whose names hold this are differences between two gains."""
 
+NEAR_ONE = 0.15
 _SIDES = {"lower loss", "higher loss", "more gain", "less gain"}  # what may follow the amount of a change
 
 
@@ -115,7 +116,12 @@ def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantit
 
 
 def _factor(base: float, words: str) -> Render:
-    return lambda value, _: Quantity(f"{number(base**value)}{NO_BREAK}×", words)
+    return lambda value, _: Quantity(f"{_told_from_one(base**value)}{NO_BREAK}×", words)
+
+
+def _told_from_one(factor: float) -> str:
+    """A factor in two digits, or in two decimals near 1, where the second one tells whether it is above."""
+    return f"{factor:.2f}" if abs(factor - 1) < NEAR_ONE else number(factor)
 
 
 def _scaled(factor: float, sign: str, words: str) -> Render:
