@@ -169,8 +169,7 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made.values())
     _, attention, early, norms, decay = made
     assert attention == (
-        "With attention rather than without, a ramp gains more in usable learning rates and above the best "
-        "learning rate"
+        "A ramp gains more with attention: above the best learning rate, yes; in usable learning rates, yes"
     )
     assert early == "At update 20, the entropy of attention is 0.2 without warmup and 0.9 with a ramp (post-LN)"
     assert norms.startswith("A ramp gains well-normalised Transformers 0.4")

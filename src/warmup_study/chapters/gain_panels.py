@@ -45,7 +45,7 @@ PANELS = {
     USABLE: Panel("usable LRs", "decades gained", "usable_lr"),
     LARGEST: Panel("largest trainable LR", "doublings gained", "largest_trainable_lr"),
     THIRD: Panel("⅓ × the best LR", _RATIO, "tuned_loss", ratio=True),
-    BEST: Panel("each at its best LR", _RATIO, "tuned_loss", ratio=True),
+    BEST: Panel("at its best LR", _RATIO, "tuned_loss", ratio=True),
     ABOVE: Panel("2 × the best LR", _RATIO, "overshoot", ratio=True),
     FAR: Panel("4 × the best LR", _RATIO, "overshoot", ratio=True),
     SHARE: Panel("seeds that train", "share gained at 2 × best"),

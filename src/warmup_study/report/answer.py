@@ -72,9 +72,10 @@ def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
     """A sentence for each part of a claim, by the part's own word; empty where the claim has one word for all."""
     words = {statement.name: statement.word for statement in verdict.statements}
     effects = {part.name: measured(part, part.name) for part in verdict.parts}
-    if len({words.get(phrase["name"]) for phrase in phrases}) < 2:
+    known = [phrase for phrase in phrases if phrase["name"] in words and phrase["effect"] in effects]
+    if len({words[phrase["name"]] for phrase in known}) < 2:
         return ""
-    told = [phrase[words[phrase["name"]]].format(effects[phrase["effect"]]) for phrase in phrases]
+    told = [phrase[words[phrase["name"]]].format(effects[phrase["effect"]]) for phrase in known]
     return f"{'. '.join(told)} ({basis(verdict)})."
 
 

@@ -28,6 +28,8 @@ from warmup_study.tasks.networks import Placement
 DECAY_NAMES = {"constant": "no decay", "cosine": "cosine decay", "inverse_sqrt": "inverse-square-root decay"}
 SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
 """What the interval of a difference between two gains says, given the smallest difference that matters."""
+LARGER = {"above": "yes", "below": "less instead", "inside": "no", "undecided": "open"}
+"""The same as an answer: is the one gain larger?"""
 
 
 def curves_title(gains: Gains) -> str:
@@ -47,17 +49,17 @@ def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
     if not effects:
         return "No pair of networks, with and without attention, was trained"
     mean = mean_over_tasks(effects)
-    places = {USABLE: "usable_lr", ABOVE: "overshoot"}
-    told: dict[str, list[str]] = {}
-    for place, endpoint in places.items():
-        told.setdefault(_sides([mean[added(place, one)] for one in PLACEMENTS], endpoint), []).append(place)
-    said = ", and ".join(f"{sides} {' and '.join(where)}" for sides, where in told.items())
-    return f"With attention rather than without, a ramp gains {said}"
+    places = {ABOVE: "overshoot", USABLE: "usable_lr"}
+    told = [
+        f"{place}, {_sides([mean[added(place, one)] for one in PLACEMENTS], endpoint)}"
+        for place, endpoint in places.items()
+    ]
+    return f"A ramp gains more with attention: {'; '.join(told)}"
 
 
 def _sides(effects: Sequence[Effect], endpoint: str) -> str:
     """What the effects of both placements say, once where they agree."""
-    sides = [SIDES[decide(one, margin(endpoint).value)] for one in effects]
+    sides = [LARGER[decide(one, margin(endpoint).value)] for one in effects]
     told = [f"{side} with {placement}-LN" for side, placement in zip(sides, PLACEMENTS, strict=True)]
     return sides[0] if len(set(sides)) == 1 else " and ".join(told)
 
