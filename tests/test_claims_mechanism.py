@@ -270,7 +270,7 @@ def test_practical_table_says_what_the_verdicts_say(tmp_path: Any) -> None:
     table = advice.table(folders).set_index("evidence")
     row = table.loc["dead-units: supported"]
     assert row["advice"] == "Warm up, or switch to leaky ReLUs." and " to " in row["measured"]
-    assert row["odds"] == "1 more than the margin, of 1 task"
+    assert row["odds"] == "1 task: 1 clearly more"
     assert len(table) == len(empty) >= 10
 
 

@@ -133,7 +133,7 @@ def test_setups_are_told_apart_by_what_differs() -> None:
         ({"beta2": 1}, "beta2: got 1; takes a number from 0 to below 1"),
         ({"lr": "fast"}, "lr: got 'fast'; takes a positive number"),
         ({"task": "digit-mlp"}, "task: got 'digit-mlp'; no such task, did you mean digits-mlp?"),
-        ({"probe": "sharpnes"}, "probe: got 'sharpnes'; no such probe, did you mean sharpness?; takes update_size"),
+        ({"probe": "sharpnes"}, "probe: got 'sharpnes'; no such probe, did you mean sharpness?; takes "),
         ({"seeds": 0}, "seeds: got 0; takes a whole number from 1 to 200"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

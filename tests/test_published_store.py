@@ -10,11 +10,13 @@ import pytest
 from small_experiments import arm, small
 
 from warmup_study import chapters
+from warmup_study.chapters import judging
 from warmup_study.chapters.your_network.design import open_notebook
+from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
 from warmup_study.report.build import build
-from warmup_study.running import forecast, local, sanity_checks, store, tables
+from warmup_study.running import forecast, local, registration, sanity_checks, store, tables
 from warmup_study.running import sweep as sweep_module
 from warmup_study.running.processes import PROCESSES
 from warmup_study.running.published import Published
@@ -88,7 +90,13 @@ def test_a_fresh_clone_makes_the_same_bytes_without_training(root: Path, monkeyp
     before = study()
     assert {"report/index.html", f"data/results/full/{NAME}.parquet"} <= set(before)
     empty(root / "data" / "cache")
-    for module, name in ((local, "finished"), (local, "train_chunk"), (forecast, "_seconds"), (sanity_checks, "check")):
+    for module, name in (
+        (local, "finished"),
+        (local, "train_chunk"),
+        (forecast, "_seconds"),
+        (sanity_checks, "check"),
+        (judging, "judge"),
+    ):
         monkeypatch.setattr(module, name, refuse)
     assert study() == before
     elsewhere = chapters.open_chapter(NAME, TINY | {"output_dir": str(root / "else")})
@@ -115,6 +123,31 @@ def test_a_changed_parameter_trains_only_what_is_new(root: Path, trained: list[s
     chapters.open_chapter(NAME, TINY | {"lrs": "0.01"}).run()
     default.run()
     assert not trained, "what left the chapter's table stayed in the cache"
+
+
+def test_rows_are_judged_anew_where_what_they_follow_from_changed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[str] = []
+    judge = judging.judge
+
+    def noting(notebook: str, runs: pd.DataFrame) -> list[Verdict]:
+        judged.append(notebook)
+        return judge(notebook, runs)
+
+    monkeypatch.setattr(judging, "judge", noting)
+    chapter = chapters.open_chapter(NAME, TINY)
+    runs = chapter.run()
+    rows = chapter.judge(runs)
+    assert chapter.judge(runs) == rows and judged == [NAME]
+    ledger_file = chapter.folders.results / "verdicts.json"
+    content = ledger_file.read_text(encoding="utf-8")
+    ledger_file.write_text(content.replace('"n": 2', '"n": 3'), encoding="utf-8")
+    assert chapter.judge(runs) == rows and judged == [NAME] * 2, "someone changed a row"
+    assert ledger_file.read_text(encoding="utf-8") == content
+    chapter.judge(runs.assign(test_loss=runs["test_loss"] * 1.5))
+    assert judged == [NAME] * 3, "other runs"
+    chapter.judge(runs)
+    monkeypatch.setattr(registration, "digests", lambda _: {"rules": "others", "analysis": "another"})
+    assert chapter.judge(runs) == rows and judged == [NAME] * 5, "other rules"
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
     rows = texts(page, "#practice tbody tr")
     [sgd] = [row for row in rows if row.startswith("You use plain SGD")]
     assert "You can do without warmup." in sgd and "0.99 × the range of learning rates (0.95 × to 1.04 ×)" in sgd
-    assert "of 2 tasks" in sgd and "--optimizer sgd" in sgd
+    assert "2 tasks: " in sgd and "--optimizer sgd" in sgd
     assert sum("not run" in row for row in rows) > 1
     assert page.select_one('#practice td.word a[href="#claim-adaptive-only"]')
 
@@ -219,7 +219,7 @@ def test_provenance_says_what_it_does_not_know(folders: Folders) -> None:
 
 
 def test_whole_task_table_is_folded_claim_by_claim(folders: Folders) -> None:
-    table = BeautifulSoup(report.task_table(report.Results.read(folders)).data, "html.parser")
+    table = BeautifulSoup(report.verdicts_by_task(report.Results.read(folders)).data, "html.parser")
     assert texts(table, "details.more summary") == ["All 7 verdicts, task by task"]
     assert len(table.select("tbody")) == 4 and len(table.select(".group")) == 4
     assert texts(table, ".task")[:2] == ["digits", "mnist1d"]
@@ -396,8 +396,8 @@ def test_reading_counts_verdicts_and_names_claims_on_which_regimes_differ(folder
     results = report.Results.read(folders)
     assert "1 have been tested: **1** depends" in report.reading(results)
     assert results.overall("jump").verdict == "depends"  # type: ignore[union-attr]
-    assert "Regimes disagree on" in report.reading(results)
-    words = texts(BeautifulSoup(report.task_table(results).data, "html.parser"), ".word")
+    assert "disagree on" in report.reading(results)
+    words = texts(BeautifulSoup(report.verdicts_by_task(results).data, "html.parser"), ".word")
     assert words == ["supported", "contradicted", ""]
 
 
@@ -640,7 +640,7 @@ def requested(browser: webdriver.Chrome) -> list[str]:
 @pytest.mark.parametrize("width", [390, 768, 1280])
 def test_page_in_a_browser(browser: webdriver.Chrome, folders: Folders, width: int, scheme: str) -> None:
     with_bench(folders, BENCH)
-    with_cell(folders, "tasks()", html(report.task_table(report.Results.read(folders)).data))
+    with_cell(folders, "tasks()", html(report.verdicts_by_task(report.Results.read(folders)).data))
     opened(browser, report.build(folders), width, scheme)
     asked = requested(browser)
     assert asked and all(address.startswith(("file:", "data:")) for address in asked)

@@ -1,6 +1,7 @@
 """The command ``warmup-study``, which make and dodo.py call."""
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--share", type=_share, default=0.05, help="share to retrain, above 0 and at most 1 (default: 0.05)"
     )
-    command.add_argument("--seed", type=int, default=0, help="random seed that picks the part (default: 0)")
+    command.add_argument("--seed", type=_seed, default=0, help="random seed that picks the part (default: 0)")
     commands.add_parser("claims", help="list the claims under test").set_defaults(action=_claims)
     commands.add_parser("tasks", help="list the built-in tasks").set_defaults(action=_tasks)
     readme = commands.add_parser("readme", help="update README from the published results")
@@ -93,9 +94,16 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _share(text: str) -> float:
-    if not 0 < (share := float(text)) <= 1:
-        raise ValueError
-    return share
+    with contextlib.suppress(ValueError):
+        if 0 < (share := float(text)) <= 1:
+            return share
+    raise argparse.ArgumentTypeError(f"got {text!r}; takes a number above 0 and at most 1")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"got {text!r}; takes a whole number from 0")
+    return int(text)
 
 
 def _claims(_: argparse.Namespace) -> None:

@@ -65,12 +65,13 @@ class Folders:
     @classmethod
     def of(cls, output_dir: str, preset: str) -> "Folders":
         """Folders under `output_dir` ("" = the project). Raises StudyError where nothing can be written."""
+        folder = output_dir or str(project_root())
         try:
-            root = Path(output_dir).expanduser().resolve() if output_dir else project_root()
+            root = Path(folder).expanduser().resolve()
             _try_writing(root)
         except (OSError, ValueError, RuntimeError) as error:  # also a null byte and an unknown ~user
             reason = getattr(error, "strerror", None) or error
-            raise StudyError(f"cannot write to the folder {output_dir or '.'!r}: {reason}") from error
+            raise StudyError(f"cannot write to the folder {folder!r}: {reason}") from error
         return cls(root, preset)
 
     @property

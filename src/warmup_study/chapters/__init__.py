@@ -23,7 +23,6 @@ from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.presentation.display import say
 from warmup_study.running import provenance, sanity_checks, sweep, tables
 from warmup_study.running.store import Cache
-from warmup_study.running.tables import TARGET as TARGET  # for the notebooks
 from warmup_study.training.experiment import Experiment
 
 
@@ -75,7 +74,7 @@ class Chapter:
 
     def judge(self, runs: pd.DataFrame) -> list[Verdict]:
         """The chapter's verdicts, adjusted for all claims tested so far and entered in verdicts.json."""
-        return judging.enter(self.folders, self.name, judging.judge(self.name, runs))
+        return judging.verdicts(self.folders, self.name, runs)
 
     def rules(self) -> Styler:
         """The chapter's claims with the rules that decide them, as the table of claims states them."""
@@ -92,9 +91,12 @@ class Chapter:
             f"{diverged:,} runs diverged."
         )
 
-    def show(self, figure: StudyFigure, name: str) -> None:
-        """Save a figure under the chapter's name, and show it, wherever in a cell this stands."""
-        display(figure.save(self.folders, self.name, name))
+    def show(self, figure: StudyFigure, name: str, narrow: StudyFigure | None = None) -> None:
+        """Save a figure under the chapter's name, and show it, wherever in a cell this stands.
+
+        ``narrow``: the same figure as a phone can show it; it goes into the report alone.
+        """
+        display(figure.save(self.folders, self.name, name, narrow))
 
 
 def _seeds_drawn(experiments: Iterable[Experiment]) -> set[int]:

@@ -99,6 +99,11 @@ class Design:
         first, count = _FIRST_SEED[self.parameters.preset], self.parameters.seeds or self.sizes.seeds
         return tuple(range(first, first + count))
 
+    def seeded(self, count: int) -> tuple[int, ...]:
+        """The first so many of the preset's seeds, or as many as were asked for."""
+        first = self.seeds[0]
+        return tuple(range(first, first + (self.parameters.seeds or count)))
+
     def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:
         """The grid of a family's learning rates: over the bracket given, the chapter's, the task's, or a pilot's."""
         task = tasks.load(self.task)

@@ -1,7 +1,10 @@
 """From tables of runs to the ledger: every chapter judges its claims and enters its rows."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import pandas as pd
 
@@ -13,7 +16,11 @@ from warmup_study.claims.verdict import Verdict
 from warmup_study.errors import StudyError
 from warmup_study.files import locked
 from warmup_study.paths import Folders
+from warmup_study.running import provenance, registration
 from warmup_study.running import tables as tables_of_runs
+
+_COMPUTE = ("numpy", "scipy", "pandas", "statsmodels")
+_CORRECTED = {"verdict", "why_open", "p_adjusted", "p_yekutieli"}  # fields that other chapters' claims have a say in
 
 
 def judge(notebook: str, runs: pd.DataFrame, claim: str = "") -> list[Verdict]:
@@ -45,6 +52,19 @@ def tables(folders: Folders) -> dict[str, pd.DataFrame]:
     return found
 
 
+def verdicts(folders: Folders, notebook: str, runs: pd.DataFrame) -> list[Verdict]:
+    """The chapter's rows, corrected and entered in verdicts.json.
+
+    Bootstraps take minutes: rows stay as they lie there if these runs gave them, by the rules and analysis of today.
+    """
+    kept = [row for row in ledger.read(folders) if row.notebook == notebook]
+    if kept and provenance.judged(folders, notebook) == _digest(notebook, runs, kept):
+        return kept
+    rows = enter(folders, notebook, judge(notebook, runs))
+    provenance.record_judged(folders, notebook, _digest(notebook, runs, rows))
+    return rows
+
+
 def enter(folders: Folders, notebook: str, rows: Sequence[Verdict]) -> list[Verdict]:
     """Replace the notebook's rows in verdicts.json, correct all, write, and return the notebook's as corrected."""
     with locked(folders.results):
@@ -63,3 +83,15 @@ def recompute(folders: Folders) -> list[Verdict]:
     with locked(folders.results):
         rows = [row for name in stored for row in judge(name, tables_of_runs.read(folders.results, name))]
         return ledger.write(folders, [*rows, *analysis.judge(tables(folders))])
+
+
+def _digest(notebook: str, runs: pd.DataFrame, rows: Sequence[Verdict]) -> str:
+    """What stands for the rows together with all that they follow from: runs, rules, analysis and libraries."""
+    basis = {
+        "registered": registration.digests(notebook),
+        "libraries": [version(name) for name in _COMPUTE],
+        "chunks": list(runs["chunk"].unique()),
+        "runs": pd.util.hash_pandas_object(runs.select_dtypes("number"), index=False).tolist(),
+        "rows": [row.model_dump(mode="json", exclude=_CORRECTED) for row in rows],
+    }
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()

@@ -7,8 +7,8 @@ from typing import Any, get_args
 import ipywidgets as widgets
 
 from warmup_study import tasks
-from warmup_study.lab.parameters import Setup
-from warmup_study.lab.setups import OFFERED, rule
+from warmup_study.lab.parameters import OFFERED, Setup
+from warmup_study.lab.setups import rule
 from warmup_study.parameters import checked
 from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
 from warmup_study.training import schedules

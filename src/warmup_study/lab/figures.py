@@ -115,7 +115,7 @@ def _name_ends(axes: Axes) -> None:
 
 
 def _last_point(line: Line2D) -> tuple[float, float]:
-    """The last point of a line that is one; the origin of a line without any."""
+    """The last finite point of a line; (1, 1) for a line without any."""
     points = np.asarray(line.get_xydata(), dtype=float)
     finite = points[np.isfinite(points).all(1)]
     return (float(finite[-1, 0]), float(finite[-1, 1])) if len(finite) else (1.0, 1.0)

@@ -81,6 +81,8 @@ class Instrument:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         plain = {"image/svg+xml": self.shown.figure.svg, "text/plain": self.shown.figure.words.alt}
         if not watched():
+            for note in self.shown.notes:
+                print(note)
             return plain
         self._panel = self._panel or _Panel(self)
         bundle: dict[str, Any] = self._panel.box._repr_mimebundle_()

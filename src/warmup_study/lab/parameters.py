@@ -10,6 +10,9 @@ from warmup_study.parameters import Folder, Positive, Whole, spelled_number
 from warmup_study.training import optimizers
 from warmup_study.training.probes import PROBES
 
+_NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a paired run, or a stream with a cluster
+OFFERED = tuple(name for name in PROBES if name not in _NEEDS_PAIR | {"update_size"})
+"""Probes of a single run beside the size of its updates, which is always shown."""
 Kept = Annotated[float, BeforeValidator(spelled_number), Field(ge=0, lt=1)]
 
 
@@ -53,13 +56,14 @@ class Lab(Setup):
     """Parameters of the lab: the setup it opens with, and what is shown of it."""
 
     compare: bool = Field(True, description="True or False")
-    probe: str = Field("", description=f"one of {', '.join(PROBES)} (empty: none)")
+    probe: str = Field("", description=f"one of {', '.join(OFFERED)} (empty: none)")
     output_dir: Folder = Field("", description="a folder that can be written (empty: the project's)")
 
     @field_validator("probe")
     @classmethod
     def _is_probe(cls, value: str) -> str:
-        """Refuse a probe that nobody wrote."""
-        if value and value not in PROBES:
-            raise StudyError(f"probe: got {value!r}; no such probe{nearest(value, PROBES)}; takes {', '.join(PROBES)}")
+        """Refuse a probe that the lab has not."""
+        if value and value not in OFFERED:
+            known = ", ".join(OFFERED)
+            raise StudyError(f"probe: got {value!r}; no such probe{nearest(value, OFFERED)}; takes {known}")
         return value

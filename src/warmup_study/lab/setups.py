@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from warmup_study import tasks
 from warmup_study.errors import StudyError
-from warmup_study.lab.parameters import Setup
+from warmup_study.lab.parameters import OFFERED, Setup
 from warmup_study.presentation.formatting import number
 from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
 from warmup_study.training.experiment import Arm, Experiment
 from warmup_study.training.optimizers import SETTINGS, Optimizer
-from warmup_study.training.probes import KERNEL_OF, PROBES, ProbeName
+from warmup_study.training.probes import KERNEL_OF, ProbeName
 from warmup_study.training.schedules import Schedule
 from warmup_study.training.table import to_frame
 from warmup_study.training.trainer import train_chunk
@@ -29,10 +29,6 @@ CEILING = 10.0  # times the loss of an untrained network: where curves are cut o
 EVALUATIONS, SIZES, GLANCES = 40, 30, 7  # how often, at most, a run is evaluated, its steps are measured, it is probed
 PROBED_SEEDS = 5  # curvature takes longer than the training itself
 SHARES = (0.1, 0.5, 0.9)
-
-_NEEDS_PAIR = {"inside_loss", "outside_loss", "displacement"}  # a paired run, or a stream with a cluster
-OFFERED = tuple(name for name in PROBES if name not in _NEEDS_PAIR | {"update_size"})
-"""Probes of a single run beside the size of its updates, which is always shown."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def glance(setup: Setup, probe: str) -> Glance:
         raise StudyError(f"probe: got {probe!r}; the lab takes one of {', '.join(OFFERED)}")
     if rule(setup).kernel != needed:
         kind = {"momentum": "SGD and its variants", "adaptive": "adaptive optimisers"}[needed]
-        raise StudyError(f"{shown} is available only for {kind}")
+        raise StudyError(f"{shown}: got {setup.optimizer}; takes {kind}")
     planned = experiment(setup, min(PROBED_SEEDS, setup.seeds), (probe,), GLANCES)
     runs = _trained(planned)
     values = _rows(runs, probe)

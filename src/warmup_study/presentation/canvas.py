@@ -18,6 +18,8 @@ from warmup_study.presentation.numbers import numbers
 from warmup_study.presentation.style import INK, INK_ON_DARK, study_style
 from warmup_study.presentation.svg_minify import compact
 
+NARROW = "-narrow"
+"""What follows a figure's name in that of its drawing for narrow screens."""
 _THEME = f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}}}</style>"
 
 
@@ -39,13 +41,16 @@ class StudyFigure:
     maker: str
     numbers: str = ""
 
-    def save(self, folders: Folders, notebook: str, name: str) -> "ShownFigure":
+    def save(self, folders: Folders, notebook: str, name: str, narrow: "StudyFigure | None" = None) -> "ShownFigure":
         """Write ``<notebook>-<name>.svg``, its words (``.json``) and its numbers (``.csv``).
 
-        The same data give the same bytes.
+        ``narrow``: a drawing of the same for narrow screens, written beside (``-narrow.svg``). The same data give the
+        same bytes.
         """
         stem = f"{notebook}-{name}"
         self.write(folders.figures / stem, preset=folders.preset, notebook=notebook, name=name)
+        if narrow:
+            write_atomically(folders.figures / f"{stem}{NARROW}.svg", narrow.svg)
         return ShownFigure(self, stem)
 
     def write(self, place: Path, **origin: str) -> None:

@@ -23,7 +23,7 @@ def compared(gain: float, by_factor: bool | None = None) -> str:
 
 
 def compared_with_interval(gain: Effect) -> str:
-    """The same with its interval: "12 % lower (95 % interval: 8 % to 16 % lower)"."""
+    """A gain with its interval: "12 % lower (95 % interval: 8 % to 16 % lower)"."""
     return f"{compared(gain.estimate, _wide(gain))} ({span(gain)})"
 
 

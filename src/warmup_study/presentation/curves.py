@@ -1,4 +1,4 @@
-"""Curves of many seeds: thin lines, their middle thick; by warmup; and loss against learning rate."""
+"""Curves of many seeds: thin lines, their median thick; by warmup; and loss against learning rate."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def lr_label(runs: pd.DataFrame) -> str:
     return "effective learning rate\nη/(1 − μ)" if runs["momentum"].gt(0).any() else "peak learning rate"
 
 
-def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM, alpha: float = 0.4) -> None:
+def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM) -> None:
     """A thin line for each seed: ``values`` [S, K] at ``x``, [K] or [S, K].
 
     All are one path with gaps, which takes a third of the space of one path each.
@@ -38,29 +38,18 @@ def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: 
     across, up = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(values, dtype=float))
     gap = np.full((len(up), 1), np.nan)
     joined = (np.hstack([side, gap]).ravel() for side in (across, up))
-    axes.plot(*joined, color=colour, lw=0.4, alpha=alpha, ls=look.line, label=LEFT_OUT)
+    axes.plot(*joined, color=colour, lw=0.4, alpha=0.4, ls=look.line, label=LEFT_OUT)
 
 
-def curves(
-    axes: Axes,
-    x: ArrayLike,
-    values: ArrayLike,
-    look: Look,
-    colour: str = ADAM,
-    *,
-    middle: str = "median",
-    every: int = 1,
-    **style: Any,
-) -> None:
-    """A thin line for each seed, and their median or mean thick and named: ``values`` [S, K] at ``x`` [K].
+def curves(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM, **style: Any) -> None:
+    """A thin line for each seed, and their median thick and named: ``values`` [S, K] at ``x`` [K].
 
-    Thin lines go through every so many points only, which keeps files small. ``style``: keywords of ``Axes.plot`` for
-    the thick line.
+    ``style``: keywords of ``Axes.plot`` for the thick line.
     """
     places, table = np.asarray(x, dtype=float), pd.DataFrame(np.asarray(values, dtype=float))
     if len(table):
-        seed_lines(axes, places[::every], table.iloc[:, ::every], look, colour)
-        axes.plot(places, table.agg(middle), **look.keywords(colour) | style)
+        seed_lines(axes, places, table, look, colour)
+        axes.plot(places, table.median(), **look.keywords(colour) | style)
 
 
 def by_warmup(axes: Axes, runs: pd.DataFrame, x: str, y: str, warmups: Iterable[str] = WARMUPS, **style: Any) -> None:
@@ -114,7 +103,7 @@ def untrained(axes: Axes, runs: pd.DataFrame) -> None:
 
 
 def _hatch_divergence(axes: Axes, runs: pd.DataFrame, hatch: str) -> None:
-    """Hatch the learning rates at which at least half the seeds diverged."""
+    """Hatch from the lowest learning rate at which at least half the seeds diverged upwards."""
     diverged = (runs["status"] == "diverged").groupby(runs["lr"]).mean() >= 0.5
     if diverged.any():
         low, high = diverged.index[diverged].min(), diverged.index.max()

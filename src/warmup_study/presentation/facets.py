@@ -93,10 +93,10 @@ def most_labelled(panels: Iterable[Axes]) -> Axes:
     return max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
 
 
-def plain_log_scale(axes: Axes) -> None:
-    """A log scale upwards, with ticks at 1, 2 and 5 written as plain numbers."""
+def plain_log_scale(axes: Axes, ticks: Sequence[float] = (1, 2, 5)) -> None:
+    """A log scale upwards, with these ticks in every decade, written as plain numbers."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_locator(LogLocator(subs=ticks))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -10,12 +10,12 @@ from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.presentation.changes import FACTOR, compared
 from warmup_study.presentation.formatting import NO_BREAK, number, percent
 
-COSTS = ("excess loss", "log loss", "loss after", "regret")
+COSTS = ("excess loss", "log loss", "loss after", "early box loss", "regret")
 """Effects on the loss whose names begin so are larger where the loss is higher; all others are gains."""
 DIFFERENCES = (" less ", "added gain", "change of the gain")
-"""Effects whose names hold this are differences between two gains."""
+"""Effects whose names hold this are differences between two gains, or between two costs."""
 
-NEAR_ONE = 0.15
+NEARLY_ONE = 0.995  # what two digits would round to 1
 _SIDES = {"lower loss", "higher loss", "more gain", "less gain"}  # what may follow the amount of a change
 
 
@@ -84,7 +84,8 @@ def told_apart(verdict: Verdict) -> str:
 
 def _render(unit: str, effect: str) -> Render:
     if "loss" in unit and unit.startswith("log ratio"):
-        return _difference if _is_difference(effect) else _loss(_is_cost(effect))
+        words = ("more gain", "less gain") if _is_difference(effect) else ("lower loss", "higher loss")
+        return _gain(*words, sign=-1 if _is_cost(effect) else 1)
     if unit.startswith(("log ratio", "mean log ratio")):
         return _factor(math.e, "")
     return _RENDERS.get(unit, _plain(unit))
@@ -95,19 +96,11 @@ def _is_difference(effect: str) -> bool:
 
 
 def _is_cost(effect: str) -> bool:
-    return effect.startswith(COSTS) and not _is_difference(effect)
+    return effect.startswith(COSTS)
 
 
-def _loss(cost: bool) -> Render:
-    def render(value: float, by_factor: bool) -> Quantity:
-        gain = -value if cost else value
-        return _log_ratio(gain, by_factor, "lower loss", "higher loss")
-
-    return render
-
-
-def _difference(value: float, by_factor: bool) -> Quantity:
-    return _log_ratio(value, by_factor, "more gain", "less gain")
+def _gain(better: str, worse: str, sign: int) -> Render:
+    return lambda value, by_factor: _log_ratio(sign * value, by_factor, better, worse)
 
 
 def _log_ratio(gain: float, by_factor: bool, better: str, worse: str) -> Quantity:
@@ -119,17 +112,17 @@ def _factor(base: float, words: str) -> Render:
     return lambda value, _: Quantity(f"{_told_from_one(base**value)}{NO_BREAK}×", words)
 
 
-def _told_from_one(factor: float) -> str:
-    """A factor in two digits, or in two decimals near 1, where the second one tells whether it is above."""
-    return f"{factor:.2f}" if abs(factor - 1) < NEAR_ONE else number(factor)
+def _told_from_one(value: float) -> str:
+    """A number in two digits; in three from about 1 to 2, or −1 to −2, where a reader compares it with 1."""
+    return f"{value:.2f}".replace("-", "−") if NEARLY_ONE <= abs(value) < 2 else number(value)
 
 
 def _scaled(factor: float, sign: str, words: str) -> Render:
-    return lambda value, _: Quantity(f"{number(factor * value)}{sign}", words)
+    return lambda value, _: Quantity(f"{_told_from_one(factor * value)}{sign}", words)
 
 
 def _plain(unit: str) -> Render:
-    return lambda value, _: Quantity(number(value), unit)
+    return lambda value, _: Quantity(_told_from_one(value), unit)
 
 
 _RENDERS: dict[str, Render] = {

@@ -68,12 +68,6 @@ REGIMES = {
     "": Look("other", "#7F7F7F", line="--", marker="x"),
 }
 """Regimes, for figures whose lines are tasks; the panel then names the optimiser."""
-ENDPOINTS = {
-    "tuned_loss": ("tuned test loss", "gain, log ratio"),
-    "lr_sensitivity": ("sensitivity to the LR", "gain, share of initial loss"),
-    "max_trainable_lr": ("largest trainable LR", "gain, doublings"),
-}
-"""Label and unit of an endpoint's gain."""
 
 
 def study_style() -> AbstractContextManager[None]:

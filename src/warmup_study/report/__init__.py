@@ -5,6 +5,15 @@ from warmup_study.report.beside import verdict_table
 from warmup_study.report.build import build
 from warmup_study.report.power import undecided_table
 from warmup_study.report.results import Results
-from warmup_study.report.summary import task_table, untested_table
+from warmup_study.report.summary import untested_table, verdicts_by_task
 
-__all__ = ["Results", "answer", "build", "reading", "task_table", "undecided_table", "untested_table", "verdict_table"]
+__all__ = [
+    "Results",
+    "answer",
+    "build",
+    "reading",
+    "undecided_table",
+    "untested_table",
+    "verdict_table",
+    "verdicts_by_task",
+]

@@ -18,12 +18,12 @@ from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.quantities import main_effect, measured
 from warmup_study.statistics.decisions import Decision
 
-COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence"]
+COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence", "about"]
 BY_DEFINITION, NOT_RUN = "by definition", "not run"
 PLACES: dict[Decision, str] = {
-    "above": "more than the margin",
-    "inside": "within it",
-    "below": "less",
+    "above": "clearly more",
+    "inside": "too small to matter",
+    "below": "clearly less",
     "undecided": "open",
 }
 
@@ -37,17 +37,18 @@ def table(folders: Folders) -> pd.DataFrame:
 def _row(entry: dict[str, Any], rows: Sequence[Verdict]) -> list[str]:
     head = [entry["situation"], entry["test"]]
     if "always" in entry:
-        return [*head, entry["always"], "–", "–", "", BY_DEFINITION]
+        return [*head, entry["always"], "–", "–", "", BY_DEFINITION, ""]
     mine = [row for row in rows if row.id == entry["claim"]]
     verdict = next((row for row in mine if row.over_all), None)
     word = _word(entry, verdict) if verdict else NOT_RUN
     source = f"{entry['claim']}: {word}"
     if verdict is None:
-        return [*head, entry["inconclusive"], "–", "–", "", source]
+        return [*head, entry["inconclusive"], "–", "–", "", source, ""]
     effect = entry.get("part") or main_effect(claim(entry["claim"]))
     shown = _shown(verdict, effect)
     advice = entry.get(word, entry["mixed"])  # where regimes disagree, unless it says more
-    return [*head, advice, measured(shown, effect), str(shown.n), _odds(mine, effect), source]
+    about = entry["statement"] if _is_told_apart(entry, verdict) else ""
+    return [*head, advice, measured(shown, effect), str(shown.n), _odds(mine, effect), source, about]
 
 
 def _word(entry: dict[str, Any], verdict: Verdict) -> str:
@@ -56,17 +57,27 @@ def _word(entry: dict[str, Any], verdict: Verdict) -> str:
     return words.get(entry.get("statement", ""), verdict.verdict)
 
 
+def _is_told_apart(entry: dict[str, Any], verdict: Verdict) -> bool:
+    """Whether the word is that of a part of the claim, which then stands beside it."""
+    return any(statement.name == entry.get("statement", "") for statement in verdict.statements)
+
+
 def _shown(verdict: Verdict, effect: str) -> Verdict | Part:
     """The claim's part that measures the effect, the claim itself where it has no such part."""
     return next((part for part in verdict.parts if part.name == effect), verdict)
 
 
 def _odds(rows: Sequence[Verdict], effect: str) -> str:
-    """On how many tasks the effect is more than the margin, within it, less, or open; empty where none counts."""
+    """On how many tasks the effect is above its margin, within it, below, or open; empty where none counts.
+
+    Also empty for effects such as a delay, whose margin lies around another value than 0.
+    """
+    if any(leaf.around for leaf in claim(rows[0].id).conditions.leaves() if effect in leaf.subjects):
+        return ""
     found = [_shown(row, effect) for row in rows if row.task != ALL and row.estimate is not None]
     places = Counter(one.decision if isinstance(one, Part) else one.place for one in found)
     told = [f"{places[place]} {words}" for place, words in PLACES.items() if places[place]]
-    return f"{', '.join(told)}, of {count_of(len(found), 'task')}" if told else ""
+    return f"{count_of(len(found), 'task')}: {', '.join(told)}" if told else ""
 
 
 @lru_cache(maxsize=1)

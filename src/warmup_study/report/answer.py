@@ -38,7 +38,7 @@ def reading(results: Results) -> str:
     counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
     lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
     split = [claim.title for claim in results.tested if results.of_claim(claim.id)[0].verdict == "depends"]
-    lines.append(f"Regimes disagree on: {'; '.join(split)}." if split else "Regimes disagree on none of them.")
+    lines += [f"Kinds of networks, or forms of an optimiser, disagree on: {'; '.join(split)}."] if split else []
     return " ".join(lines)
 
 
@@ -64,8 +64,11 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     apart = _told_apart(verdict, phrases.get("statement", []))
     told = [apart or f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
     by_regime = _by_regime(results, verdict.id, phrases.get("by_regime", ""))
+    by_optimizer = _by_optimizer(verdict, phrases.get("by_optimizer", ""))
     told += [f"At twice the best learning rate, by kind of network: {by_regime}."] if by_regime else []
-    return " ".join([*told, f"Tasks: {', '.join(results.tasks(verdict.id)) or 'all'}."])
+    told += [f"By optimiser: {by_optimizer}."] if by_optimizer else []
+    tasks = ", ".join(results.tasks(verdict.id)) or "all"
+    return " ".join([*told, f"Tasks: {tasks}{phrases.get('tasks', '')}."])
 
 
 def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
@@ -83,7 +86,14 @@ def _by_regime(results: Results, name: str, effect: str) -> str:
     """The effect in every regime, in words; empty where there is none."""
     rows = [row for row in results.of_claim(name) if row.task == ALL and row.regime]
     parts = [(row.regime, part) for row in rows for part in row.parts if part.name == effect]
-    return "; ".join(f"{regime} {measured(part, effect)}" for regime, part in parts)
+    names = _phrases()["network"]
+    return "; ".join(f"{names.get(regime, regime)} {measured(part, effect)}" for regime, part in parts)
+
+
+def _by_optimizer(verdict: Verdict, effect: str) -> str:
+    """The effect under every optimiser, in words; empty where there is none."""
+    parts = [part for part in verdict.parts if effect and part.name.endswith(f": {effect}")]
+    return "; ".join(f"{part.name.partition(':')[0]} {measured(part, effect)}" for part in parts)
 
 
 def _untested(question: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from warmup_study.claims.verdict import Verdict
 from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
 
-FRESH = "{seeds: %d, output_dir: contested}"
+SETTINGS = "{seeds: %d, output_dir: contested}"
 
 
 def contest_table(results: Results) -> str:
@@ -27,5 +27,5 @@ def _command(verdict: Verdict) -> str:
     """Papermill on the claim's chapter, with as many seeds as would decide it; the report's claim takes them all."""
     if verdict.notebook == "report":
         return "WARMUP_STUDY_ROOT=contested make full"
-    settings = FRESH % (verdict.seeds_needed or 2 * verdict.n)
+    settings = SETTINGS % (verdict.seeds_needed or 2 * verdict.n)
     return f'.venv/bin/papermill notebooks/{verdict.notebook}.ipynb out.ipynb -p preset full -y "{settings}"'

@@ -62,9 +62,9 @@ def forest(verdict: Verdict) -> str:
     return (
         f'<svg class="forest" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'aria-hidden="true" focusable="false">'
-        f'<rect class="margin" x="{_WIDTH - margin:.1f}" y="1" width="{2 * margin - _WIDTH:.1f}" '
+        f'<rect x="{_WIDTH - margin:.1f}" y="1" width="{2 * margin - _WIDTH:.1f}" '
         f'height="{_HEIGHT - 2}" fill="currentColor" fill-opacity="0.13"/>'
-        f'<path class="zero" d="M{_WIDTH / 2} 0V{_HEIGHT}" stroke="currentColor" stroke-width="1" opacity="0.55"/>'
+        f'<path d="M{_WIDTH / 2} 0V{_HEIGHT}" stroke="currentColor" stroke-width="1" opacity="0.55"/>'
         f'<path d="M{start:.1f} {_MIDDLE}H{end:.1f}M{start:.1f} 5V13M{end:.1f} 5V13" '
         f'stroke="currentColor" stroke-width="2"/>'
         f'<circle cx="{dot:.1f}" cy="{_MIDDLE}" r="3.6" fill="currentColor"/></svg>{said}'

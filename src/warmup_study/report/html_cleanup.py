@@ -6,6 +6,7 @@ from bs4 import BeautifulSoup, Tag
 
 NOTEBOOK_LINK = re.compile(r"^(?:\./)?([\w-]+)\.ipynb(?:#(.*))?$")
 
+_BY_CHANCE = "T_"  # how the ids begin that pandas' Styler draws
 CODE = re.compile(r"`([^`]+)`")
 
 
@@ -40,9 +41,11 @@ def _join_header_rows(table: Tag) -> None:
 
 def _name_headers(table: Tag) -> None:
     """Tell columns from rows, and make an empty header cell an ordinary one."""
-    for tag in [table, *table.find_all(True)]:  # pandas' Styler gives ids drawn by chance
-        for attribute in ("border", "style", "id"):
+    for tag in [table, *table.find_all(True)]:
+        for attribute in ("border", "style"):
             tag.attrs.pop(attribute, None)
+        if str(tag.get("id", "")).startswith(_BY_CHANCE):
+            del tag["id"]
     for head in table("th"):
         if not head.get_text(strip=True):
             head.name = "td"

@@ -111,7 +111,8 @@ def _answer(results: Results) -> list[NotebookNode]:
     cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}")]
     if figure := main_figure(results):
         title = new_markdown_cell(f"## {figure.title.partition(':')[0]}")
-        cells += [title, _shown("image/svg+xml", results.svg(figure), {"figure": figure.key})]
+        about = {"figure": figure.key, "narrow": results.narrow_svg(figure)}
+        cells += [title, _shown("image/svg+xml", results.svg(figure), about)]
     return cells
 
 

@@ -14,6 +14,7 @@ from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders, project_root
+from warmup_study.presentation.canvas import NARROW
 
 
 class Sidecar(BaseModel):
@@ -58,6 +59,11 @@ class Results:
         except OSError as error:
             raise StudyError(f"report: the figure {figure.key}.svg cannot be read: {error.strerror}") from error
 
+    def narrow_svg(self, figure: Sidecar) -> str:
+        """A figure's drawing for narrow screens; empty where there is none."""
+        path = self.folders.figures / f"{figure.key}{NARROW}.svg"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
     def of_claim(self, claim: str) -> tuple[Verdict, ...]:
         """Verdicts on a claim, the one over all tasks first, then those of its regimes."""
         mine = [verdict for verdict in self.verdicts if verdict.id == claim]
@@ -68,8 +74,9 @@ class Results:
         return next(iter(self.of_claim(claim)), None)
 
     def tasks(self, claim: str) -> list[str]:
-        """Names of the tasks on which a claim was tested."""
-        return [verdict.task for verdict in self.of_claim(claim) if verdict.task != ALL]
+        """Names of the tasks on which a claim was tested; one that offers no case is none of them."""
+        rows = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL]
+        return [verdict.task for verdict in rows if verdict.estimate is not None]
 
     @property
     def tested(self) -> Sequence[Claim]:

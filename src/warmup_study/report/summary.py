@@ -6,6 +6,7 @@ from typing import Any
 from IPython.display import HTML
 from jinja2 import Environment, PackageLoader
 
+from warmup_study.claims.openness import NOT_REACHED
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import number, percent
@@ -62,12 +63,12 @@ def main_figure(results: Results) -> Sidecar | None:
     return next(iter(candidates), None)
 
 
-def task_table(results: Results) -> HTML:
+def verdicts_by_task(results: Results) -> HTML:
     """The verdicts behind the table over all tasks, claim by claim and task by task; folded, as they are many."""
     groups = [(row, _by_task(results, row)) for row in results.tested]
     groups = [(row, verdicts) for row, verdicts in groups if verdicts]
     count = sum(len(verdicts) for _, verdicts in groups)
-    return HTML(drawn("tasks.html.j2", groups=groups, count=count))
+    return HTML(drawn("verdicts_by_task.html.j2", groups=groups, count=count))
 
 
 def _by_task(results: Results, row: Claim) -> Sequence[Verdict]:
@@ -93,12 +94,18 @@ def own_effect(verdict: Verdict) -> str:
     return measured(verdict, main_effect(claim(verdict.id)))
 
 
+def why_open(verdict: Verdict) -> str:
+    """Why a verdict is open, for readers who don't know what a fixed sequence is."""
+    return "not asked: the headline question before it is open" if verdict.why_open == NOT_REACHED else verdict.why_open
+
+
 def drawn(name: str, **content: Any) -> str:
     """A template of the page's folder, filled in; it escapes what it is given."""
     words: dict[str, Any] = {
         "number": number,
         "measured": own_effect,
         "told_apart": told_apart,
+        "why_open": why_open,
         "mark": mark,
         "forest": forest,
         "level": percent(LEVEL),

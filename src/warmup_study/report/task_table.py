@@ -23,7 +23,7 @@ def task_descriptions(results: Results) -> str:
     rows = [row for name in sorted(names) if (row := _described(name, runs[runs["task"] == name]))]
     order = list(REGIMES)
     rows.sort(key=lambda row: order.index(row["regime"]) if row["regime"] in order else len(order))
-    return drawn("descriptions.html.j2", rows=rows) if rows else ""
+    return drawn("tasks.html.j2", rows=rows) if rows else ""
 
 
 def _described(name: str, runs: pd.DataFrame) -> dict[str, Any] | None:

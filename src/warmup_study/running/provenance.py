@@ -80,6 +80,25 @@ def record(
         _write(path, {**origin, "preset": folders.preset, "notebooks": notebooks})
 
 
+def judged(folders: Folders, notebook: str) -> str:
+    """What was recorded to stand for the chapter's rows in verdicts.json and for their origin; "" where nothing was."""
+    return str(_read(folders.results / _FILE).get("notebooks", {}).get(notebook, {}).get("judged", ""))
+
+
+def record_judged(folders: Folders, notebook: str, digest: str) -> None:
+    """Write down what stands for the chapter's rows in verdicts.json and for what they follow from.
+
+    Nothing where the chapter's runs have no record. Raises StudyError where the file can't be written, or is there and
+    can't be read.
+    """
+    path = folders.results / _FILE
+    with locked(folders.results):
+        content = _read(path)
+        if notebook in content.get("notebooks", {}):
+            content["notebooks"][notebook]["judged"] = digest
+            _write(path, content)
+
+
 def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, Any]:
     """The record as it is, if it tells where the runs on these seeds come from, else with what was published of them.
 

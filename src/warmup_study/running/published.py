@@ -33,7 +33,7 @@ class Published:
 
     @classmethod
     def of_project(cls) -> "Published":
-        """Those of the project, wherever results are written."""
+        """Those of the project, or of the folder that stands in for it (WARMUP_STUDY_ROOT)."""
         return cls(Folders(project_root(), "full").results)
 
     def get(self, chunk: Chunk) -> pa.Table | None:

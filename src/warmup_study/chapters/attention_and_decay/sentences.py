@@ -28,8 +28,6 @@ from warmup_study.tasks.networks import Placement
 DECAY_NAMES = {"constant": "no decay", "cosine": "cosine decay", "inverse_sqrt": "inverse-square-root decay"}
 SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
 """What the interval of a difference between two gains says, given the smallest difference that matters."""
-LARGER = {"above": "yes", "below": "less instead", "inside": "no", "undecided": "open"}
-"""The same as an answer: is the one gain larger?"""
 
 
 def curves_title(gains: Gains) -> str:
@@ -59,9 +57,16 @@ def attention_title(effects: Sequence[Mapping[str, Effect]]) -> str:
 
 def _sides(effects: Sequence[Effect], endpoint: str) -> str:
     """What the effects of both placements say, once where they agree."""
-    sides = [LARGER[decide(one, margin(endpoint).value)] for one in effects]
+    sides = [_is_larger(one, margin(endpoint).value) for one in effects]
     told = [f"{side} with {placement}-LN" for side, placement in zip(sides, PLACEMENTS, strict=True)]
     return sides[0] if len(set(sides)) == 1 else " and ".join(told)
+
+
+def _is_larger(added: Effect, least: float) -> str:
+    """Whether one gain is larger than another by at least so much, as the claim is judged: yes, no or open."""
+    if added.low > least:
+        return "yes"
+    return "no" if added.high < least else "open"
 
 
 def attention(gains: Gains) -> str:
@@ -133,4 +138,5 @@ def early_title(runs: pd.DataFrame) -> str:
     if set(found) != {"none", "ramp"}:
         return "Attention was finite in no run"
     none, ramp = (number(found[warmup].estimate) for warmup in ("none", "ramp"))
-    return f"At update {last}, the entropy of attention is {none} without warmup and {ramp} with a ramp (post-LN)"
+    told = f"the same, {none}, with and without" if none == ramp else f"{none} without warmup and {ramp} with"
+    return f"At update {last}, the entropy of attention is {told} a ramp (post-LN)"

@@ -121,11 +121,6 @@ class _Design(design.Design):
         rule = Optimizer.model_validate({"name": optimizer})
         return arm(f"{optimizer}/{schedule.warmup}, {label}", rule, schedule, **settings)
 
-    def seeded(self, count: int) -> tuple[int, ...]:
-        """The first so many of the preset's seeds, or as many as were asked for."""
-        first = self.seeds[0]
-        return tuple(range(first, first + (self.parameters.seeds or count)))
-
     def orders(self) -> Experiment:
         seeds = self.seeded(self.sizes.orders)
         total = min(self.updates, _updates(self.task, ORDERED_EPOCHS))

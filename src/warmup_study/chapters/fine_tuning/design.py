@@ -124,11 +124,6 @@ class _Design(design.Design):
         """What the task's networks meet."""
         return self.sizes.twists or (_fitting(self.task),)
 
-    def seeded(self, count: int) -> tuple[int, ...]:
-        """The first so many of the preset's seeds, or as many as were asked for."""
-        first = self.seeds[0]
-        return tuple(range(first, first + (self.parameters.seeds or count)))
-
     def meeting(self, twist: str) -> Experiment:
         """Every warmup and length with the state fresh and kept; beside them, networks that begin from scratch."""
         lengths = {"": self.warmup, LONG: min(LONGER * self.warmup, self.updates)}

@@ -69,7 +69,7 @@ def _draw_lengths(axes: Axes, found: Sequence[Cell], place: str) -> None:
         line = LINES[usual.index(cell) % len(LINES)]
         axes.plot(across, up, color=ADAM, ls=line, label=f"{cell.updates:,} updates")
         axes.plot([max(cell.epoch, 1)], [np.exp(cell.lengths.at(profile, cell.epoch)[0])], "o", color=INK, ms=5)
-    plain_log_scale(axes)
+    plain_log_scale(axes, (1, 1.2, 1.5, 2, 3, 5, 7))
     log_ticks(axes, [1, 10, 100, 1000])
 
 

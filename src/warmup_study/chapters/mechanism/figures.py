@@ -12,7 +12,7 @@ from warmup_study import theory
 from warmup_study.chapters.mechanism import analysis, words
 from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import margin
-from warmup_study.presentation.canvas import Words, figure_maker
+from warmup_study.presentation.canvas import Words, figure_maker, no_case
 from warmup_study.presentation.curves import by_warmup, curves, untrained, with_capped_loss
 from warmup_study.presentation.facets import facets, legend, plain_log_scale
 from warmup_study.presentation.formatting import count_of
@@ -141,6 +141,8 @@ def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
 def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Gain of every warmup in the largest trainable learning rate, task by task."""
     found = {task: effects for task, effects in analysis.curvatures(runs).items() if isinstance(effects, Mapping)}
+    if not found:
+        return no_case(words.trainable_title(found))
     arms = [(warmup, analysis.HIGHER.format(warmup)) for warmup in analysis.WARMED]
     rows = [
         [Estimate(effects[name], marker=WARMUPS[arm].marker, label=WARMUPS[arm].label) for arm, name in arms]

@@ -61,7 +61,7 @@ def curvature_title(found: Outcomes) -> str:
     if effect.low <= 0 <= effect.high:
         return "When the ramp ends, the sharpness is not clearly different from that without warmup"
     change = compared(-effect.estimate)
-    return f"When the ramp ends, the sharpness is {change} than without warmup after as many updates"
+    return f"When the ramp ends, the sharpness is {change} than without warmup after the same number of updates"
 
 
 def curvature_sentence(found: Outcomes) -> str:
@@ -71,8 +71,8 @@ def curvature_sentence(found: Outcomes) -> str:
         return f"Sharpness with and without a ramp: {NOTHING}."
     return (
         f"Over all tasks, the sharpness at the end of the ramp is {changed(flatter)} "
-        f"than without warmup after as many updates ({percent(flatter.level)} interval in brackets). The largest "
-        f"trainable learning rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
+        f"than without warmup after the same number of updates ({percent(flatter.level)} interval in brackets). The "
+        f"largest trainable learning rate is {_factor(higher.estimate)} times as high ({_factor(higher.low)} to "
         f"{_factor(higher.high)}). Kalra & Barkeshli (2024) found a factor of four in one run."
     )
 
@@ -146,7 +146,7 @@ def dead_title(found: Outcomes) -> str:
 
 
 def dead_sentence(found: Outcomes) -> str:
-    """The same in numbers."""
+    """How many units a ramp spares, and what it gains with and without units that can die."""
     names = {"gain (ReLU)": "with ReLUs", "gain (leaky ReLU)": "with leaky ones"}
     gains = {words: over_tasks(found, name) for name, words in names.items()}
     spared = over_tasks(found, "share of dead units spared")
@@ -172,7 +172,7 @@ def disguises_title(found: Outcomes) -> str:
     least = margin("tuned_loss").value
     if all(decide(each, least) == "inside" for each in _replays(found).values()):
         return f"Plain Adam with a fix's schedule always ends within {percent(round(math.expm1(least), 2))} of the fix"
-    return f"Plain Adam with a fix's schedule deviates most from {fix}: its loss is {compared(-effect.estimate)}"
+    return f"Plain Adam under the schedule of a fix is furthest off for {fix}: its loss is {compared(-effect.estimate)}"
 
 
 def disguises_sentence(found: Outcomes) -> str:

@@ -35,7 +35,7 @@ def velocity_at_rest(form: str, momentum: float, gradients: Sequence[float]) -> 
 
 
 def of_torch(momentum: float, gradients: Sequence[float]) -> float:
-    """The same of torch.optim.SGD, run."""
+    """Length of the velocity of torch.optim.SGD after these gradients at a learning rate of 0, by running it."""
     weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
     rule = torch.optim.SGD([weight], lr=0.0, momentum=momentum)
     for gradient in gradients:
@@ -45,7 +45,7 @@ def of_torch(momentum: float, gradients: Sequence[float]) -> float:
 
 
 def of_scikit_learn(momentum: float, gradients: Sequence[float]) -> float:
-    """The same of scikit-learn's multilayer perceptrons, run."""
+    """Length of the velocity in scikit-learn's multilayer perceptrons after these gradients, by running its rule."""
     weights = [np.zeros(1)]
     rule = SGDOptimizer(weights, learning_rate_init=0.0, momentum=momentum, nesterov=False)
     for gradient in gradients:

@@ -1,5 +1,7 @@
 """Figures of the first chapter: the four setups, gains with intervals, the first updates, realised learning rates."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -36,6 +38,7 @@ from warmup_study.statistics.lr_curves import OVERSHOOT
 from warmup_study.training.optimizers import Optimizer
 
 _ORDER = (THIRD, BEST, ABOVE, USABLE)
+_WIDE = 2.0  # inches: panels with room for a finding on one line
 _TICKS = (0.1, 0.3, 1, 3, 10, 30)
 _ROWS = {
     "loss": "loss ÷ best\nwithout warmup",
@@ -53,23 +56,54 @@ def four_setups(found: Cells, gains: Gains) -> tuple[Figure, Words]:
     Losses and shares of seeds that train are means over tasks; between them, one line per task shows each warmup's
     effect on the loss at the same learning rate. Cells that do not train are left out, unless none does.
     """
-    drawn = {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
+    drawn = _of_setups(found)
+    panels = _panels(drawn, gains, _ROWS, SETUPS, (2.6, 1.85), (0.4, 0.6))
+    legend(panels.axes[0, 0])
+    _name_tasks(panels, columns=4)
+    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
+
+
+@figure_maker
+def four_setups_narrow(found: Cells, gains: Gains) -> tuple[Figure, Words]:
+    """The same for a phone: each warmup's effect on the losses of SGD and Adam, both without the other rows."""
+    drawn = _of_setups(found)
+    rows = {warmup: _ROWS[warmup] for warmup in WARMED}
+    panels = _panels(drawn, gains, rows, ("sgd", "adam"), (1.75, 1.7), (0.5, 0.8))
+    _name_tasks(panels, columns=2)
+    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
+
+
+def _of_setups(found: Cells) -> Cells:
+    return {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
+
+
+def _panels(
+    drawn: Cells,
+    gains: Gains,
+    names: Mapping[str, str],
+    optimizers: Sequence[str],
+    size: tuple[float, float],
+    around: tuple[float, float],
+) -> Facets[str, str]:
+    """A row for each of ``names``, a column for each of the optimisers that is drawn, or for all if none of them is."""
     rows = points(drawn)
     over_tasks = means(rows)
-    titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in SETUPS if name in set(rows["optimizer"])}
-    label = "LR ÷ best without warmup"
-    panels = facets(_ROWS, titles, (2.6, 1.85), (0.4, 0.6), x=label, sharex="all", sharey="row")
+    known = [name for name in SETUPS if name in set(rows["optimizer"])]
+    titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in known if name in optimizers}
+    titles = titles or {name: LABELS[name] for name in known}
+    label = "LR ÷ best without warmup" if size[0] > _WIDE else "LR ÷ best without"
+    panels = facets(names, titles, size, around, x=label, sharex="all", sharey="row")
     for row, name, axes in panels:
         mean = over_tasks[over_tasks["optimizer"] == name]
         if row in WARMED:
             mine = rows[(rows["optimizer"] == name) & (rows["warmup"] == row)]
             _task_lines(axes, mine, mean[mean["warmup"] == row])
-            _tell_gain(axes, mean_gain(gains, name, ABOVE, row))
+            _tell_gain(axes, mean_gain(gains, name, ABOVE, row), wide=size[0] > _WIDE)
         else:
             _mean_lines(axes, mean, row, name)
         axes.axvline(1, **GUIDE)
-    _finish(panels)
-    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
+    _scale(panels)
+    return panels
 
 
 def _tasks(rows: pd.DataFrame, optimizer: str) -> str:
@@ -96,31 +130,38 @@ def _task_lines(axes: Axes, rows: pd.DataFrame, mean: pd.DataFrame) -> None:
     axes.plot(mean["multiple"], np.exp([-e.estimate for e in effects]), color=INK, lw=2, label="mean over tasks, 95 %")
 
 
-def _tell_gain(axes: Axes, above: Effect | None) -> None:
+def _tell_gain(axes: Axes, above: Effect | None, *, wide: bool) -> None:
     if above:
-        text = f"at {OVERSHOOT:g}×: {finding(above, margin('overshoot').value)}"
+        text = f"at {OVERSHOOT:g}×:{' ' if wide else chr(10)}{finding(above, margin('overshoot').value)}"
         axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=9, va="bottom")
 
 
-def _finish(panels: Facets[str, str]) -> None:
-    """Log scales with equal ends in both rows of ratios, and a legend of the warmups and one of the regimes."""
+def _scale(panels: Facets[str, str]) -> None:
+    """Log scales, with equal ends in both rows of ratios, whose direction is told."""
     for row, _, axes in panels:
         log_ticks(axes, _TICKS)
         if row != "share":
             plain_log_scale(axes)
         else:
             axes.set_ylim(-0.04, 1.04)
-    ratios = panels.axes[1:3].ravel()
+    ratios = _ratios(panels)
     low, high = min(axes.get_ylim()[0] for axes in ratios), max(axes.get_ylim()[1] for axes in ratios)
     for axes in ratios:
         axes.set_ylim(min(0.6, low), max(1.8, high))
-    for axes in panels.axes[1:3, 0]:
+    for axes in ratios[:: len(panels.columns)]:
         axes.text(0.03, 0.95, "↑ warmup is worse", transform=axes.transAxes, fontsize=8.5, va="top")
-    legend(panels.axes[0, 0])
-    handles = {
-        label: handle for axes in ratios for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    panels.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+
+
+def _ratios(panels: Facets[str, str]) -> list[Axes]:
+    """The panels of losses with warmup over losses without, row by row."""
+    return [axes for row, _, axes in panels if row in WARMED]
+
+
+def _name_tasks(panels: Facets[str, str], columns: int) -> None:
+    """A legend of the regimes, below."""
+    pairs = [pair for axes in _ratios(panels) for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in pairs}
+    panels.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
 def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:

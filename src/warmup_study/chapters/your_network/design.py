@@ -31,7 +31,8 @@ PyTorchName = Literal[
 ]  # those of which there are lines to paste
 RAMPS = (0.02, 0.05, 0.2)  # lengths of the ramps tried, as shares of the run
 USUAL = RAMPS[1]  # the one that answers whether and when
-UPDATES = {"smoke": 20, "quick": 400}
+UPDATES = {"smoke": 30, "quick": 400}
+FEWEST_UPDATES = 30  # with fewer, two of the ramps have the same length
 SEEDS = {"smoke": (3, 3), "quick": (6, 12)}  # at least, and at most where there is time
 FIRST_SEED = 8_000  # no chapter's seeds
 LOWEST = 3  # halvings below the best learning rate
@@ -61,8 +62,8 @@ class Parameters(CommonParameters):
     @classmethod
     def _holds_a_ramp(cls, value: int) -> int:
         """Refuse a run too short for three ramps that differ."""
-        if 0 < value < 20:
-            raise ValueError("a run of fewer than 20 updates is too short for three different ramps")
+        if 0 < value < FEWEST_UPDATES:
+            raise ValueError(f"a run of fewer than {FEWEST_UPDATES} updates is too short for three different ramps")
         return value
 
     @field_validator("lrs")
@@ -131,7 +132,7 @@ class YourNetwork:
             return self.parameters.lrs
         reach = math.ceil(math.log2(self.pilot.highest_trained / self.pilot.best)) + 1
         highest = min(max(reach, HIGHEST[0]), HIGHEST[1])
-        return tuple(float(f"{self.pilot.best * 2.0**step:.6g}") for step in range(-LOWEST, highest + 1))
+        return tuple(float(f"{self.pilot.best * 2.0**step:.12g}") for step in range(-LOWEST, highest + 1))
 
     @cached_property
     def cost(self) -> Cost:

@@ -78,7 +78,7 @@ def advantage_over(arm: str, place: str) -> str:
 
 
 def of_other_optimizers(runs: pd.DataFrame) -> list[str]:
-    """The same for the other optimisers of the core grid that were run at equal active updates."""
+    """The ramp's advantages over jumps, for the other optimisers that were run at equal active updates."""
     arms = set(runs["arm"])
     others = [name for name in analysis.SETUPS if name != "adam" and f"{name}/zero+n" in arms]
     return [of_advantages(analysis.advantages(runs, name, RESAMPLES), analysis.SETUPS[name]) for name in others]
@@ -104,8 +104,11 @@ def of_lost_updates(found: ByTask[str]) -> str:
         return "No task reaches its target without warmup."
     delay, lead = mean["delay of zero"], mean["lead of constant over zero"]
     each = "; ".join(f"{task} {number(effects['delay of zero'].estimate)}" for task, effects in measured(found).items())
+    return f"A phase at lr = 0 delays training by {share(delay)} of its length ({each}); {_instead(lead)}"
+
+
+def _instead(lead: Effect) -> str:
+    """What a low learning rate in place of lr = 0 does; it may reach the target sooner or later, or neither clearly."""
     sooner, by = ("sooner", lead) if lead.estimate >= 0 else ("later", weighted_sum([lead], [-1.0]))
-    return (
-        f"A phase at lr = 0 delays training by {share(delay)} of its length ({each}); a low learning rate instead "
-        f"reaches the target {sooner}, by {share(by)} of that length."
-    )
+    clearly = "" if lead.low * lead.high > 0 else "neither clearly sooner nor later: "
+    return f"a low learning rate instead reaches the target {clearly}{sooner} by {share(by)} of that length."
