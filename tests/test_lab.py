@@ -114,7 +114,7 @@ def test_every_probe_on_offer_shows_something_or_says_why_not(probe: str) -> Non
             assert np.isfinite(glance(setup, probe).values).any()
         except StudyError as problem:
             assert probe.replace("_", " ") in str(problem)
-            assert "available only" in str(problem) or "no values" in str(problem)
+            assert "; takes " in str(problem) or "no values" in str(problem)
 
 
 def test_setups_are_told_apart_by_what_differs() -> None:
@@ -203,7 +203,7 @@ def test_a_probe_is_drawn_and_where_it_sees_nothing_the_reason_is_told(panel: An
     widget(panel, "also show").value = "update_norm"
     assert "update norm (n = 3)" in panel.instrument.shown.figure.svg
     widget(panel, "also show").value = "velocity_norm"
-    assert "velocity norm is available only for SGD and its variants" in panel.status.value
+    assert "velocity norm: got adam; takes SGD and its variants" in panel.status.value
 
 
 def test_nothing_is_written_but_on_request(panel: Any, tmp_path: Path) -> None:

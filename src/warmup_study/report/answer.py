@@ -64,9 +64,9 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     apart = _told_apart(verdict, phrases.get("statement", []))
     told = [apart or f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
     by_regime = _by_regime(results, verdict.id, phrases.get("by_regime", ""))
-    by_optimizer = _by_optimizer(verdict, phrases.get("by_optimizer", ""))
+    by_optimizer = _by_optimizer(results, phrases.get("by_optimizer", {}))
     told += [f"At twice the best learning rate, by kind of network: {by_regime}."] if by_regime else []
-    told += [f"By optimiser: {by_optimizer}."] if by_optimizer else []
+    told += [f"Where plain SGD trains, too: {by_optimizer}."] if by_optimizer else []
     tasks = ", ".join(results.tasks(verdict.id)) or "all"
     return " ".join([*told, f"Tasks: {tasks}{phrases.get('tasks', '')}."])
 
@@ -90,10 +90,11 @@ def _by_regime(results: Results, name: str, effect: str) -> str:
     return "; ".join(f"{names.get(regime, regime)} {measured(part, effect)}" for regime, part in parts)
 
 
-def _by_optimizer(verdict: Verdict, effect: str) -> str:
-    """The effect under every optimiser, in words; empty where there is none."""
-    parts = [part for part in verdict.parts if effect and part.name.endswith(f": {effect}")]
-    return "; ".join(f"{part.name.partition(':')[0]} {measured(part, effect)}" for part in parts)
+def _by_optimizer(results: Results, names: dict[str, str]) -> str:
+    """The effect under each optimiser that is named, on tasks that all of them train; empty where that was not run."""
+    verdict = results.overall("adaptive-only")
+    parts = verdict.parts if verdict else ()
+    return "; ".join(f"{names[part.name]} {measured(part, part.name)}" for part in parts if part.name in names)
 
 
 def _untested(question: dict[str, Any]) -> str:
