@@ -108,7 +108,7 @@ def chapter() -> NotebookNode:
         new_code_cell("figure", outputs=[figure_output()]),
         new_code_cell("table", outputs=[_frame(table), _frame(wide)]),
         new_code_cell("say()", outputs=[new_output("display_data", markdown, metadata={"claim": "adaptive-only"})]),
-        new_code_cell("quiet()", outputs=[new_output("stream", text="hidden")], metadata={"tags": ["remove"]}),
+        new_code_cell("quiet()", outputs=[new_output("stream", text="hidden")]),
         new_markdown_cell("## What this does not show\n\nLarger networks."),
     ]
     notebook: NotebookNode = new_notebook(cells=cells)

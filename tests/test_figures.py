@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from synthetic_runs import Planted, audit, grid, probe, table
 
 from warmup_study.chapters import core_curves
-from warmup_study.chapters.sgd_vs_adam import analysis, figures
+from warmup_study.chapters.sgd_vs_adam import analysis, figures, relative_lr
 from warmup_study.paths import Folders
 from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
 from warmup_study.presentation.curves import lr_label, lr_panels
@@ -40,8 +40,14 @@ def of_gains(maker: Callable[[core_curves.Cells, core_curves.Gains], StudyFigure
         return maker(cells, core_curves.gains(cells, analysis.PLACES, ("ramp", "zero")))
 
 
+def of_points(maker: Callable[..., StudyFigure]) -> Callable[[core_curves.Cells, core_curves.Gains], StudyFigure]:
+    """A figure of the four setups, from the cells' points."""
+    return lambda cells, gains: maker(cells, relative_lr.points(relative_lr.of_setups(cells)), gains)
+
+
 MAKERS: dict[str, Callable[[pd.DataFrame], StudyFigure]] = {
-    "four_setups": lambda runs: of_gains(figures.four_setups, runs),
+    "four_setups": lambda runs: of_gains(of_points(figures.four_setups), runs),
+    "four_setups_narrow": lambda runs: of_gains(of_points(figures.four_setups_narrow), runs),
     "gains": lambda runs: of_gains(figures.gains, runs),
     "first_updates": figures.first_updates,
     "realised_lr": figures.realised_lr,

@@ -53,7 +53,7 @@ def test_the_stretches_are_what_the_published_results_make() -> None:
 def test_other_results_make_other_stretches(tmp_path: Path) -> None:
     text = filled(BARE, Results.read(finished_run(tmp_path, "full")))
     assert "\nold\n" not in text and filled(text, Results.read(Folders(tmp_path, "full"))) == text
-    size = "1.4 × the range of learning rates (1.2 × to 1.7 ×) | 20 | digits, mnist1d |".replace(
+    size = "1.41 × the range of learning rates (1.15 × to 1.73 ×) | 20 | digits, mnist1d |".replace(
         " ×", "\N{NO-BREAK SPACE}×"
     )
     assert f"(report/index.html#claim-adaptive-only) | supported | {size}" in text

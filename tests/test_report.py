@@ -84,7 +84,7 @@ def test_page_has_its_parts_in_order(folders: Folders) -> None:
 def test_answer_takes_its_numbers_from_the_verdicts(folders: Folders) -> None:
     whether, when, how_long = texts(built(folders), "#answer > ul li")
     assert "Warm up adaptive optimisers" in whether
-    assert "1.4 × the range of learning rates (1.3 × to 1.5 ×)" in whether
+    assert "1.41 × the range of learning rates (1.35 × to 1.48 ×)" in whether
     assert "n = 20" in whether and "digits, mnist1d" in whether
     assert "do not settle" in when and "0.8 × to 4.4 ×" in when
     assert "was not part of this run" in how_long

@@ -58,7 +58,7 @@ def test_published_and_own_stand_side_by_side(project: Path) -> None:
         "LR zero builds no momentum": ("–", beside.UNPUBLISHED),
     }
     [flatter] = [row for row in rows if row[0] == "Warmup leads to flatter ground"]
-    assert "1.4 ×" in flatter[2] and "n = 60" in flatter[2] and "1.7 ×" in flatter[3] and "n = 6" in flatter[3]
+    assert "1.43 ×" in flatter[2] and "n = 60" in flatter[2] and "1.66 ×" in flatter[3] and "n = 6" in flatter[3]
     assert [row[1] for row in rows][:2] == ["supported", "contradicted"], "decided ones first"
 
 

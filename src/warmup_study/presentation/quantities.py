@@ -44,7 +44,7 @@ def measured(found: Verdict | Part, effect: str) -> str:
     render = _render(found.unit, effect)
     if found.ci_low is None or found.ci_high is None:
         return str(render(found.estimate, False))
-    worst = -found.ci_high if _is_cost(effect) else found.ci_low
+    worst = -found.ci_high if is_cost(effect) else found.ci_low
     by_factor = worst <= -FACTOR
     value, *ends = (render(each, by_factor) for each in (found.estimate, found.ci_low, found.ci_high))
     if len({end.words for end in (value, *ends)}) == 1:
@@ -83,19 +83,25 @@ def told_apart(verdict: Verdict) -> str:
 
 
 def _render(unit: str, effect: str) -> Render:
-    if "loss" in unit and unit.startswith("log ratio"):
+    if is_loss(unit):
         words = ("more gain", "less gain") if _is_difference(effect) else ("lower loss", "higher loss")
-        return _gain(*words, sign=-1 if _is_cost(effect) else 1)
+        return _gain(*words, sign=-1 if is_cost(effect) else 1)
     if unit.startswith(("log ratio", "mean log ratio")):
         return _factor(math.e, "")
     return _RENDERS.get(unit, _plain(unit))
+
+
+def is_loss(unit: str) -> bool:
+    """Whether an effect in this unit compares two losses."""
+    return "loss" in unit and unit.startswith("log ratio")
 
 
 def _is_difference(effect: str) -> bool:
     return any(part in effect for part in DIFFERENCES)
 
 
-def _is_cost(effect: str) -> bool:
+def is_cost(effect: str) -> bool:
+    """Whether an effect on the loss is larger where the loss is higher."""
     return effect.startswith(COSTS)
 
 

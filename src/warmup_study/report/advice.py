@@ -15,7 +15,7 @@ from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Part, Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import count_of
-from warmup_study.presentation.quantities import main_effect, measured
+from warmup_study.presentation.quantities import is_cost, is_loss, main_effect, measured
 from warmup_study.statistics.decisions import Decision
 
 COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence", "about"]
@@ -26,6 +26,8 @@ PLACES: dict[Decision, str] = {
     "below": "clearly less",
     "undecided": "open",
 }
+OF_LOSSES: dict[Decision, str] = PLACES | {"above": "clearly better", "below": "clearly worse"}
+OPPOSITE: dict[Decision, Decision] = {"above": "below", "below": "above"}
 
 
 def table(folders: Folders) -> pd.DataFrame:
@@ -75,9 +77,16 @@ def _odds(rows: Sequence[Verdict], effect: str) -> str:
     if any(leaf.around for leaf in claim(rows[0].id).conditions.leaves() if effect in leaf.subjects):
         return ""
     found = [_shown(row, effect) for row in rows if row.task != ALL and row.estimate is not None]
-    places = Counter(one.decision if isinstance(one, Part) else one.place for one in found)
-    told = [f"{places[place]} {words}" for place, words in PLACES.items() if places[place]]
+    places = Counter(_place(one, effect) for one in found)
+    names = OF_LOSSES if found and is_loss(found[0].unit) else PLACES
+    told = [f"{places[place]} {words}" for place, words in names.items() if places[place]]
     return f"{count_of(len(found), 'task')}: {', '.join(told)}" if told else ""
+
+
+def _place(found: Verdict | Part, effect: str) -> Decision:
+    """Where the effect lies in the sense in which its number is told, "lower loss" being above."""
+    place = found.decision if isinstance(found, Part) else found.place
+    return OPPOSITE.get(place, place) if is_cost(effect) else place
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ from warmup_study.chapters.core_curves import (
 )
 from warmup_study.chapters.gain_panels import gain_panels, gain_rows
 from warmup_study.chapters.sgd_vs_adam import analysis
-from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, points
+from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headline, means, of_setups
 from warmup_study.claims.evidence import regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
@@ -50,35 +50,30 @@ _LOOKS = {warmup: WARMUPS[warmup] for warmup in ("none", *WARMED)}
 
 
 @figure_maker
-def four_setups(found: Cells, gains: Gains) -> tuple[Figure, Words]:
+def four_setups(found: Cells, rows: pd.DataFrame, gains: Gains) -> tuple[Figure, Words]:
     """{SGD, Adam}, momentum off and on, x {lr = 0, ramp} against the learning rate relative to the best without warmup.
 
     Losses and shares of seeds that train are means over tasks; between them, one line per task shows each warmup's
-    effect on the loss at the same learning rate. Cells that do not train are left out, unless none does.
+    effect on the loss at the same learning rate. Cells that do not train are left out, unless none does. ``rows``:
+    their points.
     """
-    drawn = _of_setups(found)
-    panels = _panels(drawn, gains, _ROWS, SETUPS, (2.6, 1.85), (0.4, 0.6))
+    panels = _panels(rows, gains, _ROWS, SETUPS, (2.6, 1.85), (0.4, 0.6))
     legend(panels.axes[0, 0])
     _name_tasks(panels, columns=4)
-    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
+    return panels.figure, _words_of_setups(headline(found, gains), of_setups(found), told_untrainable(found))
 
 
 @figure_maker
-def four_setups_narrow(found: Cells, gains: Gains) -> tuple[Figure, Words]:
-    """The same for a phone: each warmup's effect on the losses of SGD and Adam, both without the other rows."""
-    drawn = _of_setups(found)
-    rows = {warmup: _ROWS[warmup] for warmup in WARMED}
-    panels = _panels(drawn, gains, rows, ("sgd", "adam"), (1.75, 1.7), (0.5, 0.8))
+def four_setups_narrow(found: Cells, rows: pd.DataFrame, gains: Gains) -> tuple[Figure, Words]:
+    """The figure of the four setups for a phone: each warmup's effect on the losses of SGD and Adam, and no other."""
+    names = {warmup: _ROWS[warmup] for warmup in WARMED}
+    panels = _panels(rows, gains, names, ("sgd", "adam"), (1.75, 1.7), (0.5, 0.8))
     _name_tasks(panels, columns=2)
-    return panels.figure, _words_of_setups(headline(found, gains), drawn, told_untrainable(found))
-
-
-def _of_setups(found: Cells) -> Cells:
-    return {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
+    return panels.figure, _words_of_setups(headline(found, gains), of_setups(found), told_untrainable(found))
 
 
 def _panels(
-    drawn: Cells,
+    rows: pd.DataFrame,
     gains: Gains,
     names: Mapping[str, str],
     optimizers: Sequence[str],
@@ -86,7 +81,6 @@ def _panels(
     around: tuple[float, float],
 ) -> Facets[str, str]:
     """A row for each of ``names``, a column for each of the optimisers that is drawn, or for all if none of them is."""
-    rows = points(drawn)
     over_tasks = means(rows)
     known = [name for name in SETUPS if name in set(rows["optimizer"])]
     titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in known if name in optimizers}

@@ -36,6 +36,11 @@ ENDPOINTS = {THIRD: "tuned_loss", BEST: "tuned_loss", ABOVE: "overshoot"}
 """The margin that a gain is compared with."""
 
 
+def of_setups(found: Cells) -> Cells:
+    """The cells of the four setups that train; all of the four setups where none does."""
+    return {cell: arms for cell, arms in shown(found).items() if cell[1] in SETUPS}
+
+
 def points(found: Cells) -> pd.DataFrame:
     """A row for each cell, warmup and multiple of the best learning rate within the grid.
 
