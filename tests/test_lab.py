@@ -30,8 +30,8 @@ from warmup_study.errors import StudyError
 from warmup_study.lab import setups
 from warmup_study.lab.figures import lab, labels
 from warmup_study.lab.instrument import Instrument, Patient
-from warmup_study.lab.parameters import Lab, Setup
-from warmup_study.lab.setups import OFFERED, glance, names, quantiles, rule, see, summary
+from warmup_study.lab.parameters import OFFERED, Lab, Setup
+from warmup_study.lab.setups import glance, names, quantiles, rule, see, summary
 from warmup_study.parameters import checked, validate
 from warmup_study.paths import BATCH, NOTEBOOKS, project_root
 from warmup_study.presentation.style import OPTIMIZERS, WARMUPS
