@@ -119,8 +119,7 @@ def test_figures_shown_are_the_figures_saved(study: Study, name: str) -> None:
     figures = {part["metadata"]["figure"]: part["data"] for part in shown if "figure" in part["metadata"]}
     assert figures and all(stem.startswith(f"{name}-") for stem in figures)
     saved = study.folders.figures
-    wide = {path.stem for path in saved.glob(f"{name}-*.svg") if not path.stem.endswith(NARROW)}
-    assert wide == set(figures)
+    assert {path.stem.removesuffix(NARROW) for path in saved.glob(f"{name}-*.svg")} == set(figures)
     for stem, data in figures.items():
         svg = data["image/svg+xml"]
         assert (svg if isinstance(svg, str) else "".join(svg)) == (saved / f"{stem}.svg").read_text(encoding="utf-8")

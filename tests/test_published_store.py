@@ -235,7 +235,7 @@ def test_long_training_is_told_before(
     planned = small(lrs=(0.01,), updates=200)
     chunk = planned.chunks()[0]
     seconds = forecast.seconds([chunk], root / "costs")
-    assert 0.002 < seconds < 600, "ten runs of 200 updates of so small a network, however busy the machine is"
+    assert 0.002 < seconds < 10, "ten runs of 200 updates of so small a network"
     monkeypatch.setattr(forecast, "_timed", lambda _: pytest.fail("timed twice"))
     assert (
         forecast.seconds([chunk, *planned.model_copy(update={"lrs": (0.1,)}).chunks()], root / "costs") == 2 * seconds

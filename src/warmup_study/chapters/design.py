@@ -96,12 +96,11 @@ class Design:
     @property
     def seeds(self) -> tuple[int, ...]:
         """As many seeds as were asked for, else the preset's."""
-        first, count = _FIRST_SEED[self.parameters.preset], self.parameters.seeds or self.sizes.seeds
-        return tuple(range(first, first + count))
+        return self.seeded(self.sizes.seeds)
 
     def seeded(self, count: int) -> tuple[int, ...]:
         """The first so many of the preset's seeds, or as many as were asked for."""
-        first = self.seeds[0]
+        first = _FIRST_SEED[self.parameters.preset]
         return tuple(range(first, first + (self.parameters.seeds or count)))
 
     def lrs(self, family: Family, bracket: Bracket | None = None, points_per_decade: int = 0) -> tuple[float, ...]:

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import pandas as pd
 
@@ -57,11 +58,12 @@ def verdicts(folders: Folders, notebook: str, runs: pd.DataFrame) -> list[Verdic
 
     Bootstraps take minutes: rows stay as they lie there if these runs gave them, by the rules and analysis of today.
     """
+    basis = _basis(notebook, runs)
     kept = [row for row in ledger.read(folders) if row.notebook == notebook]
-    if kept and provenance.judged(folders, notebook) == _digest(notebook, runs, kept):
+    if kept and provenance.judged(folders, notebook) == _digest(basis, kept):
         return kept
     rows = enter(folders, notebook, judge(notebook, runs))
-    provenance.record_judged(folders, notebook, _digest(notebook, runs, rows))
+    provenance.record_judged(folders, notebook, _digest(basis, rows))
     return rows
 
 
@@ -85,13 +87,17 @@ def recompute(folders: Folders) -> list[Verdict]:
         return ledger.write(folders, [*rows, *analysis.judge(tables(folders))])
 
 
-def _digest(notebook: str, runs: pd.DataFrame, rows: Sequence[Verdict]) -> str:
-    """What stands for the rows together with all that they follow from: runs, rules, analysis and libraries."""
-    basis = {
+def _basis(notebook: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """All that a chapter's rows follow from: runs, rules, analysis and libraries."""
+    return {
         "registered": registration.digests(notebook),
         "libraries": [version(name) for name in _COMPUTE],
         "chunks": list(runs["chunk"].unique()),
         "runs": pd.util.hash_pandas_object(runs.select_dtypes("number"), index=False).tolist(),
-        "rows": [row.model_dump(mode="json", exclude=_CORRECTED) for row in rows],
     }
-    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(basis: Mapping[str, Any], rows: Sequence[Verdict]) -> str:
+    """What stands for the rows together with all that they follow from."""
+    dumped = [row.model_dump(mode="json", exclude=_CORRECTED) for row in rows]
+    return hashlib.sha256(json.dumps({**basis, "rows": dumped}, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,7 @@ import pandas as pd
 from warmup_study.claims import ledger
 from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import ALL, Part, Verdict
+from warmup_study.claims.verdict import ALL, Part, Statement, Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.quantities import is_cost, is_loss, main_effect, measured
@@ -42,26 +42,20 @@ def _row(entry: dict[str, Any], rows: Sequence[Verdict]) -> list[str]:
         return [*head, entry["always"], "–", "–", "", BY_DEFINITION, ""]
     mine = [row for row in rows if row.id == entry["claim"]]
     verdict = next((row for row in mine if row.over_all), None)
-    word = _word(entry, verdict) if verdict else NOT_RUN
-    source = f"{entry['claim']}: {word}"
     if verdict is None:
-        return [*head, entry["inconclusive"], "–", "–", "", source, ""]
+        return [*head, entry["inconclusive"], "–", "–", "", f"{entry['claim']}: {NOT_RUN}", ""]
+    statement = _part_told(entry, verdict)
+    word, about = (statement.word, statement.name) if statement else (verdict.verdict, "")
     effect = entry.get("part") or main_effect(claim(entry["claim"]))
     shown = _shown(verdict, effect)
     advice = entry.get(word, entry["mixed"])  # where regimes disagree, unless it says more
-    about = entry["statement"] if _is_told_apart(entry, verdict) else ""
+    source = f"{entry['claim']}: {word}"
     return [*head, advice, measured(shown, effect), str(shown.n), _odds(mine, effect), source, about]
 
 
-def _word(entry: dict[str, Any], verdict: Verdict) -> str:
-    """The word of the claim's statement that bears on the situation, the claim's own where the entry names none."""
-    words = {statement.name: statement.word for statement in verdict.statements}
-    return words.get(entry.get("statement", ""), verdict.verdict)
-
-
-def _is_told_apart(entry: dict[str, Any], verdict: Verdict) -> bool:
-    """Whether the word is that of a part of the claim, which then stands beside it."""
-    return any(statement.name == entry.get("statement", "") for statement in verdict.statements)
+def _part_told(entry: dict[str, Any], verdict: Verdict) -> Statement | None:
+    """The claim's statement that bears on the situation; None where the entry names none, or this run has it not."""
+    return next((each for each in verdict.statements if each.name == entry.get("statement")), None)
 
 
 def _shown(verdict: Verdict, effect: str) -> Verdict | Part:

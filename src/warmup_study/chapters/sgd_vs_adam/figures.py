@@ -60,7 +60,7 @@ def four_setups(found: Cells, rows: pd.DataFrame, gains: Gains) -> tuple[Figure,
     panels = _panels(rows, gains, _ROWS, SETUPS, (2.6, 1.85), (0.4, 0.6))
     legend(panels.axes[0, 0])
     _name_tasks(panels, columns=4)
-    return panels.figure, _words_of_setups(headline(found, gains), of_setups(found), told_untrainable(found))
+    return panels.figure, _words_of_setups(found, gains)
 
 
 @figure_maker
@@ -69,7 +69,7 @@ def four_setups_narrow(found: Cells, rows: pd.DataFrame, gains: Gains) -> tuple[
     names = {warmup: _ROWS[warmup] for warmup in WARMED}
     panels = _panels(rows, gains, names, ("sgd", "adam"), (1.75, 1.7), (0.5, 0.8))
     _name_tasks(panels, columns=2)
-    return panels.figure, _words_of_setups(headline(found, gains), of_setups(found), told_untrainable(found))
+    return panels.figure, _words_of_setups(found, gains)
 
 
 def _panels(
@@ -85,14 +85,15 @@ def _panels(
     known = [name for name in SETUPS if name in set(rows["optimizer"])]
     titles = {name: f"{LABELS[name]}, {_tasks(rows, name)}" for name in known if name in optimizers}
     titles = titles or {name: LABELS[name] for name in known}
-    label = "LR ÷ best without warmup" if size[0] > _WIDE else "LR ÷ best without"
+    wide = size[0] > _WIDE
+    label = "LR ÷ best without warmup" if wide else "LR ÷ best without"
     panels = facets(names, titles, size, around, x=label, sharex="all", sharey="row")
     for row, name, axes in panels:
         mean = over_tasks[over_tasks["optimizer"] == name]
         if row in WARMED:
             mine = rows[(rows["optimizer"] == name) & (rows["warmup"] == row)]
             _task_lines(axes, mine, mean[mean["warmup"] == row])
-            _tell_gain(axes, mean_gain(gains, name, ABOVE, row), wide=size[0] > _WIDE)
+            _tell_gain(axes, mean_gain(gains, name, ABOVE, row), wide=wide)
         else:
             _mean_lines(axes, mean, row, name)
         axes.axvline(1, **GUIDE)
@@ -126,7 +127,8 @@ def _task_lines(axes: Axes, rows: pd.DataFrame, mean: pd.DataFrame) -> None:
 
 def _tell_gain(axes: Axes, above: Effect | None, *, wide: bool) -> None:
     if above:
-        text = f"at {OVERSHOOT:g}×:{' ' if wide else chr(10)}{finding(above, margin('overshoot').value)}"
+        between = " " if wide else "\n"
+        text = f"at {OVERSHOOT:g}×:{between}{finding(above, margin('overshoot').value)}"
         axes.text(0.03, 0.04, text, transform=axes.transAxes, fontsize=9, va="bottom")
 
 
@@ -158,9 +160,10 @@ def _name_tasks(panels: Facets[str, str], columns: int) -> None:
     panels.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns)
 
 
-def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
+def _words_of_setups(found: Cells, gains: Gains) -> Words:
+    drawn = of_setups(found)
     return Words(
-        title,
+        headline(found, gains),
         f"Four rows of panels, one column for each of {len({name for _, name in drawn})} optimisers, against the "
         "learning rate as a multiple of the best without warmup. Top: loss, which falls to its best at 1 and rises "
         "beyond. Middle: one line per task, loss with lr = 0 first, and with a ramp, relative to no warmup. Bottom: "
@@ -168,7 +171,7 @@ def _words_of_setups(title: str, drawn: Cells, left_out: str) -> Words:
         "Learning rates (effective ones with momentum) are relative to the best without warmup, picked on the "
         f"validation split. First and last row: equal-weight means over tasks (n = {told_seeds(drawn)} seeds each). "
         "Middle rows, thin: one line per task, coloured by kind of task; thick: their mean with its 95 % band. Above "
-        f"1, warmup is worse than none at the same learning rate; below 1, better. {left_out}".rstrip(),
+        f"1, warmup is worse than none at the same learning rate; below 1, better. {told_untrainable(found)}".rstrip(),
     )
 
 
