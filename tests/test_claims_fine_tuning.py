@@ -258,24 +258,24 @@ def test_figures_and_sentences_tell_what_was_planted() -> None:
     runs = table(planted)
     new, heads, resumed = analysis.new_data(runs), analysis.heads(runs), resuming.resumed(runs)
     titles = {
-        "the new data, starting at a low learning rate leaves the old loss 26\N{NO-BREAK SPACE}% lower": [
+        "the new data, starting at a low learning rate leaves the loss on the old data 26\N{NO-BREAK SPACE}% lower": [
             figures.new_data(new)
         ],
-        "warmup changes the old loss by at most 35": [figures.paths(runs, new)],
-        "the new loss is 35\N{NO-BREAK SPACE}% higher with a fresh state": [figures.gathering(new)],
-        "a ramp leaves the loss 26\N{NO-BREAK SPACE}% lower with a free backbone and about the same": [
+        "the loss on the old data is 26\N{NO-BREAK SPACE}% lower after a low LR, ": [figures.paths(runs, new)],
+        "leaves the loss on the new data 35\N{NO-BREAK SPACE}% higher if the state is fresh": [figures.gathering(new)],
+        "a ramp leaves the loss 26\N{NO-BREAK SPACE}% lower if the backbone trains and about the same": [
             figures.new_head(heads)
         ],
         "22\N{NO-BREAK SPACE}% higher at the end": [figures.resuming(runs, resumed)],
-        "updates after resuming: 100\N{NO-BREAK SPACE}% higher": [figures.after_resuming(runs)],
+        "updates later: its loss is 100\N{NO-BREAK SPACE}% higher than": [figures.after_resuming(runs)],
     }
     for words, (figure,) in titles.items():
         assert isinstance(figure, StudyFigure) and words in figure.words.title
     assert "no, it hurts" in sentences.of_gathering(new) and "On 2 tasks" in sentences.of_old(new)
-    assert "a ramp" in sentences.of_new(new) and "a fresh one" in sentences.of_states(new)
-    assert "**free backbone**" in sentences.of_heads(heads) and "at the end" in sentences.of_resuming(resumed)
+    assert "a ramp" in sentences.of_new(new) and "starting a fresh one" in sentences.of_states(new)
+    assert "**backbone trained**" in sentences.of_heads(heads) and "at the end" in sentences.of_resuming(resumed)
     told = sentences.of_new_ramps(resumed)
-    assert told.index("ramp of 10,") < told.index("ramp of 30,") < told.index("ramp of 100,") < told.index("lr = 0")
+    assert told.index("of 10 upd") < told.index("of 30 upd") < told.index("of 100 upd") < told.index("lr = 0")
 
 
 def test_where_nothing_is_learnt_figures_and_sentences_say_so() -> None:

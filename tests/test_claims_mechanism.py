@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from warmup_study import theory
 from warmup_study.chapters import judging
-from warmup_study.chapters.mechanism import analysis, design, figures, words
+from warmup_study.chapters.mechanism import analysis, design, figures, sentences
 from warmup_study.claims.evidence import no_evidence
 from warmup_study.claims.table import claim
 from warmup_study.claims.verdict import Verdict
@@ -220,7 +220,7 @@ def test_edges_are_shares_of_the_limit() -> None:
     assert found["settled over limit"].to_list() == pytest.approx([1.0] * 4)
     assert found["largest over limit"].to_list() == pytest.approx([1.1] * 4)
     assert found["loss"].to_list() == pytest.approx([0.2] * 4)
-    assert "it peaks at 1.1 times." in words.edges_sentence(edge())
+    assert "it peaks at 1.1 times." in sentences.edges_sentence(edge())
 
 
 @pytest.mark.parametrize("preset", ["smoke", "quick", "full"])
@@ -257,8 +257,8 @@ def test_figures_and_words_say_what_was_planted() -> None:
     for figure, title in titles.items():
         assert title in figure.words.title and figure.svg.startswith("<?xml") and figure.words.alt
         assert "n = " in figure.words.caption
-    said = [words.curvature_sentence(analysis.curvatures(flat)), words.gap_sentence(analysis.curvatures(flat))]
-    said += [words.disguises_sentence(analysis.replays(hidden)), words.dead_sentence(analysis.deaths(dead))]
+    said = [sentences.curvature_sentence(analysis.curvatures(flat)), sentences.gap_sentence(analysis.curvatures(flat))]
+    said += [sentences.disguises_sentence(analysis.replays(hidden)), sentences.dead_sentence(analysis.deaths(dead))]
     assert all(" to " in text and "nan" not in text for text in said)
 
 

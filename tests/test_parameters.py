@@ -68,7 +68,7 @@ def test_text_that_spells_a_number_is_one(name: str, text: object, value: object
         ("seeds", -1, "from 0"),
         ("seeds", 2.5, "a whole number"),
         ("seeds", "many", "a whole number"),
-        ("seeds", True, "a truth value is no number"),
+        ("seeds", True, "a boolean is not a number"),
         ("seeds", math.nan, "a whole number"),
         ("updates", "1e309", "to 100000"),
         ("updates", 100_001, "to 100000"),

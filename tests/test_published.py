@@ -17,7 +17,7 @@ from warmup_study.claims import ledger
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import Verdict
 from warmup_study.paths import BATCH, CHAPTERS
-from warmup_study.running import provenance, tables
+from warmup_study.running import provenance, store, tables
 from warmup_study.tasks import text
 
 PRESENT = tables.stored(PUBLISHED.results)
@@ -44,6 +44,24 @@ def test_every_claim_has_its_verdict_or_is_said_to_wait_for_its_chapter() -> Non
     page = BeautifulSoup(PUBLISHED.report.read_text(encoding="utf-8"), "html.parser")
     said = [heading.get_text() for heading in page.select("table.untested tbody th")]
     assert len(said) == len(waiting) and all(row.title in text for row, text in zip(waiting, said, strict=True))
+    assert set(_words(page, "#verdicts details")) == {"inconclusive"}
+    shown = _words(page, "#verdicts > .scroll")
+    assert len(shown) + len(_words(page, "#verdicts details")) == len(judged) > len(shown)
+
+
+def _words(page: BeautifulSoup, place: str) -> list[str]:
+    """First words of the verdicts shown at a place."""
+    return [cell.get_text(" ", strip=True).split()[0] for cell in page.select(f"{place} table:not(.untested) td.word")]
+
+
+@needs_published
+@pytest.mark.parametrize("name", PRESENT)
+def test_published_runs_serve_the_chapters_as_they_are_designed_today(name: str) -> None:
+    """Nothing would be trained anew: every chunk of the full design is stored under its id."""
+    columns = [store.read_columns(path, ["chunk"])["chunk"] for path in PUBLISHED.results.glob("*.parquet")]
+    stored = {chunk for column in columns for chunk in column.unique().to_pylist()}
+    chapter = chapters.open_chapter(name, {"preset": "full"})
+    assert {chunk.id for experiment in chapter.experiments for chunk in experiment.chunks()} <= stored
 
 
 @needs_published

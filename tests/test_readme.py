@@ -81,7 +81,7 @@ def test_speed_is_told_where_it_was_measured(tmp_path: Path) -> None:
     content = {"machine": {"cpu": "a processor", "cores": 2, "system": "Linux"}, "table": [row]}
     (folders.results.parent / "bench.json").write_text(json.dumps(content))
     text = filled(BARE, Results.read(folders))
-    assert "all on a processor, 2 cores, Linux." in text and "| an MLP | 64 | 14 | – | 0.62 |" in text
+    assert "all on a processor, 2 cores, Linux." in text and "| an MLP | 64 | 14 | – | 62.0\N{NO-BREAK SPACE}%" in text
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ from warmup_study.report import literature, page_checks
 from warmup_study.report.font import font_face
 from warmup_study.report.formulas import mathml
 from warmup_study.report.html_cleanup import tidy
+from warmup_study.report.summary import AT_ONCE
 from warmup_study.report.typed_numbers import typed_results
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -131,6 +132,8 @@ def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
     assert "2 tasks: " in sgd and "--optimizer sgd" in sgd
     assert sum("not run" in row for row in rows) > 1
     assert page.select_one('#practice td.word a[href="#claim-adaptive-only"]')
+    seen, folded = len(page.select("#practice > .scroll tbody tr")), len(page.select("#practice details tbody tr"))
+    assert seen == AT_ONCE and seen + folded == len(rows)
 
 
 def test_no_advice_without_a_verdict(tmp_path: Path) -> None:

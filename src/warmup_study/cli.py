@@ -7,6 +7,7 @@ import sys
 
 from warmup_study import reproduce, tasks
 from warmup_study.chapters import judging
+from warmup_study.chapters.your_network.design import Parameters
 from warmup_study.claims.table import table
 from warmup_study.console import forgive_encodings
 from warmup_study.errors import StudyError
@@ -62,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     advise.add_argument("--preset", choices=("smoke", "quick"), default="quick")
     advise.add_argument("--output-dir", default="", help="folder for results (default: the project)")
     for name, default in ADVISED.items():
-        told = "the notebook's" if default in (0, "") else default
-        advise.add_argument(f"--{name}", type=type(default), default=default, help=f"default: {told}")
+        accepted = str(Parameters.model_fields[name].description).replace("%", "%%")
+        advise.add_argument(f"--{name}", type=type(default), default=default, help=accepted)
     advise.set_defaults(action=_advise)
     return parser
 
@@ -81,7 +82,7 @@ def _verdicts(options: argparse.Namespace) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     """Print a line per chapter. Raises StudyError after the last where one was not reproduced."""
-    print(f"{'chapter':26} {'chunks':>6} {'runs':>6} {'equal bits':>10} {'same end':>8} {'deviation':>9} {'steps':>6}")
+    print(f"{'chapter':26} {'chunks':>6} {'runs':>6} {'same bits':>10} {'same end':>8} {'deviation':>9} {'steps':>6}")
     failed = []
     for row in reproduce.reproduce(Folders.of(options.output_dir, options.preset), options.share, options.seed):
         numbers = (

@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})/?
 def spelled_number(value: object) -> object:
     """Turn text such as "1e3" into its number, refuse truth values, and leave the rest to pydantic."""
     if isinstance(value, bool):
-        raise ValueError("a truth value is no number")
+        raise ValueError("a boolean is not a number")
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -115,7 +115,7 @@ class CommonParameters(BaseModel):
         """Accept the addresses that Dask prints."""
         match = _ADDRESS.fullmatch(value)
         if value and not (match and 0 < int(match[3]) < 65_536):
-            raise ValueError("this is no such address")
+            raise ValueError("this is not such an address")
         return value
 
     @property

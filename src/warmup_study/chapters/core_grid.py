@@ -150,15 +150,12 @@ class Core(design.Design):
 
     def cell(self, optimizer: str) -> Experiment:
         """All warmups of an optimiser, for as many updates as the task takes."""
-        return self._of(optimizer, [(warmup, self._decaying(warmup)) for warmup in WARMUPS], self.updates)
+        return self._of(optimizer, [(warmup, self.decaying(warmup)) for warmup in WARMUPS], self.updates)
 
     def longer(self, optimizer: str) -> Experiment:
         """The warmups that make little or no progress, with as many extra updates as they last."""
-        arms = [(f"{warmup}+n", self._decaying(warmup)) for warmup in LONGER]
+        arms = [(f"{warmup}+n", self.decaying(warmup)) for warmup in LONGER]
         return self._of(optimizer, arms, self.updates + self.warmup)
-
-    def _decaying(self, warmup: str) -> Schedule:
-        return self.schedule(warmup, decay="cosine")
 
     def _of(self, optimizer: str, schedules: Sequence[tuple[str, Schedule]], updates: int) -> Experiment:
         rule = OPTIMIZERS[optimizer]

@@ -130,6 +130,10 @@ class Design:
             {"warmup": warmup, "length": 0 if warmup in _WITHOUT_LENGTH else updates} | settings
         )
 
+    def decaying(self, warmup: str, length: int | None = None, **settings: Any) -> Schedule:
+        """A warmup as in `schedule`, then a cosine decay to the end of the run."""
+        return self.schedule(warmup, length, decay="cosine", **settings)
+
     def cross(
         self, optimizers: Mapping[str, Optimizer], warmups: Iterable[str], length: int | None = None
     ) -> tuple[Arm, ...]:

@@ -9,6 +9,8 @@ from warmup_study.statistics.decisions import decide
 
 Reading = Literal["better", "worse", "too small to matter", "too small to tell"]
 FACTOR = math.log(3)  # log ratio from which a rise is told as a factor
+NEARLY_ALL = 99  # percent; from here on two digits would round to 100
+LEAST_FACTOR = 1.5  # told so beside others; anything nearer to 1 is clearer in percent
 
 
 def compared(gain: float, by_factor: bool | None = None) -> str:
@@ -16,10 +18,12 @@ def compared(gain: float, by_factor: bool | None = None) -> str:
 
     ``by_factor``: whether a rise is told as a factor; ``None``: where that is clearer. A fall is told in percent.
     """
-    if gain < 0 and (by_factor or (by_factor is None and gain <= -FACTOR)):
-        return f"{number(math.exp(-gain))} times higher"
-    change = round(100 * abs(math.expm1(-gain)), 2)
-    return f"{number(change)}{NO_BREAK}% {'lower' if gain >= 0 else 'higher'}"
+    factor = math.exp(-gain)
+    if factor >= LEAST_FACTOR and (gain <= -FACTOR if by_factor is None else by_factor):
+        return f"{number(factor)} times higher"
+    change = round(100 * abs(factor - 1), 2)
+    amount = f"{change:.3g}" if NEARLY_ALL <= change < 100 else number(change)
+    return f"{amount}{NO_BREAK}% {'lower' if gain >= 0 else 'higher'}"
 
 
 def compared_with_interval(gain: Effect) -> str:

@@ -9,11 +9,22 @@ from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.presentation.changes import FACTOR, compared
 from warmup_study.presentation.formatting import NO_BREAK, number, percent
+from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.decisions import Decision
 
 COSTS = ("excess loss", "log loss", "loss after", "early box loss", "regret")
 """Effects on the loss whose names begin so are larger where the loss is higher; all others are gains."""
 DIFFERENCES = (" less ", "added gain", "change of the gain")
 """Effects whose names hold this are differences between two gains, or between two costs."""
+DECISION_WORDS: dict[Decision, str] = {
+    "above": "clearly more",
+    "inside": "too small to matter",
+    "below": "clearly less",
+    "undecided": "open",
+}
+"""Where an interval lies relative to the smallest effect that matters, in a word."""
+GAIN_WORDS: dict[Decision, str] = DECISION_WORDS | {"above": "clearly better", "below": "clearly worse"}
+"""The same of gains, which compare losses."""
 
 NEARLY_ONE = 0.995  # what two digits would round to 1
 _SIDES = {"lower loss", "higher loss", "more gain", "less gain"}  # what may follow the amount of a change
@@ -44,11 +55,20 @@ def measured(found: Verdict | Part, effect: str) -> str:
     render = _render(found.unit, effect)
     if found.ci_low is None or found.ci_high is None:
         return str(render(found.estimate, False))
-    worst = -found.ci_high if is_cost(effect) else found.ci_low
+    return _with_interval(render, effect, found.estimate, found.ci_low, found.ci_high)
+
+
+def loss_change(found: Effect, name: str) -> str:
+    """The same of a log ratio of losses, or of a difference of such: its name tells which: "17 % less gain"."""
+    return _with_interval(_of_losses(name), name, found.estimate, found.low, found.high)
+
+
+def _with_interval(render: Render, effect: str, estimate: float, low: float, high: float) -> str:
+    worst = -high if is_cost(effect) else low
     by_factor = worst <= -FACTOR
-    value, *ends = (render(each, by_factor) for each in (found.estimate, found.ci_low, found.ci_high))
+    value, *ends = (render(each, by_factor) for each in (estimate, low, high))
     if len({end.words for end in (value, *ends)}) == 1:
-        if value.words in _SIDES and abs(found.ci_low) > abs(found.ci_high):
+        if value.words in _SIDES and abs(low) > abs(high):
             ends.reverse()  # from the smaller change to the larger
         return f"{value} ({ends[0].amount} to {ends[1].amount})"
     return f"{value} ({ends[0]} to {ends[1]})"
@@ -84,11 +104,15 @@ def told_apart(verdict: Verdict) -> str:
 
 def _render(unit: str, effect: str) -> Render:
     if is_loss(unit):
-        words = ("more gain", "less gain") if _is_difference(effect) else ("lower loss", "higher loss")
-        return _gain(*words, sign=-1 if is_cost(effect) else 1)
+        return _of_losses(effect)
     if unit.startswith(("log ratio", "mean log ratio")):
         return _factor(math.e, "")
     return _RENDERS.get(unit, _plain(unit))
+
+
+def _of_losses(effect: str) -> Render:
+    words = ("more gain", "less gain") if _is_difference(effect) else ("lower loss", "higher loss")
+    return _gain(*words, sign=-1 if is_cost(effect) else 1)
 
 
 def is_loss(unit: str) -> bool:

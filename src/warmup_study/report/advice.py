@@ -1,10 +1,7 @@
 """What to do in practice: a row for each symptom, with a test, advice chosen by a verdict, and the evidence."""
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
@@ -15,18 +12,12 @@ from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Part, Statement, Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import count_of
-from warmup_study.presentation.quantities import is_cost, is_loss, main_effect, measured
+from warmup_study.presentation.quantities import DECISION_WORDS, GAIN_WORDS, is_cost, is_loss, main_effect, measured
+from warmup_study.report.texts import sentences
 from warmup_study.statistics.decisions import Decision
 
 COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence", "about"]
 BY_DEFINITION, NOT_RUN = "by definition", "not run"
-PLACES: dict[Decision, str] = {
-    "above": "clearly more",
-    "inside": "too small to matter",
-    "below": "clearly less",
-    "undecided": "open",
-}
-OF_LOSSES: dict[Decision, str] = PLACES | {"above": "clearly better", "below": "clearly worse"}
 OPPOSITE: dict[Decision, Decision] = {"above": "below", "below": "above"}
 
 
@@ -72,7 +63,7 @@ def _odds(rows: Sequence[Verdict], effect: str) -> str:
         return ""
     found = [_shown(row, effect) for row in rows if row.task != ALL and row.estimate is not None]
     places = Counter(_place(one, effect) for one in found)
-    names = OF_LOSSES if found and is_loss(found[0].unit) else PLACES
+    names = GAIN_WORDS if found and is_loss(found[0].unit) else DECISION_WORDS
     told = [f"{places[place]} {words}" for place, words in names.items() if places[place]]
     return f"{count_of(len(found), 'task')}: {', '.join(told)}" if told else ""
 
@@ -83,9 +74,7 @@ def _place(found: Verdict | Part, effect: str) -> Decision:
     return OPPOSITE.get(place, place) if is_cost(effect) else place
 
 
-@lru_cache(maxsize=1)
 def _entries() -> list[dict[str, Any]]:
-    """The parsed advice.toml, as far as there are chapters that test its claims."""
+    """The rows of advice.toml, as far as there are chapters that test their claims."""
     known = {row.id for row in claims_table()}
-    content = tomllib.loads(files(__package__).joinpath("advice.toml").read_text(encoding="utf-8"))
-    return [row for row in content["row"] if row.get("claim", "") in {*known, ""}]
+    return [row for row in sentences("advice")["row"] if row.get("claim", "") in {*known, ""}]

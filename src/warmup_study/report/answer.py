@@ -1,15 +1,14 @@
 """The answer in three sentences, composed from the verdicts, and a default for those who will not test."""
 
-import tomllib
 from collections import Counter
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
+from warmup_study.claims.prose import listed
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import ALL, Verdict
+from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.quantities import basis, evidence, measured
 from warmup_study.report.results import Results
+from warmup_study.report.texts import sentences
 
 
 def answer(results: Results) -> str:
@@ -63,12 +62,10 @@ def _sentence(results: Results, verdict: Verdict) -> str:
     phrase = phrases.get(verdict.verdict, phrases["mixed"])  # where regimes disagree, unless it says more
     apart = _told_apart(verdict, phrases.get("statement", []))
     told = [apart or f"{phrase} ({evidence(verdict, phrases.get('evidence', {}))})."]
-    by_regime = _by_regime(results, verdict.id, phrases.get("by_regime", ""))
-    by_optimizer = _by_optimizer(results, phrases.get("by_optimizer", {}))
-    told += [f"At twice the best learning rate, by kind of network: {by_regime}."] if by_regime else []
-    told += [f"Where plain SGD trains, too: {by_optimizer}."] if by_optimizer else []
-    tasks = ", ".join(results.tasks(verdict.id)) or "all"
-    return " ".join([*told, f"Tasks: {tasks}{phrases.get('tasks', '')}."])
+    told += _by_regime(results, verdict.id, phrases["by_regime"]) if "by_regime" in phrases else []
+    if not ("in_table" in phrases and results.of_regimes(verdict.id)):
+        told.append(f"Tasks: {', '.join(results.tasks(verdict.id)) or 'all'}{phrases.get('tasks', '')}.")
+    return " ".join(told)
 
 
 def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
@@ -82,19 +79,22 @@ def _told_apart(verdict: Verdict, phrases: list[dict[str, str]]) -> str:
     return f"{'. '.join(told)} ({basis(verdict)})."
 
 
-def _by_regime(results: Results, name: str, effect: str) -> str:
-    """The effect in every regime, in words; empty where there is none."""
-    rows = [row for row in results.of_claim(name) if row.task == ALL and row.regime]
-    parts = [(row.regime, part) for row in rows for part in row.parts if part.name == effect]
-    names = _phrases()["network"]
-    return "; ".join(f"{names.get(regime, regime)} {measured(part, effect)}" for regime, part in parts)
+def _by_regime(results: Results, name: str, words: dict[str, Any]) -> list[str]:
+    """A sentence that says where the effect lies on each kind of network; none where there is none."""
+    rows = results.of_regimes(name)
+    places = {row.regime: part.decision for row in rows for part in row.parts if part.name == words["effect"]}
+    told = [
+        words["places"][decision].format(listed([kind_of_network(regime) for regime in regimes]))
+        for decision in words["places"]
+        if (regimes := [regime for regime, place in places.items() if place == decision])
+    ]
+    return [f"{words['text'].format(', '.join(told))}."] if told else []
 
 
-def _by_optimizer(results: Results, names: dict[str, str]) -> str:
-    """The effect under each optimiser that is named, on tasks that all of them train; empty where that was not run."""
-    verdict = results.overall("adaptive-only")
-    parts = verdict.parts if verdict else ()
-    return "; ".join(f"{names[part.name]} {measured(part, part.name)}" for part in parts if part.name in names)
+def kind_of_network(regime: str) -> str:
+    """A regime in a reader's words."""
+    name: str = _phrases()["network"].get(regime, regime)
+    return name
 
 
 def _untested(question: dict[str, Any]) -> str:
@@ -112,7 +112,5 @@ def chapter_name(notebook: str) -> str:
     return f"chapter {chapter}" if chapter.isdigit() else f"the {notebook}"
 
 
-@lru_cache(maxsize=1)
 def _phrases() -> dict[str, Any]:
-    """The parsed answers.toml."""
-    return tomllib.loads(files(__package__).joinpath("answers.toml").read_text(encoding="utf-8"))
+    return sentences("answers")

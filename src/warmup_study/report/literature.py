@@ -1,14 +1,12 @@
 """Published findings compared with the verdicts: where they differ, a reason or an honest "we don't know"."""
 
-import tomllib
-from functools import lru_cache
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from warmup_study.claims.table import claim
 from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
+from warmup_study.report.texts import section, sentences
 
 
 def literature(results: Results) -> str:
@@ -18,7 +16,7 @@ def literature(results: Results) -> str:
         return ""
     shown = [_row(entry, word) for entry, word in rows if word != entry["expects"]]
     same = [f"*{claim(entry['claim']).title}*" for entry, word in rows if word == entry["expects"]]
-    parts = [_introduction(), drawn("literature.html.j2", rows=shown) if shown else ""]
+    parts = [section("literature"), drawn("literature.html.j2", rows=shown) if shown else ""]
     parts.append(f"In line with published findings: {'; '.join(same)}." if same else "")
     return "\n\n".join(filter(None, parts))
 
@@ -32,21 +30,11 @@ def _row(entry: dict[str, Any], word: str) -> dict[str, Any]:
 def _linked(text: str) -> str:
     """A text as HTML, in which every work that it cites is a link."""
     shown = escape(text)
-    for name, address in _content()["paper"].items():
+    for name, address in sentences("literature")["paper"].items():
         shown = shown.replace(escape(name), f'<a href="{address}">{escape(name)}</a>')
     return shown
 
 
-def _introduction() -> str:
-    return files(__package__).joinpath("sections", "literature.md").read_text(encoding="utf-8")
-
-
 def entries() -> list[dict[str, Any]]:
     """The findings of literature.toml: claim, what was published, the verdict it would lead to, why ours may differ."""
-    return list(_content()["finding"])
-
-
-@lru_cache(maxsize=1)
-def _content() -> dict[str, Any]:
-    """The parsed literature.toml."""
-    return tomllib.loads(files(__package__).joinpath("literature.toml").read_text(encoding="utf-8"))
+    return list(sentences("literature")["finding"])

@@ -1,6 +1,5 @@
 """Executed notebooks as one notebook: front, verdicts page, chapters, back matter."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from warmup_study.errors import StudyError
 from warmup_study.paths import CHAPTERS, Folders
+from warmup_study.report import by_network, texts
 from warmup_study.report.answer import answer, reading
 from warmup_study.report.beside import verdict_table
 from warmup_study.report.contest import contest_table
@@ -107,8 +107,9 @@ def _failure(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def _answer(results: Results) -> list[NotebookNode]:
-    """The first screen as cells: the answer, and the main figure under its own words."""
+    """The first screen as cells: the answer, in sentences and by network, and the main figure under its own words."""
     cells = [new_markdown_cell(f"# The answer\n\n{answer(results)}")]
+    cells += [_shown("text/html", table)] if (table := by_network.gain_table(results)) else []
     if figure := main_figure(results):
         title = new_markdown_cell(f"## {figure.title.partition(':')[0]}")
         about = {"figure": figure.key, "narrow": results.narrow_svg(figure)}
@@ -138,7 +139,7 @@ def _shown(mime: str, content: str, metadata: dict[str, str] | None = None) -> N
 
 def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
     """Section name to cells: methods, limits, round 1, literature, tasks, contesting, provenance, glossary, citing."""
-    sections = {name: [new_markdown_cell(_back(name))] for name in ("methods", "limits")}
+    sections = {name: [new_markdown_cell(texts.section(name))] for name in ("methods", "limits")}
     sections["methods"] += _pilot(results) + _speed(results)
     beside = literature(results)
     changed = rounds(results)
@@ -146,10 +147,11 @@ def _back_matter(results: Results) -> dict[str, list[NotebookNode]]:
     sections["literature"] = [new_markdown_cell(beside)] if beside else []
     sections["tasks"] = _table("# The tasks", "tasks", task_descriptions(results))
     sections["contest"] = _table("# Contest a verdict", "contest", contest_table(results))
-    sections["provenance"] = _under(_back("provenance"), provenance_tables(results), "Versions, machine, seeds, files")
-    title, _, terms = _back("glossary").partition("\n\n")
+    run = provenance_tables(results)
+    sections["provenance"] = _under(texts.section("provenance"), run, "Versions, machine, seeds, files")
+    title, _, terms = texts.section("glossary").partition("\n\n")
     sections["glossary"] = _under(title, terms, "All terms")
-    return sections | {"cite": [new_markdown_cell(_back("cite"))]}
+    return sections | {"cite": [new_markdown_cell(texts.section("cite"))]}
 
 
 def _under(title: str, content: str, summary: str) -> list[NotebookNode]:
@@ -164,7 +166,7 @@ def _pilot(results: Results) -> list[NotebookNode]:
 
 def _table(title: str, text: str, table: str) -> list[NotebookNode]:
     """A table under its title and the page's own text of that name, as cells; none where there is no table."""
-    return [new_markdown_cell(f"{title}\n\n{_back(text)}"), _shown("text/html", table)] if table else []
+    return [new_markdown_cell(f"{title}\n\n{texts.section(text)}"), _shown("text/html", table)] if table else []
 
 
 def _speed(results: Results) -> list[NotebookNode]:
@@ -174,8 +176,3 @@ def _speed(results: Results) -> list[NotebookNode]:
         return []
     drawing = [_shown("image/svg+xml", speed_drawing(results), {"figure": KEY})] if figure else []
     return folded([_shown("text/html", table), *drawing], "How fast is the engine?")
-
-
-def _back(name: str) -> str:
-    """A text of the page's own."""
-    return files(__package__).joinpath("sections", f"{name}.md").read_text(encoding="utf-8")

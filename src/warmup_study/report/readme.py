@@ -8,8 +8,9 @@ from warmup_study.claims.prose import listed
 from warmup_study.errors import StudyError
 from warmup_study.files import write_atomically
 from warmup_study.paths import BATCH, NOTEBOOKS, Folders
-from warmup_study.presentation.formatting import count_of, number, percent
+from warmup_study.presentation.formatting import NO_BREAK, count_of, number, percent
 from warmup_study.presentation.quantities import told_apart
+from warmup_study.report import by_network
 from warmup_study.report.answer import answer, chapter_name
 from warmup_study.report.results import Results
 from warmup_study.report.speed import Breakdown, measured
@@ -59,11 +60,25 @@ def _replaced(text: str, name: str, content: str) -> str:
 
 
 def _answer(results: Results) -> Iterator[str]:
-    """The three sentences, and the main figure under its own words; that there is none before anything was trained."""
+    """The sentences, their table and the main figure; that there is none before anything was trained."""
     yield answer(results) if results.tested else UNTRAINED
+    yield from _by_network(results)
     figure = main_figure(results)
     if figure:
         yield from ("", f"![{figure.alt}](figures/{figure.key}.svg)")
+
+
+def _by_network(results: Results) -> Iterator[str]:
+    """The table below the answer; nothing where there is none."""
+    rows = list(by_network.rows(results))
+    if not rows:
+        return
+    yield from ("", f"{by_network.CAPTION}:", "")
+    yield f"| network | {' | '.join(by_network.columns())} |"
+    yield "|---|" + "---|" * len(by_network.columns())
+    for row in rows:
+        gains = " | ".join(": ".join(filter(None, gain)) for gain in row.gains)
+        yield f"| {row.network} ({', '.join(row.tasks)}; n = {row.n}) | {gains} |"
 
 
 def _verdicts(results: Results) -> Iterator[str]:
@@ -121,8 +136,9 @@ def _speed(results: Results) -> Iterator[str]:
     yield from ("", "| network | batch | × ordinary loops | × JAX | share of the floor's rate |")
     yield "|---|--:|--:|--:|--:|"
     for row in bench.table:
-        ratios = " | ".join(map(number, (row.batch, row.over_loops, row.over_jax, row.of_floor)))
-        yield f"| {row.workload} | {ratios} |"
+        ratios = " | ".join(map(number, (row.batch, row.over_loops, row.over_jax)))
+        of_floor = "–" if row.of_floor is None else f"{100 * row.of_floor:.1f}{NO_BREAK}%"
+        yield f"| {row.workload} | {ratios} | {of_floor} |"
     if bench.breakdown:
         yield from _where_time_goes(bench.breakdown)
 

@@ -73,6 +73,10 @@ class Results:
         """The verdict on a claim over all tasks, None where it was not run."""
         return next(iter(self.of_claim(claim)), None)
 
+    def of_regimes(self, claim: str) -> list[Verdict]:
+        """Verdicts on a claim over the tasks of each kind of network."""
+        return [verdict for verdict in self.of_claim(claim) if verdict.task == ALL and verdict.regime]
+
     def tasks(self, claim: str) -> list[str]:
         """Names of the tasks on which a claim was tested; one that offers no case is none of them."""
         rows = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL]

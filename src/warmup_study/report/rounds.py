@@ -1,9 +1,6 @@
 """Round 1's verdicts beside those of the published round: what each said, and why its test was changed."""
 
-import tomllib
 from collections import Counter
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from warmup_study.claims import ledger
@@ -12,6 +9,7 @@ from warmup_study.claims.verdict import Verdict
 from warmup_study.report.glyphs import UNTESTED
 from warmup_study.report.results import Results, published
 from warmup_study.report.summary import drawn
+from warmup_study.report.texts import section, sentences
 
 OPEN = ("inconclusive", UNTESTED)
 
@@ -23,8 +21,7 @@ def rounds(results: Results) -> str:
     rows = [_row(entry, first[entry["claim"]], now) for entry in entries() if entry["claim"] in first]
     if not rows:
         return ""
-    text = files(__package__).joinpath("sections", "rounds.md").read_text(encoding="utf-8")
-    return "\n\n".join([text, _counted(rows), drawn("rounds.html.j2", rows=rows)])
+    return "\n\n".join([section("rounds"), _counted(rows), drawn("rounds.html.j2", rows=rows)])
 
 
 def _row(entry: dict[str, str], first: Verdict, now: Results) -> dict[str, Any]:
@@ -49,8 +46,6 @@ def _counted(rows: list[dict[str, Any]]) -> str:
     return f"{told} Decided differently in the two rounds: {named}." if other else told
 
 
-@lru_cache(maxsize=1)
 def entries() -> list[dict[str, str]]:
-    """The parsed rounds.toml: a claim of round 1, why its test was changed, and what it is called now."""
-    content = tomllib.loads(files(__package__).joinpath("rounds.toml").read_text(encoding="utf-8"))
-    return list(content["change"])
+    """The changes of rounds.toml: a claim of round 1, why its test was changed, and what it is called now."""
+    return list(sentences("rounds")["change"])

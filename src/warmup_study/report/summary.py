@@ -17,6 +17,7 @@ from warmup_study.report.glyphs import UNTESTED, forest, mark
 from warmup_study.report.results import Results, Sidecar, published
 from warmup_study.statistics.bootstrap import LEVEL
 
+AT_ONCE = 12  # rows of a table that a reader sees at once; the rest of a longer one is folded
 MAIN_FIGURES = ("four_setups", "lr_curves")  # by the names that their chapters give them, the better first
 ORDER = (
     "supported",
@@ -31,7 +32,14 @@ def own_verdict_table(results: Results) -> str:
     """HTML table of the tested claims; a line that says so where there is none."""
     if not results.tested:
         return "<p>No claim has been tested by this run.</p>"
-    return drawn("verdicts.html.j2", rows=verdict_rows(results))
+    rows = verdict_rows(results)
+    late = [row for row in rows if _can_wait(row)] if len(rows) > AT_ONCE else []
+    return drawn("verdicts.html.j2", rows=[row for row in rows if row not in late], late=late)
+
+
+def _can_wait(row: dict[str, Any]) -> bool:
+    """Whether a row tells of a claim that is left open and is no headline question."""
+    return row["verdict"].verdict == "inconclusive" and not row["claim"].headline
 
 
 def verdict_rows(results: Results) -> list[dict[str, Any]]:
@@ -79,8 +87,8 @@ def practice_table(results: Results) -> str:
     """HTML table of what to do in practice; empty where nothing has been tested."""
     if not results.tested:
         return ""
-    rows = advice.table(results.folders).to_dict("records")
-    return drawn("practice.html.j2", rows=[row | _evidence(row["evidence"]) for row in rows])
+    rows = [row | _evidence(row["evidence"]) for row in advice.table(results.folders).to_dict("records")]
+    return drawn("practice.html.j2", rows=rows[:AT_ONCE], late=rows[AT_ONCE:])
 
 
 def _evidence(source: str) -> dict[str, Any]:

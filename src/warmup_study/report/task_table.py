@@ -11,7 +11,7 @@ from warmup_study.errors import StudyError
 from warmup_study.presentation.style import REGIMES
 from warmup_study.report.pictures import picture
 from warmup_study.report.results import Results
-from warmup_study.report.summary import drawn
+from warmup_study.report.summary import AT_ONCE, drawn
 
 COLUMNS = ["task", "arm", "grid_lr", "updates", "initial_loss", "test_loss"]
 
@@ -23,7 +23,7 @@ def task_descriptions(results: Results) -> str:
     rows = [row for name in sorted(names) if (row := _described(name, runs[runs["task"] == name]))]
     order = list(REGIMES)
     rows.sort(key=lambda row: order.index(row["regime"]) if row["regime"] in order else len(order))
-    return drawn("tasks.html.j2", rows=rows) if rows else ""
+    return drawn("tasks.html.j2", rows=rows, folded=len(rows) > AT_ONCE) if rows else ""
 
 
 def _described(name: str, runs: pd.DataFrame) -> dict[str, Any] | None:

@@ -124,7 +124,7 @@ class _Design(design.Design):
     def orders(self) -> Experiment:
         seeds = self.seeded(self.sizes.orders)
         total = min(self.updates, _updates(self.task, ORDERED_EPOCHS))
-        schedules = [self.schedule(warmup, decay="cosine") for warmup in WARMUPS]
+        schedules = [self.decaying(warmup) for warmup in WARMUPS]
         fixed: list[tuple[str, dict[str, Any]]] = [
             *((f"weights {k}", {"init": seeds[0] + k}) for k in range(self.sizes.inits)),
             ("one order", {"stream": Stream(order=seeds[0])}),
@@ -159,7 +159,7 @@ class _Design(design.Design):
         )
 
     def skewed(self, task: str, clusters: Sequence[Cluster]) -> Experiment:
-        schedules = [self.schedule(warmup, decay="cosine") for warmup in WARMUPS]
+        schedules = [self.decaying(warmup) for warmup in WARMUPS]
         streams = [self.stream(cluster, self.parameters.skew) for cluster in clusters]
         settings = [(stream, schedule) for stream in streams for schedule in (*schedules, self.equally_small())]
         settings += [(self.stream(clusters[0], 0.0), schedule) for schedule in schedules]
@@ -177,7 +177,7 @@ class _Design(design.Design):
     def equally_small(self) -> Schedule:
         """As many updates as the ramp takes, at its mean learning rate: equally small steps that do not grow."""
         mean = (self.warmup + 1) / (2 * self.warmup)
-        return self.schedule("constant", level=mean, decay="cosine")
+        return self.decaying("constant", level=mean)
 
     def first(self, optimizer: str, lr: float) -> Experiment:
         """Twins that differ in the first batch alone, or in those of the whole ramp: from one class, or ordinary."""

@@ -128,8 +128,8 @@ class _Design(design.Design):
         """Every warmup and length with the state fresh and kept; beside them, networks that begin from scratch."""
         lengths = {"": self.warmup, LONG: min(LONGER * self.warmup, self.updates)}
         used = lengths if self.sizes.long else {"": self.warmup}
-        schedules = {"none": self._decaying("none")} | {
-            f"{warmup}{name}": self._decaying(warmup, length) for name, length in used.items() for warmup in WARMUPS
+        schedules = {"none": self.decaying("none")} | {
+            f"{warmup}{name}": self.decaying(warmup, length) for name, length in used.items() for warmup in WARMUPS
         }
         starts = {state: Start(before=self._before(twist), state=state) for state in STATES}
         arms = [
@@ -141,13 +141,13 @@ class _Design(design.Design):
     def gathering(self, twist: str) -> Experiment:
         """A stretch at lr = 0 with as many updates more as it takes, so that active updates are equal."""
         starts = {state: Start(before=self._before(twist), state=state) for state in STATES}
-        arms = [self._adam(state, "zero+n", self._decaying("zero"), start) for state, start in starts.items()]
+        arms = [self._adam(state, "zero+n", self.decaying("zero"), start) for state, start in starts.items()]
         return self._on_new_data(NEW_DATA, twist, arms, self.sizes.bracket, updates=self.updates + self.warmup)
 
     def new_head(self, backbone: Backbone) -> Experiment:
         """Every warmup with an untrained head; the loss on the old classes cannot be measured."""
         start = Start(before=self._before("new"), head="new", backbone=backbone)
-        arms = [self._adam(backbone, name, self._decaying(name), start) for name in ("none", *WARMUPS)]
+        arms = [self._adam(backbone, name, self.decaying(name), start) for name in ("none", *WARMUPS)]
         bracket = self.sizes.frozen if backbone == "frozen" else self.sizes.bracket
         return self._on_new_data(NEW_HEAD, "new", arms, bracket, seeds=self.seeded(self.sizes.head_seeds))
 
@@ -172,7 +172,7 @@ class _Design(design.Design):
 
     def _at_full_rate(self, warmup: str, length: int) -> Schedule:
         """The decay begins at the same update whatever the ramp's length."""
-        return self.schedule(warmup, length, decay="cosine", decay_from=min(FULL_FOR, self.updates // 2))
+        return self.decaying(warmup, length, decay_from=min(FULL_FOR, self.updates // 2))
 
     def _before(self, twist: str) -> Pretraining:
         task = f"{self.task}+old" if twist == "new" else self.task
@@ -187,9 +187,6 @@ class _Design(design.Design):
         self, part: str, twist: str, arms: Sequence[Arm], bracket: Bracket | None, **changes: Any
     ) -> Experiment:
         return self.experiment(part, arms, self.lrs("adaptive", bracket), task=f"{self.task}+{twist}", **changes)
-
-    def _decaying(self, warmup: str, length: int | None = None) -> Schedule:
-        return self.schedule(warmup, length, decay="cosine")
 
     def _adam(self, whence: str, name: str, schedule: Schedule, start: Start | None = None) -> Arm:
         return arm(f"{whence}/{name}", RULES["adam"], schedule, start=start)

@@ -58,11 +58,11 @@ def new_data(found: ByTask[str]) -> tuple[Figure, Words]:
     panels = _forest(shown, columns, estimates, 1.65, x="without ÷ with")
     return panels.figure, Words(
         sentences.old_title(found),
-        f"{count_of(len(columns), 'panel')} with a row for each task and one for their mean: points with intervals "
-        "give the loss on the old data without warmup relative to a run that starts at a low learning rate, where both "
-        "reach the same loss on the new data. The last panel shows other ways to start. Right of 1, the old data are "
-        "retained better.",
-        f"Adam; a low LR is 1 % of the full one for the first 5 % of the run. {_at_least(tasks)}, 95 % intervals; "
+        f"{count_of(len(columns), 'panel')} with a row for each task and, of several, for their mean: points with "
+        "intervals give the loss on the old data without warmup relative to a run that starts at a low learning "
+        "rate, where both reach the same loss on the new data. The last panel shows other ways to start. Right of "
+        "1, the old data are retained better.",
+        f"Adam; a low LR is 1 % of the full one for as long as the ramp. {_at_least(tasks)}, 95 % intervals; "
         "shaded: differences too small to matter. All four: mean over a fresh and a kept optimiser state, at the "
         "learning rate that is best without warmup and at twice that.",
     )
@@ -123,13 +123,13 @@ def gathering(found: ByTask[str]) -> tuple[Figure, Words]:
     def estimates(place: str) -> list[list[Estimate]]:
         return [[_of_state(effects, place, state) for state in STATES] for effects in shown.values()]
 
-    panels = _forest(shown, sentences.WHERE, estimates, 3.4, x="new loss without ÷ after lr = 0")
+    panels = _forest(shown, sentences.WHERE, estimates, 3.4, x="loss on the new data: without ÷ with lr = 0")
     return panels.figure, Words(
         sentences.gathering_title(found),
-        "Two panels, at the best learning rate and at twice that, with a row for each task and their mean: points with "
-        "intervals, for a fresh and a kept state, give the loss on the new data without warmup relative to that after "
-        "a phase at lr = 0. Right of 1, the phase helps.",
-        f"Adam at equal active updates: the phase, 5 % of the run, is added on top. {_at_least(tasks)}, 95 % "
+        "Two panels, at the best learning rate and at twice that, with a row for each task and, of several, for their "
+        "mean: points with intervals, for a fresh and a kept state, give the loss on the new data without warmup "
+        "relative to that after a phase at lr = 0. Right of 1, the phase helps.",
+        f"Adam at equal active updates: the phase, as long as a warmup, is added on top. {_at_least(tasks)}, 95 % "
         "intervals; shaded: differences too small to matter.",
     )
 
@@ -145,7 +145,7 @@ def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
     if not tasks:
         return no_case(NOT_LEARNT)
     shown = _with_mean(found)
-    columns = {(backbone, p): f"{backbone} backbone,\n{SHORT[p]}" for backbone in BACKBONES for p in PLACES}
+    columns = {(backbone, p): f"{sentences.BACKBONE[backbone]},\n{SHORT[p]}" for backbone in BACKBONES for p in PLACES}
 
     def estimates(column: tuple[str, str]) -> list[list[Estimate]]:
         backbone, place = column
@@ -154,10 +154,10 @@ def new_head(found: ByTask[str]) -> tuple[Figure, Words]:
     panels = _forest(shown, columns, estimates, 2.4, x="loss without ÷ with")
     return panels.figure, Words(
         sentences.head_title(found),
-        "Four panels, backbone free or frozen, at the best learning rate and at twice that, with a row for each task: "
-        "points with intervals give the loss on new classes without warmup relative to that with a low learning rate, "
-        "a ramp, or lr = 0 first. Right of 1, warmup helps.",
-        f"Adam with a fresh state and a new head; warmup takes 5 % of the run. {_at_least(tasks)}, 95 % intervals; "
+        "Four panels, backbone trained or frozen, at the best learning rate and at twice that, with a row for each "
+        "task and, of several, for their mean: points with intervals give the loss on new classes without warmup "
+        "relative to that with a low learning rate, a ramp, or lr = 0 first. Right of 1, warmup helps.",
+        f"Adam with a fresh state and a new head. {_at_least(tasks)}, 95 % intervals; "
         "shaded: differences too small to matter.",
     )
 
@@ -209,7 +209,7 @@ def after_resuming(runs: pd.DataFrame) -> tuple[Figure, Words]:
         sentences.peak_title(chosen),
         "One panel per task: mean validation loss relative to runs that kept their optimiser state, against updates "
         "since resuming; one curve for each way to continue without it, all starting at 1.",
-        "Adam at the best learning rate, held for a hundred updates and then decayed. Means over "
+        "Adam at the best learning rate, held for a while and then decayed. Means over "
         f"{_seeds(chosen)} seeds. Above 1, losing the state hurts.",
     )
 

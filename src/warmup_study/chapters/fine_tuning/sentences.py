@@ -19,19 +19,23 @@ from warmup_study.chapters.fine_tuning.analysis import (
 from warmup_study.chapters.fine_tuning.design import STATES
 from warmup_study.chapters.fine_tuning.resuming import AT_END, FRESH, MOMENTS, TWICE, excess, excess_curve
 from warmup_study.claims.evidence import ByTask, measured, over_tasks
+from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
-from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
-from warmup_study.presentation.formatting import NO_BREAK, count_of, number
+from warmup_study.presentation.changes import compared, compared_with_interval, finding
+from warmup_study.presentation.formatting import count_of
 from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.decisions import decide
 
 NO_CASE = "No network here learns the new data."
 BEST, ABOVE = PLACES
+SHORT = {BEST: "at the best learning rate", ABOVE: "at twice that"}
+BACKBONE = dict(zip(BACKBONES, ("backbone trained", "backbone frozen"), strict=True))
 WHERE = {BEST: "each at its best learning rate", ABOVE: "at twice the best learning rate"}
 ANSWERS = {
-    "better": "yes",
-    "worse": "no, it hurts",
-    "too small to matter": "no, it makes no difference",
-    "too small to tell": "these runs cannot tell",
+    "above": "yes",
+    "below": "no, it hurts",
+    "inside": "no, any difference is too small to matter",
+    "undecided": "these runs cannot tell whether it makes a difference that matters",
 }
 
 
@@ -48,20 +52,16 @@ def _as_gain(excess_loss: Effect) -> Effect:
 def old_title(found: ByTask[str]) -> str:
     """Whether starting at a low learning rate protects the old data."""
     old = _found(over_tasks(found)[CLAIM])
-    return f"At equal loss on the new data, starting at a low learning rate leaves the old loss {old}"
+    return f"At equal loss on the new data, starting at a low learning rate leaves the loss on the old data {old}"
 
 
 def paths_title(found: ByTask[str]) -> str:
-    """How far apart the paths of the warmups lie."""
+    """Which paths from the old data to the new forget less than the one without warmup, averaged over tasks."""
     mean = over_tasks(found)
-    names = (CLAIM, *(old_saved_by(way) for way in WAYS if old_saved_by(way) != CLAIM))
-    apart = max((abs(mean[name].estimate) for name in names if name in mean), default=np.nan)
-    if not np.isfinite(apart):
+    told = [f"{_found(mean[old_saved_by(way)])} after {way}" for way in WAYS if old_saved_by(way) in mean]
+    if not told:
         return "Paths from the old data to the new"
-    return (
-        "At equal loss on the new data, warmup changes the old loss by at most "
-        f"{number(100 * np.expm1(apart))}{NO_BREAK}%"
-    )
+    return f"At equal loss on the new data, the loss on the old data is {listed(told)}"
 
 
 def of_old(found: ByTask[str]) -> str:
@@ -70,7 +70,7 @@ def of_old(found: ByTask[str]) -> str:
     if not mean:
         return NO_CASE
     cells = "; ".join(
-        f"{state} state, {place}: {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
+        f"{state} state, {SHORT[place]}: {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
         for state in STATES
         for place in PLACES
     )
@@ -79,8 +79,8 @@ def of_old(found: ByTask[str]) -> str:
     equal = mean["old loss saved by a low LR first, at equal updates"]
     return (
         f"On {_tasks(found)}, at equal loss on the new data, the loss on the old data is "
-        f"{compared_with_interval(mean[CLAIM])} if fine-tuning starts at a low learning rate ({cells}). It is "
-        f"{beside}. At equal updates, when the new data may be learnt less well, it is "
+        f"{compared_with_interval(mean[CLAIM])} if fine-tuning starts at a low learning rate ({cells}). With "
+        f"other starts, it is {beside}. At equal updates, when the new data may be learnt less well, it is "
         f"{compared_with_interval(equal)}."
     )
 
@@ -97,8 +97,8 @@ def of_new(found: ByTask[str]) -> str:
     )
     scratch = compared_with_interval(mean["loss saved by a low LR first, from scratch"])
     return (
-        f"Relative to no warmup, the final loss on the new data is {told}. From scratch, starting at a low learning "
-        f"rate leaves the loss {scratch}."
+        f"Relative to no warmup, the final loss on the new data is {told}. In training from scratch, starting at a low "
+        f"learning rate leaves the loss {scratch}."
     )
 
 
@@ -109,15 +109,18 @@ def of_states(found: ByTask[str]) -> str:
         return ""
     new, old = (compared_with_interval(mean[f"{side} loss saved by keeping the state"]) for side in ("new", "old"))
     return (
-        "Keeping the optimiser state from the old data instead of a fresh one, each at its best learning rate, leaves "
-        f"the loss on the new data {new} and on the old data {old}."
+        "At equal updates, each at its best learning rate, keeping the optimiser state from the old data instead of "
+        f"starting a fresh one leaves the loss on the new data {new} and on the old data {old}."
     )
 
 
 def gathering_title(found: ByTask[str]) -> str:
     """Effect of a phase at lr = 0 on the loss on the new data."""
     fresh, kept = (_found(over_tasks(found)[gathered(BEST, state)]) for state in STATES)
-    return f"After a phase at lr = 0, the new loss is {fresh} with a fresh state and {kept} with a kept one"
+    return (
+        f"A phase at lr = 0 leaves the loss on the new data {fresh} if the state is fresh and {kept} if it is kept, "
+        "relative to no such phase"
+    )
 
 
 def of_gathering(found: ByTask[str]) -> str:
@@ -125,9 +128,9 @@ def of_gathering(found: ByTask[str]) -> str:
     mean = over_tasks(found)
     if not mean:
         return NO_CASE
-    answer = ANSWERS[reading(mean[gathered(BEST, "fresh")], margin("tuned_loss").value)]
+    answer = ANSWERS[decide(mean[gathered(BEST, "fresh")], margin("tuned_loss").value)]
     told = "; ".join(
-        f"{state} state, {place}: {compared_with_interval(mean[gathered(place, state)])}"
+        f"{state} state, {SHORT[place]}: {compared_with_interval(mean[gathered(place, state)])}"
         for state in STATES
         for place in PLACES
     )
@@ -140,7 +143,7 @@ def of_gathering(found: ByTask[str]) -> str:
 def head_title(found: ByTask[str]) -> str:
     """Effect of a ramp with a new head."""
     free, frozen = (_found(over_tasks(found)[head_gain("a ramp", BEST, backbone)]) for backbone in BACKBONES)
-    return f"With a new head, a ramp leaves the loss {free} with a free backbone and {frozen} with a frozen one"
+    return f"Under a new head, a ramp leaves the loss {free} if the backbone trains and {frozen} if it is frozen"
 
 
 def of_heads(found: ByTask[str]) -> str:
@@ -149,7 +152,7 @@ def of_heads(found: ByTask[str]) -> str:
     if not mean:
         return NO_CASE
     told = [
-        f"**{backbone} backbone**, {WHERE[place]}: "
+        f"**{BACKBONE[backbone]}**, {WHERE[place]}: "
         + ", ".join(f"{compared(mean[head_gain(way, place, backbone)].estimate)} after {way}" for way in WAYS)
         for backbone in BACKBONES
         for place in PLACES
@@ -161,7 +164,7 @@ def resuming_title(found: ByTask[str]) -> str:
     """Cost of a lost state, soon after resuming and at the end."""
     mean = over_tasks(found)
     soon, end = (_found(_as_gain(mean[excess(FRESH, moment)])) for moment in MOMENTS[1:])
-    return f"Resumed without its optimiser state, a run's loss is {soon} {MOMENTS[1]} and {end} {AT_END}"
+    return f"A run resumed without its optimiser state has a loss {soon} {MOMENTS[1]} and {end} {AT_END}"
 
 
 def of_resuming(found: ByTask[str]) -> str:
@@ -174,8 +177,8 @@ def of_resuming(found: ByTask[str]) -> str:
         for more in ("", TWICE)
     )
     return (
-        f"On {_tasks(found)}, resuming at full learning rate with a fresh instead of a kept state makes the loss "
-        f"{told}; at twice the best learning rate, {higher}."
+        f"On {_tasks(found)}, resuming at full learning rate without the optimiser state leaves the loss {told}; at "
+        f"twice the best learning rate, {higher}."
     )
 
 
@@ -184,12 +187,17 @@ def of_new_ramps(found: ByTask[str]) -> str:
     mean = over_tasks(found)
     names = {name.removeprefix("excess loss of ").removesuffix(f" {AT_END}") for name in mean if name.endswith(AT_END)}
     told = [
-        f"with {way}, {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
+        f"with {_in_updates(way)}, {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
         f"{compared(-mean[excess(way, AT_END)].estimate)} {AT_END}"
         for way in sorted(names, key=_by_length)
         if way != FRESH
     ]
-    return f"Relative to a kept state, the loss is: {'; '.join(told)}." if told else ""
+    return f"Relative to a kept state, the loss is, {'; '.join(told)}." if told else ""
+
+
+def _in_updates(way: str) -> str:
+    """A way to go on, with the unit of its ramp."""
+    return f"{way} updates" if way[-1].isdigit() else way
 
 
 def _by_length(way: str) -> tuple[bool, int]:
@@ -204,8 +212,11 @@ def peak_title(runs: pd.DataFrame) -> str:
     peak = int(np.argmax(mean))
     updates = int(runs["evaluated_at"].iloc[0][peak])
     if peak == 0:
-        return "Without its optimiser state, a resumed run is never worse off"
-    return f"Without its optimiser state, a run is worst off {updates} updates after resuming: {compared(-mean[peak])}"
+        return "Averaged over tasks, a run resumed without its optimiser state never falls behind one that kept it"
+    return (
+        f"A run resumed without its optimiser state is furthest behind {updates} updates later: its loss is "
+        f"{compared(-mean[peak])} than with the state kept"
+    )
 
 
 def _tasks(found: ByTask[str]) -> str:

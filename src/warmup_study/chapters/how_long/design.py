@@ -117,7 +117,7 @@ class Plan(design.Design):
         length = min(self.parameters.warmup or max(1, round(core_grid.WARMUP * updates)), updates)
         warmups = ("none", "ramp", "constant") if batch == self.sizes.batches[-1] else ("none", "ramp")
         rule = core_grid.OPTIMIZERS[optimizer]
-        arms = [arm(f"{optimizer}/{warmup}", rule, self.schedule(warmup, length, decay="cosine")) for warmup in warmups]
+        arms = [arm(f"{optimizer}/{warmup}", rule, self.decaying(warmup, length)) for warmup in warmups]
         lrs = self.lrs("sgd", self.sizes.momentum) if optimizer == "momentum" else self.lrs("adaptive", self.sizes.adam)
         seeds = self.seeds[: self.sizes.batch_seeds]
         return self.experiment("batch", arms, lrs, seeds=seeds, batch=batch, updates=updates)

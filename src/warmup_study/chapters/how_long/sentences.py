@@ -21,13 +21,19 @@ from warmup_study.claims.evidence import Outcome, measured, over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
 from warmup_study.presentation.formatting import INTERVALS, NO_BREAK, effect, number, percent
+from warmup_study.presentation.quantities import loss_change
 from warmup_study.statistics.bootstrap import Effect, pooled, weighted_sum
 from warmup_study.statistics.decisions import decide
 
 ENOUGH = margin("tuned_loss").value
 NOTHING = "no task here allows a test"
 SHARE = percent(round(math.expm1(ENOUGH), 2))
-GAINS = {"above": "gains more", "below": "gains less", "inside": "gains as much", "undecided": "may gain more or less"}
+GAINS = {
+    "above": "gains more",
+    "below": "gains less",
+    "inside": "gains as much",
+    "undecided": "gains neither clearly more nor clearly less",
+}
 """What the interval of a change in the ramp's gain says, given the smallest change that matters."""
 UNITS: dict[str, Callable[[float], str]] = {
     "updates": lambda length: f"{number(length)} updates",
@@ -36,6 +42,8 @@ UNITS: dict[str, Callable[[float], str]] = {
     "1/(1−β₂)": lambda length: f"{number(length)}/(1−β₂) updates",
 }
 """By law: a length in its unit."""
+FIXED = {"share of the run": "shares of the run", "1/(1−β₂)": "multiples of 1/(1−β₂)"}
+"""What a length is fixed in, where the law's name is no plural."""
 Outcomes = Mapping[str, Outcome[str]]
 Shapes = Mapping[str, Mapping[str, Mapping[str, Effect]]]
 
@@ -89,8 +97,8 @@ def laws_title(found: Sequence[Cell]) -> str:
     name = min(fitted, key=lambda law: float(fitted[law].lost.min()))
     lost = compared(-float(fitted[name].lost.min()))
     return (
-        f"Above the best learning rate, a ramp length constant in {name} comes closest to each cell's best: loss "
-        f"{lost} on average"
+        f"Above the best learning rate, a length fixed in {FIXED.get(name, name)} comes closest to each cell's best: "
+        f"its loss is {lost} on average"
     )
 
 
@@ -162,7 +170,8 @@ def untuned_title(effects: Outcomes) -> str:
 def untuned(effects: Outcomes) -> str:
     """A paragraph: the mean over tasks at every β₂."""
     mean = over_tasks(effects)
-    told = "; ".join(f"{raised(one)} {name.removeprefix('excess loss ')}" for name, one in mean.items())
+    names = [name.removeprefix("excess loss ").replace("β2", "β₂") for name in mean]
+    told = "; ".join(f"{raised(one)} {name}" for name, one in zip(names, mean.values(), strict=True))
     return f"Loss with a ramp of 2/(1−β₂) updates relative to the best length: {told}." if told else ""
 
 
@@ -180,7 +189,10 @@ def shapes_title(found: Shapes) -> str:
     if not seen:
         return "No ramp shape is clearly better or worse than the linear one"
     shape, place = max(seen, key=lambda key: abs(seen[key].estimate))
-    return f"The ramp shape furthest from linear is {shape}: loss {compared(seen[shape, place].estimate)} {place}"
+    return (
+        f"The shape that differs most from the linear ramp is {shape}: its loss is "
+        f"{compared(seen[shape, place].estimate)} {place}"
+    )
 
 
 def shapes_told(found: Shapes) -> str:
@@ -212,11 +224,11 @@ def large_batch_title(effects: Outcomes) -> str:
 
 
 def large_batch(effects: Outcomes) -> str:
-    """A paragraph: each task's change in gain, and the effect of the jump at the largest batch."""
+    """A paragraph: each task's change of the gain, and the effect of the jump at the largest batch."""
     told = [
         f"**{task}:** "
         + "; ".join(
-            f"{name}: loss {compared_with_interval(one)}"
+            f"{name}: {loss_change(one, name)}"
             for name, one in mine.items()
             if name.startswith(("change", "gain of a jump"))
         )
@@ -245,7 +257,7 @@ def skew(effects: Outcomes) -> str:
         + " and ".join(
             f"{raised(mine[f'log loss of a long over a short ramp ({name})'])} on the {name} stream" for name in STREAMS
         )
-        + "."
+        + " than with the short one."
         for task, mine in measured(effects).items()
     ]
     return " ".join(told) or f"Long ramps on skewed streams: {NOTHING}."

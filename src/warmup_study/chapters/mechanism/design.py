@@ -168,7 +168,7 @@ class _Plan(core_grid.Core):
         self, part: str, multiples: tuple[float, ...], seeds: tuple[int, ...], probed: tuple[int, ...]
     ) -> Experiment:
         arms = [
-            arm(f"adam/{warmup} at {times:g}", ADAM, self._decaying(warmup), lr_scale=times)
+            arm(f"adam/{warmup} at {times:g}", ADAM, self.decaying(warmup), lr_scale=times)
             for times in multiples
             for warmup in COMPARED
         ]
@@ -192,7 +192,7 @@ class _Plan(core_grid.Core):
         )
 
     def dead(self, twist: str) -> Experiment:
-        arms = [arm(f"adam/{warmup}", ADAM, self._decaying(warmup)) for warmup in COMPARED]
+        arms = [arm(f"adam/{warmup}", ADAM, self.decaying(warmup)) for warmup in COMPARED]
         return self.experiment(
             "dead",
             arms,

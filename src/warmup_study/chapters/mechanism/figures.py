@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from warmup_study import theory
-from warmup_study.chapters.mechanism import analysis, words
+from warmup_study.chapters.mechanism import analysis, sentences
 from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
@@ -43,7 +43,7 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
         axes.text(0.97, 0.06, limit, transform=axes.transAxes, ha="right", fontsize=9)
         axes.set_ylim(0, 1.45)
     return panels.figure, Words(
-        words.edges_title(runs),
+        sentences.edges_title(runs),
         f"{count_of(len(rules), 'panel')}, one per optimiser. In each, sharpness climbs in a few hundred updates "
         "from a fraction of the stability limit to that limit, a dotted line at one; with strong momentum it falls "
         "below it again.",
@@ -75,7 +75,7 @@ def curvature(runs: pd.DataFrame) -> tuple[Figure, Words]:
         _tell_changes(axes, found.get(task))
     legend(panels.axes[0, 0])
     return panels.figure, Words(
-        words.curvature_title(found),
+        sentences.curvature_title(found),
         f"One panel for each of {count_of(len(tasks), 'task')}: top Hessian eigenvalue during training without "
         "warmup and with a ramp, whose length is shaded.",
         f"Adam at the learning rate that is best without warmup. Thin lines: {_counts(track)} seeds; thick: median; "
@@ -88,7 +88,7 @@ def _tell_changes(axes: Axes, found: Outcome[str]) -> None:
     """The ramp's effect at each learning rate, in words."""
     effects = found if isinstance(found, Mapping) else {}
     told = {place: effects.get(f"log sharpness {place}") for place in analysis.PLACES.values()}
-    lines = [f"{place}:\n{words.changed(effect)}" for place, effect in told.items() if effect is not None]
+    lines = [f"{place}:\n{sentences.changed(effect)}" for place, effect in told.items() if effect is not None]
     low, high = axes.get_ylim()
     axes.set_ylim(low * (low / high) ** 0.6, high)  # room for them below the curves
     axes.text(0.02, 0.03, "\n".join(lines), transform=axes.transAxes, fontsize=7)
@@ -129,7 +129,7 @@ def gap(runs: pd.DataFrame) -> tuple[Figure, Words]:
         axes.invert_xaxis()
     legend(panels.axes[0, 0])
     return panels.figure, Words(
-        words.gap_title(found),
+        sentences.gap_title(found),
         f"{count_of(len(tasks), 'panel')}, one per task: sharpness against training loss, which falls to the right; "
         "one path without warmup and one with a ramp.",
         f"Adam at the best learning rate without warmup; medians of {_counts(track)} seeds at "
@@ -142,7 +142,7 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     """Gain of every warmup in the largest trainable learning rate, task by task."""
     found = {task: effects for task, effects in analysis.curvatures(runs).items() if isinstance(effects, Mapping)}
     if not found:
-        return no_case(words.trainable_title(found))
+        return no_case(sentences.trainable_title(found))
     arms = [(warmup, analysis.HIGHER.format(warmup)) for warmup in analysis.WARMED]
     rows = [
         [Estimate(effects[name], marker=WARMUPS[arm].marker, label=WARMUPS[arm].label) for arm, name in arms]
@@ -155,7 +155,7 @@ def trainable(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(axes)
     seeds = [effects[arms[0][1]].n for effects in found.values()]
     return panels.figure, Words(
-        words.trainable_title(found),
+        sentences.trainable_title(found),
         f"One row for each of {count_of(len(found), 'task')} with an interval for each of three warmups: gain in "
         "the largest learning rate that trains, in doublings.",
         f"Adam, 95 % intervals over n = {', '.join(map(str, dict.fromkeys(seeds)))} seeds; shaded: gains too small to "
@@ -181,7 +181,7 @@ def dead(runs: pd.DataFrame) -> tuple[Figure, Words]:
             untrained(axes, seen)
     legend(panels.axes[0, 0])
     return panels.figure, Words(
-        words.dead_title(analysis.deaths(runs)),
+        sentences.dead_title(analysis.deaths(runs)),
         f"Three rows of panels, one column for each of {count_of(len(tasks), 'task')}, against the learning rate. "
         "Top: share of dead ReLUs at the end. Below: test loss with ReLUs, and with leaky ReLUs, which cannot die.",
         f"Dead: inactive on every training example after the last update. Thin lines: {seeds} seeds; "
@@ -209,7 +209,7 @@ def disguises(runs: pd.DataFrame) -> tuple[Figure, Words]:
     right.set_xlabel("ratio of losses (1: the same)")
     steps = runs[runs["part"] == "first_steps"]
     return panels.figure, Words(
-        words.disguises_title(analysis.replays(runs)),
+        sentences.disguises_title(analysis.replays(runs)),
         f"Left: factor against update, on log axes, one curve for each of {len(theory.FIXES)} fixes and one for the "
         "linear ramp; all but one rise from far below one. Right: a point with an interval for each fix and task, the "
         "loss of plain Adam with that factor relative to the fix.",

@@ -89,7 +89,7 @@ class _Forms(Core):
 
     def _arms(self, names: tuple[str, ...], warmups: tuple[str, ...]) -> list[Arm]:
         return [
-            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self._decaying(warmup.removesuffix("+n")))
+            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self.decaying(warmup.removesuffix("+n")))
             for name in names
             for warmup in warmups
         ]
@@ -119,7 +119,7 @@ class _Batch(design.Design):
     def pairs(self, batch: int) -> Experiment:
         """Both without warmup and under a ramp."""
         arms = [
-            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self.schedule(warmup, decay="cosine"))
+            design.arm(f"{name}/{warmup}", _rule(name, self.parameters), self.decaying(warmup))
             for name in ("sgd", "momentum")
             for warmup in ("none", "ramp")
         ]

@@ -126,9 +126,9 @@ class _Design(design.Design):
     def _arm(self, optimizer: str, warmup: str) -> Arm:
         if warmup == "momentum":
             rule = Optimizer.model_validate({"name": optimizer, "momentum_ramp": self.warmup})
-            return arm(f"{optimizer}/{warmup}", rule, self.schedule("none", decay="cosine"))
+            return arm(f"{optimizer}/{warmup}", rule, self.decaying("none"))
         rule = Optimizer.model_validate({"name": optimizer})
-        return arm(f"{optimizer}/{warmup}", rule, self.schedule(warmup, decay="cosine"))
+        return arm(f"{optimizer}/{warmup}", rule, self.decaying(warmup))
 
     def _lrs(self, optimizer: str) -> tuple[float, ...]:
         """The optimiser's grid: over its bracket, or over Adam's, moved by the optimiser's factor."""

@@ -20,7 +20,7 @@ from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OP
 from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
-from warmup_study.presentation.formatting import count_of, effect, number, times
+from warmup_study.presentation.formatting import count_of, number, times
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -35,15 +35,17 @@ AMOUNTS: dict[Reading, str] = {
 
 
 def gains_title(known: Gains) -> str:
-    """How many decades of usable learning rates a ramp gains each optimiser, where that is decided."""
+    """By how many decades a ramp widens each optimiser's range of usable learning rates, where that is decided."""
     effects = {NAMES[name]: mean_gain(known, name, USABLE) for name in (*OPTIMIZERS, ADAM)}
-    told = [f"{_decades(found)} for {name}" for name, found in effects.items() if found]
-    return f"Usable learning rates that a ramp gains, in decades: {', '.join(told)}" if told else NOTHING
+    told = [f"{_width(found)} for {name}" for name, found in effects.items() if found]
+    return f"With a ramp, the range of usable learning rates is {listed(told)}" if told else NOTHING
 
 
-def _decades(found: Effect) -> str:
+def _width(found: Effect) -> str:
+    words: dict[Reading, str] = {"too small to matter": "about as wide", "too small to tell": "not clearly different"}
     word = reading(found, margin("usable_lr").value)
-    return {"too small to matter": "almost none", "too small to tell": "unclear"}.get(word, number(found.estimate))
+    side = "wider" if found.estimate > 0 else "narrower"
+    return words.get(word, f"{number(abs(found.estimate))} decades {side}")
 
 
 def curves_title(known: Gains) -> str:
@@ -60,17 +62,17 @@ def curves_title(known: Gains) -> str:
 
 
 def momentum_title(known: Gains) -> str:
-    """Whether a momentum ramp gains as many usable learning rates as a learning-rate ramp."""
+    """Whether a momentum ramp widens the range of usable learning rates as much as a learning-rate ramp."""
     words: dict[Reading, str] = {
-        "better": "gains more than",
-        "worse": "gains less than",
-        "too small to matter": "gains as much as",
-        "too small to tell": "is not clearly different from",
+        "better": "more than",
+        "worse": "less than",
+        "too small to matter": "as much as",
+        "too small to tell": "not clearly more or less than",
     }
     effects = {name: momentum_less_ramp(known, name, USABLE) for name in NEWER}
     grouped = _grouped(effects, words, "usable_lr")
     told = [f"{word} a learning-rate ramp for {names}" for word, names in grouped.items()]
-    return f"In usable learning rates, a momentum ramp {'; '.join(told)}" if told else NOTHING
+    return f"A momentum ramp widens the range of usable learning rates {'; '.join(told)}" if told else NOTHING
 
 
 def _grouped(effects: Mapping[str, Effect | None], words: Mapping[Reading, str], endpoint: str) -> dict[str, str]:
@@ -101,10 +103,18 @@ def _paragraph(found: Cells, known: Gains, optimizer: str) -> str:
     return (
         f"**{NAMES[optimizer]}** ({count_of(len(mine), 'task')}): with a ramp, the loss is "
         f"{compared_with_interval(best)} with each arm at its best learning rate, and {compared_with_interval(above)} "
-        f"at {times(OVERSHOOT)} the best without warmup. The range of usable learning rates changes by "
-        f"{effect(usable)} decades, the largest that trains{_edges(mine)} by {effect(largest)} doublings. "
+        f"at {times(OVERSHOOT)} the best without warmup. The range of usable learning rates is "
+        f"{_told(usable, 'decades', 'wider', 'narrower')}, the largest that trains{_edges(mine)} "
+        f"{_told(largest, 'doublings', 'higher', 'lower')}. "
         f"{told_shares(mine)}{_against_adam(found, optimizer)}"
     )
+
+
+def _told(found: Effect, unit: str, more: str, less: str) -> str:
+    """An effect by its size, in words for its sign: "0.1 decades narrower (−0.2 to 0.4)"."""
+    sign, word = (1, more) if found.estimate >= 0 else (-1, less)
+    low, high = sorted((sign * found.low, sign * found.high))
+    return f"{number(sign * found.estimate)} {unit} {word} ({number(low)} to {number(high)})"
 
 
 def _edges(mine: Cells) -> str:
@@ -125,8 +135,9 @@ def _against_adam(found: Cells, optimizer: str) -> str:
     arms = [{name: trained[task, name] for name in (optimizer, ADAM)} for task in tasks]
     usable, above = (pooled([less_adam(mine, optimizer, place) for mine in arms]) for place in (USABLE, ABOVE))
     return (
-        f" On the same tasks, its gain minus Adam's is {effect(usable)} decades; above the best learning rate, its "
-        f"loss with a ramp, relative to none, is {compared_with_interval(above)} than Adam's."
+        f" On the same tasks, what a ramp adds to the range is {_told(usable, 'decades', 'more', 'less')} than with "
+        f"Adam; at {times(OVERSHOOT)} the best learning rate, the ratio of the loss with a ramp to that without is "
+        f"{compared_with_interval(above)} than with Adam."
     )
 
 
@@ -137,11 +148,13 @@ def momentum(known: Gains) -> str:
         usable, above = (mean_gain(known, name, place, "momentum") for place in (USABLE, ABOVE))
         less = momentum_less_ramp(known, name, USABLE)
         if usable and above and less:
+            none, ramp = (_told(each, "decades", "wider", "narrower") for each in (usable, less))
             told.append(
-                f"**{NAMES[name]}** gains {effect(usable)} decades, a difference of {effect(less)} from a "
-                f"learning-rate ramp; above the best learning rate, its loss is {compared_with_interval(above)}."
+                f"**{NAMES[name]}**'s range of usable learning rates is {none} than without warmup and {ramp} than "
+                f"with a learning-rate ramp; at {times(OVERSHOOT)} the best learning rate, its loss is "
+                f"{compared_with_interval(above)} than without warmup."
             )
-    return " ".join(["With a momentum ramp at full learning rate instead:", *told]) if told else NOTHING
+    return " ".join(["With a momentum ramp at full learning rate instead:", *told]) if told else f"{NOTHING}."
 
 
 def field(known: Gains) -> str:
@@ -153,12 +166,12 @@ def field(known: Gains) -> str:
         f"momentum instead. Here, above the best learning rate, ramping Muon's learning rate {ramps['muon']}; ramping "
         f"its momentum {momentum_ramp}. A self-adapting warmup has been published for Muon, Lion and normalised SGD "
         "(arXiv 2602.05813), but without a Lion baseline that has no warmup. Here, ramping Lion's learning rate "
-        f"{ramps['lion']}. Adagrad was the control that should need no warmup: ramping its learning rate "
+        f"{ramps['lion']}. Adagrad, the control, is often said to need no warmup. Here, ramping its learning rate "
         f"{ramps[CONTROL]}."
     )
 
 
 def _side(found: Effect | None) -> str:
     if found is None:
-        return "had no effect that could be measured"
+        return "could not be tested"
     return f"{AMOUNTS[reading(found, margin('overshoot').value)]}: the loss is {compared_with_interval(found)}"

@@ -26,7 +26,7 @@ def auc(found: Mapping[str, Auc]) -> tuple[Figure, Words]:
     others = {name: mine for name, mine in found.items() if name != BARE}
     panels = facets([""], [""], (4.0, 0.45 * len(others)), (3.4, 0.7))
     axes = panels.axes[0, 0]
-    names = [f"learning rate {name}\n(AUC {number(mine.value.estimate)})" for name, mine in others.items()]
+    names = [f"{sentences.WAYS[name]}\n(AUC {number(mine.value.estimate)})" for name, mine in others.items()]
     intervals(axes, [[Estimate(mine.over_bare)] for mine in others.values()], names)
     axes.set_xlabel(f"AUC gained over the learning rate alone (AUC {number(found[BARE].value.estimate)})")
     return panels.figure, Words(

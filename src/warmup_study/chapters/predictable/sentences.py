@@ -1,14 +1,24 @@
 """The eleventh chapter's results in words: titles of its figures, paragraphs and the table of policies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, Auc, Policy
+from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, PREDICTORS, Auc, Policy
 from warmup_study.presentation.formatting import NO_BREAK, count_of, effect, number, percent
 
 CLEAR = 0.5  # of the critical learning rate: below it, a ramp was hardly ever needed in round 1
+ALWAYS, NEVER = "always a ramp", "never"
+PREDICTORS_TOLD = (
+    "learning rate alone",
+    "learning rate ÷ critical learning rate at the start",
+    "learning rate ÷ critical learning rate after 30 updates",
+    "learning rate × angle of the first update",
+    "learning rate ÷ signal-to-noise ratio of the gradient",
+)
+WAYS = dict(zip(PREDICTORS, PREDICTORS_TOLD, strict=True)) | {ALWAYS: "always a ramp", NEVER: "never a ramp"}
+"""What a reader calls the predictors, and the ways to decide without any."""
 TOO_FEW = "Too few tasks: whether a measurement transfers from task to task takes several to tell."
 
 
@@ -23,8 +33,12 @@ def auc_title(found: Mapping[str, Auc]) -> str:
         return "Too few tasks to tell how a prediction carries over to the next one"
     names = better(found)
     if not names:
-        return "No cheap measurement predicts the need for warmup better than the learning rate alone"
-    return f"Better than the learning rate alone at predicting the need for warmup: learning rate {', '.join(names)}"
+        return "No cheap measurement is clearly better than the learning rate alone at predicting the need for warmup"
+    return f"Clearly better than the learning rate alone at predicting the need for warmup: {_listed(names)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(WAYS[name] for name in names)
 
 
 def predicted(found: Mapping[str, Auc]) -> str:
@@ -32,7 +46,7 @@ def predicted(found: Mapping[str, Auc]) -> str:
     if not found:
         return TOO_FEW
     told = "; ".join(
-        f"{name}, {number(mine.value.estimate)} (difference {effect(mine.over_bare)})"
+        f"{WAYS[name]}, {number(mine.value.estimate)} (difference {effect(mine.over_bare)})"
         for name, mine in found.items()
         if name != BARE
     )
@@ -44,7 +58,7 @@ def predicted(found: Mapping[str, Auc]) -> str:
     )
     return (
         f"Given a case that needs a ramp and one that does not, with the same optimiser on any of {bare.n} tasks, the "
-        f"learning rate alone ranks them correctly with probability {effect(bare)}. Others: learning rate {told}. "
+        f"learning rate alone ranks them correctly with probability {effect(bare)}. Others: {told}. "
         f"{follows}"
     )
 
@@ -60,12 +74,12 @@ def critical_title(cases: pd.DataFrame) -> str:
 
 
 def policies_table(found: Mapping[str, Policy]) -> pd.DataFrame:
-    """A row for each way to decide: its mean loss over that of the better arm, needs missed, needless ramps."""
+    """A row for each way to decide: its mean loss over that of the better arm, missed needs, needless ramps."""
     rows = [
         {
-            "decide by": name if name in ("always a ramp", "never") else f"learning rate {name}".replace(BARE, "alone"),
+            "decide by": WAYS[name],
             "loss above the better arm's": _loss_above(mine),
-            "needs missed": f"{mine.missed} of {mine.needs}",
+            "missed needs": f"{mine.missed} of {mine.needs}",
             "needless ramps": f"{mine.needless} of {mine.cases - mine.needs}",
         }
         for name, mine in found.items()
@@ -78,14 +92,20 @@ def decided(cases: pd.DataFrame, found: Mapping[str, Policy]) -> str:
     if not len(cases):
         return "No case: none of the cells trains at this size."
     best = min(found, key=lambda name: found[name].regret)
-    always = found["always a ramp"]
+    always = found[ALWAYS]
     share = percent(round(always.needs / always.cases, 2))
     costs = {name: _loss_above(mine) for name, mine in found.items()}
+    others = [f"{_rule(name)}, {costs[name]}" for name in (ALWAYS, NEVER, BARE) if name != best and name in costs]
     return (
         f"A ramp pays in {share} of {always.cases} cases on {count_of(cases['task'].nunique(), 'task')}. On "
-        f"held-out tasks, deciding by *{best}* loses least: {costs[best]} above the better arm's loss on average. "
-        f"Always using a ramp costs {costs['always a ramp']}, never using one {costs['never']}."
+        f"held-out tasks, {_rule(best)} loses least: {costs[best]} above the better arm's loss on average. For "
+        f"comparison: {'; '.join(others)}."
     )
+
+
+def _rule(name: str) -> str:
+    """A way to decide, in a sentence."""
+    return {ALWAYS: "always using a ramp", NEVER: "never using one"}.get(name, f"a threshold on {WAYS[name]}")
 
 
 def _loss_above(policy: Policy) -> str:

@@ -74,7 +74,7 @@ def _whether(found: Findings) -> str:
     gain = tuned_loss(found.none, found.ramp)
     rates = f"{number(found.none.best_lr)} without warmup, {number(found.ramp.best_lr)} with"
     return (
-        f"**Whether.** Each at its best learning rate ({rates} a ramp of {found.usual[1]} updates), "
+        f"**Whether.** With each at its best learning rate ({rates} a ramp of {found.usual[1]} updates), "
         f"{_verdict(gain, found)}.{_edges(found)}"
     )
 
@@ -94,7 +94,9 @@ def _edges(found: Findings) -> str:
     """A warning where a better learning rate may lie outside the grid."""
     named = {"without warmup": found.none, "with the ramp": found.ramp}
     edges = [name for name, curves in named.items() if curves.best_on_edge]
-    return f" The best learning rate {' and '.join(edges)} is the grid's last: try a wider grid." if edges else ""
+    return (
+        f" The best learning rate {' and '.join(edges)} is at the edge of the grid: try a wider one." if edges else ""
+    )
 
 
 def _when(found: Findings) -> str:

@@ -29,7 +29,7 @@ NOTEBOOK = "your_network"
 PyTorchName = Literal[
     "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "radam", "adagrad", "lion", "signsgd", "muon"
 ]  # those of which there are lines to paste
-RAMPS = (0.02, 0.05, 0.2)  # lengths of the ramps tried, as shares of the run
+RAMPS = (0.02, 0.05, 0.25)  # lengths of the ramps tried, as shares of the run
 USUAL = RAMPS[1]  # the one that answers whether and when
 UPDATES = {"smoke": 30, "quick": 400}
 FEWEST_UPDATES = 30  # with fewer, two of the ramps have the same length

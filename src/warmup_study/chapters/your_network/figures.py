@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 
-from warmup_study.chapters.your_network.analysis import NONE, Arm, Findings, training_seeds
+from warmup_study.chapters.your_network.analysis import ENOUGH, MULTIPLES, NONE, Arm, Findings, training_seeds
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import finding
 from warmup_study.presentation.facets import facets, legend, plain_log_scale
 from warmup_study.presentation.style import GUIDE, OPTIMIZERS, WARMUPS
 from warmup_study.statistics.bootstrap import LEVEL
-from warmup_study.statistics.lr_curves import LrCurves, at_multiple
+from warmup_study.statistics.lr_curves import LrCurves, at_multiple, tuned_loss
 
 
 @figure_maker
@@ -56,12 +56,12 @@ def _tick_factors_of_two(axes: Axes, none: LrCurves) -> None:
 
 
 def _words(found: Findings, network: str) -> Words:
-    title = "Loss and share of seeds that train, with and without warmup"
+    where, gain = "At the best learning rates", tuned_loss(found.none, found.ramp)
     if found.multiples:
+        where = f"At {MULTIPLES[found.multiples[0]]} the best learning rate"
         gain = at_multiple(found.none, found.ramp, found.multiples[0])
-        title = f"At twice the best learning rate, the loss is {compared(gain.estimate)} with a ramp"
     return Words(
-        title,
+        f"{where}, the loss with a ramp is {finding(gain, ENOUGH)}",
         "Two panels against the learning rate relative to the best without warmup. Top: test loss without warmup, with "
         "a ramp, and after a phase at learning rate 0. Bottom: share of seeds that train with each.",
         f"{network}; ramp and zero phase take {found.usual[1]} updates each. Means over n = {found.none.seeds} seeds "

@@ -98,10 +98,10 @@ class _Design(design.Design):
     def statistics(self) -> Experiment:
         """Arms of the usual number of updates: a reset of all state, and a short ramp after it as its control."""
         n = self.warmup
-        ramp = self._decaying("ramp")
-        twice = self._decaying("ramp", second=min(max(1, n // SHORT), self.updates - n))
+        ramp = self.decaying("ramp")
+        twice = self.decaying("ramp", second=min(max(1, n // SHORT), self.updates - n))
         arms = (
-            self._adam("none", self._decaying("none")),
+            self._adam("none", self.decaying("none")),
             self._adam("ramp", ramp),
             self._adam("ramp-reset", ramp, reset_at=n),
             self._adam("ramp-reset-ramp", twice, reset_at=n),
@@ -111,7 +111,7 @@ class _Design(design.Design):
     def longer_statistics(self) -> Experiment:
         """Arms that gather statistics at lr = 0 for n updates more: first moment frozen x counters restarted."""
         n = self.warmup
-        zero, then = self._decaying("zero"), self._decaying("ramp", hold=n)
+        zero, then = self.decaying("zero"), self.decaying("ramp", hold=n)
         restart = {"count1_from": n, "count2_from": n}
         arms = (
             self._adam("zero+n", zero),
@@ -151,9 +151,6 @@ class _Design(design.Design):
             updates=min(self.updates, LOST) + self.warmup,
             evaluate_every=max(1, self.warmup // 10),  # ten times a warmup
         )
-
-    def _decaying(self, warmup: str, **settings: int) -> Schedule:
-        return self.schedule(warmup, decay="cosine", **settings)
 
     def _adam(self, name: str, schedule: Schedule, **switches: int) -> Arm:
         return arm(f"adam/{name}", Optimizer(name="adam", beta2=self.parameters.beta2, **switches), schedule)
