@@ -6,6 +6,7 @@ from typing import TypeVar
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from warmup_study.chapters.fine_tuning import sentences
 from warmup_study.chapters.fine_tuning.analysis import (
@@ -95,9 +96,8 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
         for warmup in ("none", *MET_WITH):
             new, old = mean_paths(found[task][f"{state}/{warmup}"], best)
             axes.plot(new, old, markevery=0.2, ms=4, **WARMUPS[warmup].keywords(ADAM))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
         plain_log_scale(axes)
+        _tick_losses(axes)
     for axes in panels.axes[0]:
         axes.invert_xaxis()
     legend(panels.axes[0, 0])
@@ -110,6 +110,16 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
         f"{_seeds(chosen)} seeds, on validation data. A lower curve forgets less of the old data at equal loss on the "
         "new.",
     )
+
+
+def _tick_losses(axes: Axes) -> None:
+    """A log scale to the right in plain numbers: decades, or round losses where it spans less than one."""
+    axes.set_xscale("log")
+    low, high = sorted(axes.get_xlim())
+    if high < 10 * low:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 @figure_maker
