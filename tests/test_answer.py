@@ -82,7 +82,7 @@ def test_the_first_answer_tells_both_places(tmp_path: Path) -> None:
 def test_the_table_below_the_answer_tells_networks_and_optimisers_apart(tmp_path: Path) -> None:
     gains = [part("Adam: gain at the best learning rate", 0.02, "inside"), part("Adam: gain above it", 1.2, "above")]
     slower = [part("SGD's gain above the best learning rate", -0.5, "below")]
-    deep = {"task": "all", "regime": "deep", "n": 7}
+    deep: dict[str, Any] = {"task": "all", "regime": "deep", "n": 7}
     rows = [
         verdict("better-results", "depends"),
         verdict("better-results", "supported", parts=in_losses(gains), **deep),

@@ -268,9 +268,9 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     told = [figure.words.title for figure in made]
     assert "a one-epoch ramp leaves the loss 63" in told[0] and "% higher at twice" in told[0]
-    assert told[1].startswith("Above the best learning rate, a ramp length constant in updates comes closest")
+    assert told[1].startswith("Above the best learning rate, a length fixed in updates comes closest")
     assert told[3].endswith("(β₂ = 0.9)") and "% higher" in told[3]
-    assert told[4].startswith("The ramp shape furthest from linear is quadratic: loss 3")
+    assert told[4].startswith("The shape that differs most from the linear ramp is quadratic: its loss is 3")
     assert told[5] == "At 64 times the batch size, momentum gains more and Adam gains more from a ramp"
     assert "18 % lower on skewed streams and 11 % higher on mixed ones" in told[6].replace("\N{NO-BREAK SPACE}", " ")
     words = sentences.how_long(found["how-long"]) + sentences.laws_told(cells) + sentences.exponents_told(cells)

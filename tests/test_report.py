@@ -175,7 +175,7 @@ def test_speed_stands_in_the_methods_where_it_was_measured(folders: Folders) -> 
     with_bench(folders, BENCH)
     page = built(folders)
     assert texts(page, "#methods details.depth > summary") == ["How fast is the engine?"]
-    assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 64 14 – 0.41"]
+    assert texts(page, "#methods tbody tr") == ["MLP 64-32-32-10 64 14 – 41.0"]
     assert "AMD EPYC, 2 cores, Linux" in page.get_text() and not page.select("#methods figure")
 
 
@@ -274,7 +274,7 @@ def test_tasks_are_described_and_verdicts_can_be_contested(folders: Folders) -> 
     assert "digits, MLP with 2 hidden layers" in easy and "40 to 50" in easy and easy.endswith("0.25")
     assert "convolutional net" in conv and len(page.select("#tasks svg")) == 2
     [contested] = texts(page, "#contest tbody tr")
-    assert "seeds: 140" in contested and claim("jump").rule in contested and contested.endswith("140")
+    assert "-p seeds 140" in contested and claim("jump").rule in contested and contested.endswith("140")
 
 
 def test_the_glossary_knows_every_unit_arm_and_kind_of_network() -> None:

@@ -147,5 +147,5 @@ def test_what_is_wrong_is_one_line_before_anything_trains(given: dict[str, Any],
 def test_learning_rates_given_are_those_trained(tmp_path: Path) -> None:
     network = open_notebook({"task": "digits-mlp", "lrs": "0.1, 0.01,0.03", "seeds": 4, "output_dir": str(tmp_path)})
     assert network.experiment.lrs == (0.01, 0.03, 0.1) and len(network.experiment.seeds) == 4
-    assert {arm.label for arm in network.experiment.arms} == {"none/0", "ramp/8", "ramp/20", "ramp/80", "zero/20"}
+    assert {arm.label for arm in network.experiment.arms} == {"none/0", "ramp/8", "ramp/20", "ramp/100", "zero/20"}
     assert validate(Parameters, {}).task == "digits-transformer" and not list(tmp_path.iterdir())

@@ -30,6 +30,7 @@ Number = TypeVar("Number", int, float)
 Model = TypeVar("Model", bound=BaseModel)
 
 _SCHEDULER = "WARMUP_STUDY_SCHEDULER"  # the environment variable that stands in for an empty `scheduler`
+MOST_SEEDS = 10_000
 _INJECTED = "# Parameters\n"  # first line of the cell that papermill adds after the notebook's own
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
 
@@ -85,7 +86,7 @@ class CommonParameters(BaseModel):
         "",
         description="names of tasks or module:function, joined by commas (empty: the preset's)",
     )
-    seeds: Whole = Field(0, ge=0, le=10_000, description="a whole number from 0 (the preset's) to 10000")
+    seeds: Whole = Field(0, ge=0, le=MOST_SEEDS, description=f"a whole number from 0 (the preset's) to {MOST_SEEDS}")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda")
     scheduler: str = Field("", description="tcp://host:port of a Dask scheduler (empty: this machine)")
     output_dir: Folder = Field("", description="a folder that can be written (empty: the project's)")

@@ -22,7 +22,7 @@ def compared(gain: float, by_factor: bool | None = None) -> str:
     if factor >= LEAST_FACTOR and (gain <= -FACTOR if by_factor is None else by_factor):
         return f"{number(factor)} times higher"
     change = round(100 * abs(factor - 1), 2)
-    amount = f"{change:.3g}" if NEARLY_ALL <= change < 100 else number(change)
+    amount = f"{change:.3g}" if gain > 0 and change >= NEARLY_ALL else number(change)
     return f"{amount}{NO_BREAK}% {'lower' if gain >= 0 else 'higher'}"
 
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 from warmup_study.claims.verdict import Verdict
+from warmup_study.parameters import MOST_SEEDS
 from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
-
-SETTINGS = "{seeds: %d, output_dir: contested}"
 
 
 def contest_table(results: Results) -> str:
@@ -16,16 +15,27 @@ def contest_table(results: Results) -> str:
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
+    decided = verdict.verdict != "inconclusive"
     return {
         "verdict": verdict,
         "command": _command(verdict),
-        "needed": verdict.seeds_needed or ("–" if verdict.verdict == "inconclusive" else verdict.n),
+        "needed": verdict.n if decided else verdict.seeds_needed or "–",
     }
 
 
 def _command(verdict: Verdict) -> str:
-    """Papermill on the claim's chapter, with as many seeds as would decide it; the report's claim takes them all."""
+    """Papermill on the claim's chapter, with as many seeds as would decide it; the report's claim takes all chapters.
+
+    A decided claim is tested on twice its seeds; an exact audit, which has no interval, on the preset's own.
+    """
     if verdict.notebook == "report":
         return "WARMUP_STUDY_ROOT=contested make full"
-    settings = SETTINGS % (verdict.seeds_needed or 2 * verdict.n)
-    return f'.venv/bin/papermill notebooks/{verdict.notebook}.ipynb out.ipynb -p preset full -y "{settings}"'
+    seeds = f"-p seeds {_seeds(verdict)} " if verdict.ci_low is not None else ""
+    chapter = f"notebooks/{verdict.notebook}.ipynb out.ipynb"
+    return f".venv/bin/papermill {chapter} -p preset full {seeds}-p output_dir contested"
+
+
+def _seeds(verdict: Verdict) -> int:
+    """How many seeds contest the verdict: those that would decide an open one, within what notebooks take."""
+    wanted = verdict.seeds_needed if verdict.verdict == "inconclusive" else None
+    return min(wanted or 2 * verdict.n, MOST_SEEDS)
