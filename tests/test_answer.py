@@ -90,7 +90,7 @@ def test_the_table_below_the_answer_tells_networks_and_optimisers_apart(tmp_path
         verdict("adaptive-only", "mixed", parts=in_losses(slower), **deep),
     ]
     whether = sentences(tmp_path, *rows)[0]
-    assert "Tasks:" not in whether  # the table names them
+    assert "on the network" in whether and "Tasks:" not in whether  # the table names them
     results = report.Results.read(Folders.of(str(tmp_path), "quick"))
     (row,) = by_network.rows(results)
     assert (row.network, row.tasks, row.n) == ("deep MLPs", ["digits-he8"], 7)

@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     advise.add_argument("--output-dir", default="", help="folder for results (default: the project)")
     for name, default in ADVISED.items():
         accepted = str(Parameters.model_fields[name].description).replace("%", "%%")
-        advise.add_argument(f"--{name}", type=type(default), default=default, help=accepted)
+        told = f"{accepted} (default: {default})" if default else accepted
+        advise.add_argument(f"--{name}", type=type(default), default=default, help=told)
     advise.set_defaults(action=_advise)
     return parser
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from warmup_study.claims.verdict import ALL, Part
 from warmup_study.presentation.quantities import GAIN_WORDS, measured
 from warmup_study.report.answer import kind_of_network
 from warmup_study.report.results import Results
@@ -38,9 +37,9 @@ def columns() -> list[str]:
 def rows(results: Results) -> Iterator[Row]:
     """A row for each kind of network on which the claim was tested."""
     for verdict in results.of_regimes(CLAIM):
-        tasks = [row.task for row in results.of_claim(CLAIM) if row.regime == verdict.regime and row.task != ALL]
-        gains = [_gain(results, verdict.regime, column) for column in sentences("answers")["column"]]
-        yield Row(kind_of_network(verdict.regime), tasks, verdict.n, gains)
+        regime = verdict.regime
+        gains = [_gain(results, regime, column) for column in sentences("answers")["column"]]
+        yield Row(kind_of_network(regime), results.tasks(CLAIM, regime), verdict.n, gains)
 
 
 def gain_table(results: Results) -> str:
@@ -51,10 +50,8 @@ def gain_table(results: Results) -> str:
 
 def _gain(results: Results, regime: str, column: dict[str, str]) -> Gain:
     """The column's effect on the regime's tasks; a dash where no such run counts."""
-    verdicts = [verdict for verdict in results.of_regimes(column["claim"]) if verdict.regime == regime]
-    parts = [part for verdict in verdicts for part in verdict.parts if part.name == column["effect"]]
-    return _told(parts[0]) if parts and parts[0].estimate is not None else Gain("–", "")
-
-
-def _told(part: Part) -> Gain:
+    verdicts = (verdict for verdict in results.of_regimes(column["claim"]) if verdict.regime == regime)
+    part = next((part for verdict in verdicts for part in verdict.parts if part.name == column["effect"]), None)
+    if part is None or part.estimate is None:
+        return Gain("–", "")
     return Gain(GAIN_WORDS[part.decision], measured(part, part.name))

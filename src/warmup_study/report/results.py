@@ -77,9 +77,9 @@ class Results:
         """Verdicts on a claim over the tasks of each kind of network."""
         return [verdict for verdict in self.of_claim(claim) if verdict.task == ALL and verdict.regime]
 
-    def tasks(self, claim: str) -> list[str]:
-        """Names of the tasks on which a claim was tested; one that offers no case is none of them."""
-        rows = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL]
+    def tasks(self, claim: str, regime: str = "") -> list[str]:
+        """Names of the tasks, of one kind or of all, that tested a claim; one that offers no case is none of them."""
+        rows = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL and regime in ("", verdict.regime)]
         return [verdict.task for verdict in rows if verdict.estimate is not None]
 
     @property

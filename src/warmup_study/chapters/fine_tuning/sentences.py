@@ -28,7 +28,7 @@ from warmup_study.statistics.decisions import decide
 
 NO_CASE = "No network here learns the new data."
 BEST, ABOVE = PLACES
-SHORT = {BEST: "at the best learning rate", ABOVE: "at twice that"}
+AT = {BEST: BEST, ABOVE: "at twice that"}
 BACKBONE = dict(zip(BACKBONES, ("backbone trained", "backbone frozen"), strict=True))
 WHERE = {BEST: "each at its best learning rate", ABOVE: "at twice the best learning rate"}
 ANSWERS = {
@@ -70,7 +70,7 @@ def of_old(found: ByTask[str]) -> str:
     if not mean:
         return NO_CASE
     cells = "; ".join(
-        f"{state} state, {SHORT[place]}: {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
+        f"{state} state, {AT[place]}: {compared(mean[f'{CLAIM} ({state} state, {place})'].estimate)}"
         for state in STATES
         for place in PLACES
     )
@@ -130,7 +130,7 @@ def of_gathering(found: ByTask[str]) -> str:
         return NO_CASE
     answer = ANSWERS[decide(mean[gathered(BEST, "fresh")], margin("tuned_loss").value)]
     told = "; ".join(
-        f"{state} state, {SHORT[place]}: {compared_with_interval(mean[gathered(place, state)])}"
+        f"{state} state, {AT[place]}: {compared_with_interval(mean[gathered(place, state)])}"
         for state in STATES
         for place in PLACES
     )

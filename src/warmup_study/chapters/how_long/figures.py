@@ -130,7 +130,7 @@ def untuned(effects: Outcomes) -> tuple[Figure, Words]:
         mine = found.get(task, {})
         betas = [name for name in mine if name.startswith("excess loss (")]
         rows = [_both_places(mine, name) for name in betas]
-        names = [name.removeprefix("excess loss (").rstrip(")").replace("β2", "β₂") for name in betas]
+        names = [sentences.at_beta2(name).strip("()") for name in betas]
         intervals(axes, rows, names, margin=LEAST)
     if found:
         legend(panels.axes[0, 0], ink=False)

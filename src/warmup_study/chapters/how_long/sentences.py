@@ -160,18 +160,21 @@ def untuned_title(effects: Outcomes) -> str:
     if not mean:
         return f"Ramps of 2/(1−β₂) updates: {NOTHING}"
     worst = max(mean, key=lambda name: mean[name].estimate)
-    beta2 = worst.partition("= ")[2].rstrip(")")
     return (
         "Relative to the best length, a ramp of 2/(1−β₂) updates leaves the loss "
-        f"{told_of(mean[worst])} at its worst (β₂ = {beta2})"
+        f"{told_of(mean[worst])} at its worst {at_beta2(worst)}"
     )
+
+
+def at_beta2(name: str) -> str:
+    """Of an effect's name, the β₂ that it was measured at: "(β₂ = 0.9)"."""
+    return name.removeprefix("excess loss ").replace("β2", "β₂")
 
 
 def untuned(effects: Outcomes) -> str:
     """A paragraph: the mean over tasks at every β₂."""
     mean = over_tasks(effects)
-    names = [name.removeprefix("excess loss ").replace("β2", "β₂") for name in mean]
-    told = "; ".join(f"{raised(one)} {name}" for name, one in zip(names, mean.values(), strict=True))
+    told = "; ".join(f"{raised(one)} {at_beta2(name)}" for name, one in mean.items())
     return f"Loss with a ramp of 2/(1−β₂) updates relative to the best length: {told}." if told else ""
 
 

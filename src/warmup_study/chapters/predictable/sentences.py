@@ -1,6 +1,6 @@
 """The eleventh chapter's results in words: titles of its figures, paragraphs and the table of policies."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ PREDICTORS_TOLD = (
     "learning rate × angle of the first update",
     "learning rate ÷ signal-to-noise ratio of the gradient",
 )
-WAYS = dict(zip(PREDICTORS, PREDICTORS_TOLD, strict=True)) | {ALWAYS: "always a ramp", NEVER: "never a ramp"}
+WAYS = dict(zip(PREDICTORS, PREDICTORS_TOLD, strict=True)) | {ALWAYS: ALWAYS, NEVER: "never a ramp"}
 """What a reader calls the predictors, and the ways to decide without any."""
 TOO_FEW = "Too few tasks: whether a measurement transfers from task to task takes several to tell."
 
@@ -31,14 +31,10 @@ def auc_title(found: Mapping[str, Auc]) -> str:
     """Which measurement, if any, beats the learning rate alone."""
     if not found:
         return "Too few tasks to tell how a prediction carries over to the next one"
-    names = better(found)
+    names = "; ".join(WAYS[name] for name in better(found))
     if not names:
         return "No cheap measurement is clearly better than the learning rate alone at predicting the need for warmup"
-    return f"Clearly better than the learning rate alone at predicting the need for warmup: {_listed(names)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return "; ".join(WAYS[name] for name in names)
+    return f"Clearly better than the learning rate alone at predicting the need for warmup: {names}"
 
 
 def predicted(found: Mapping[str, Auc]) -> str:
