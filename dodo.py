@@ -67,8 +67,12 @@ class Reporter(ZeroReporter):  # type: ignore[misc]  # doit has no types
         name = task.name.rpartition(":")[2]
         outcome = Outcome(status, reason, time.monotonic() - cls.started.pop(name, time.monotonic()))
         cls.outcomes[name] = outcome
-        count = f"[{len(cls.outcomes)}/{cls.total}]"
-        print(f"{progress.CLEAR}{count:8}{name:26}{status:11}{outcome.seconds:7.1f} s", flush=True)
+        print(f"{progress.CLEAR}{cls.count():8}{name:26}{status:11}{outcome.seconds:7.1f} s", flush=True)
+
+    @classmethod
+    def count(cls) -> str:
+        """How many of the tasks have ended."""
+        return f"[{len(cls.outcomes)}/{cls.total}]"
 
     def execute_task(self, task: Any) -> None:
         """The task begins."""
@@ -250,7 +254,7 @@ def study_of(preset: str) -> int:
     names = (*present(), PAGE)
     Reporter.total = len(names)
     # A second batch run waits here, and then finds all up to date.
-    with locked(Folders(ROOT, preset).executed), progress.told(Reporter.started, NOTES):
+    with locked(Folders(ROOT, preset).executed), progress.told(Reporter.started, NOTES, Reporter.count):
         shutil.rmtree(NOTES, ignore_errors=True)
         for together in phases(names):
             attempt(preset, together)

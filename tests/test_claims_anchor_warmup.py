@@ -104,7 +104,7 @@ def test_figures_and_sentences_come_from_the_same_tables() -> None:
         figures.rates(runs),
     ]
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    assert made[2].words.title.startswith("Early box loss is 20\N{NO-BREAK SPACE}% lower with the weak pull")
+    assert made[2].words.title.startswith("Early box loss is 20\N{NO-BREAK SPACE}% lower with a weak pull")
     assert "with the weak pull it is 20" in analysis.say_early(runs)
     assert "may be larger than 2 %" in analysis.say_end(runs)
     assert "smaller than the 2 %" in analysis.say_end(table())

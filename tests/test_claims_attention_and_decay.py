@@ -172,7 +172,7 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
         "A ramp gains more with attention: above the best learning rate, yes; in usable learning rates, yes"
     )
     assert early == "At update 20, the entropy of attention is 0.2 without warmup and 0.9 with a ramp (post-LN)"
-    assert norms.startswith("A ramp gains well-normalised Transformers 0.4")
+    assert norms.startswith("A ramp adds 0.4")
     assert decay.endswith("a ramp gains as much with cosine decay and less with inverse-square-root decay")
     assert "pre-LN, 6 blocks" in sentences.attention(gains) and "deep MLP, no norm" in sentences.norms(gains)
     assert "33" in sentences.decays(decays)

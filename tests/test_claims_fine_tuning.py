@@ -272,7 +272,7 @@ def test_figures_and_sentences_tell_what_was_planted() -> None:
     for words, (figure,) in titles.items():
         assert isinstance(figure, StudyFigure) and words in figure.words.title
     assert "no, it hurts" in sentences.of_gathering(new) and "On 2 tasks" in sentences.of_old(new)
-    assert "a ramp" in sentences.of_new(new) and "starting a fresh one" in sentences.of_states(new)
+    assert "a ramp" in sentences.of_new(new) and "starting with a fresh one" in sentences.of_states(new)
     assert "**backbone trained**" in sentences.of_heads(heads) and "at the end" in sentences.of_resuming(resumed)
     told = sentences.of_new_ramps(resumed)
     assert told.index("of 10 upd") < told.index("of 30 upd") < told.index("of 100 upd") < told.index("lr = 0")

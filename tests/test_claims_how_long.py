@@ -268,14 +268,15 @@ def test_figures_and_sentences_say_what_the_runs_show() -> None:
     assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
     told = [figure.words.title for figure in made]
     assert "a one-epoch ramp leaves the loss 63" in told[0] and "% higher at twice" in told[0]
-    assert told[1].startswith("Above the best learning rate, a length fixed in updates comes closest")
+    assert told[1].startswith("Above the best learning rate, one ramp length for all settings makes the loss ")
+    assert " if fixed in updates, " in told[1] and told[1].endswith("relative to each setting's best length")
     assert told[3].endswith("(β₂ = 0.9)") and "% higher" in told[3]
     assert told[4].startswith("The shape that differs most from the linear ramp is quadratic: its loss is 3")
-    assert told[5] == "At 64 times the batch size, momentum gains more and Adam gains more from a ramp"
-    assert "18 % lower on skewed streams and 11 % higher on mixed ones" in told[6].replace("\N{NO-BREAK SPACE}", " ")
+    assert told[5] == "At 64 times the batch size, a ramp gains more with momentum and with Adam"
+    assert "18 % lower on skewed streams and 11 % higher on ordinary ones" in told[6].replace("\N{NO-BREAK SPACE}", " ")
     words = sentences.how_long(found["how-long"]) + sentences.laws_told(cells) + sentences.exponents_told(cells)
     assert "digits-transformer" in words and "updates (" in words and " in the length of the run" in words
-    assert "quadratic" in sentences.shapes_told(shapes) and "mixed stream" in sentences.skew(found["skew-length"])
+    assert "quadratic" in sentences.shapes_told(shapes) and "ordinary stream" in sentences.skew(found["skew-length"])
     assert "gain of a jump" in sentences.large_batch(found["large-batch"])
 
 

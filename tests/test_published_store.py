@@ -1,6 +1,6 @@
 """Published tables as a store: nothing they hold is trained again, each run is stored once, and long work says so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,9 +41,9 @@ OWN = small(part="other", arms=(arm("sgd"),), lrs=(0.1,))
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published_in: Callable[[Path], None]) -> Iterator[Path]:
     """A project of its own, where training takes place in this process and without controls."""
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
+    published_in(tmp_path)
     monkeypatch.setenv(PROCESSES, "1")
     monkeypatch.setattr(sanity_checks, "check", lambda *_: None)
     yield tmp_path

@@ -5,7 +5,7 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from selenium.webdriver.chrome.service import Service
 
 from warmup_study import report
 from warmup_study.chapters import core_grid
-from warmup_study.claims.table import claim, whole_table
+from warmup_study.claims.table import _margins, claim, whole_table
 from warmup_study.claims.table import table as claims_table
 from warmup_study.errors import StudyError
 from warmup_study.paths import Folders
@@ -52,9 +52,9 @@ BACK = Path(report.__file__).parent / "sections"
 
 
 @pytest.fixture(autouse=True)
-def nothing_published(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_published(tmp_path_factory: pytest.TempPathFactory, published_in: Callable[[Path], None]) -> None:
     """Small runs show what is published beside their own: whatever the project has published must not change them."""
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path_factory.mktemp("project")))
+    published_in(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture
@@ -260,6 +260,7 @@ def test_a_chapter_shows_figure_and_verdict_and_folds_the_rest(folders: Folders)
     page = built(folders)
     [depth] = page.select(f"{IN_CHAPTER} details.depth")
     assert depth.select("pre") and "Larger networks." in depth.get_text()
+    assert depth.select_one(f'a[href="../notebooks/{CHAPTER}.ipynb"]')
     shown = page.select(f"{IN_CHAPTER} figure, {IN_CHAPTER} .claim")
     assert len(shown) == 2 and not any(tag.find_parent("details") for tag in shown)
 
@@ -267,8 +268,9 @@ def test_a_chapter_shows_figure_and_verdict_and_folds_the_rest(folders: Folders)
 def test_tasks_are_described_and_verdicts_can_be_contested(folders: Folders) -> None:
     rows = [verdict("jump", "inconclusive", task, seeds_needed=140) for task in ("all", "digits-mlp", "mnist1d-conv")]
     (folders.results / "verdicts.json").write_text(json.dumps(rows), encoding="utf-8")
-    runs = {"task": "digits-mlp", "arm": "a", "grid_lr": 0.1, "updates": [40, 50], "initial_loss": 2.0}
-    pd.DataFrame(runs | {"test_loss": [0.4, 0.6]}).to_parquet(folders.results / "core_grid-digits-mlp.parquet")
+    runs = {"task": "digits-mlp", "arm": ["a", "a", "tuned"], "grid_lr": 0.1, "updates": [40, 50, 50]}
+    losses = {"initial_loss": [2.0, 2.0, 9.0], "test_loss": [0.4, 0.6, 0.1], "start_task": [None, None, "digits-mlp"]}
+    pd.DataFrame(runs | losses).to_parquet(folders.results / "core_grid-digits-mlp.parquet")
     page = built(folders)
     easy, conv = texts(page, "#tasks tbody tr")
     assert "digits, MLP with 2 hidden layers" in easy and "40 to 50" in easy and easy.endswith("0.25")
@@ -277,7 +279,16 @@ def test_tasks_are_described_and_verdicts_can_be_contested(folders: Folders) -> 
     assert "-p seeds 140" in contested and claim("jump").rule in contested and contested.endswith("140")
 
 
-def test_the_glossary_knows_every_unit_arm_and_kind_of_network() -> None:
+def test_a_claim_judged_over_all_tasks_at_once_names_those_of_its_chapter(folders: Folders) -> None:
+    row = verdict("predictable", "inconclusive")
+    (folders.results / "verdicts.json").write_text(json.dumps([row]), encoding="utf-8")
+    assert report.Results.read(folders).tasks("predictable") == []
+    runs = pd.DataFrame({"task": ["mnist1d-conv", "digits-mlp", "digits-mlp"]})
+    runs.to_parquet(folders.results / f"{row['notebook']}.parquet")
+    assert report.Results.read(folders).tasks("predictable") == ["digits-mlp", "mnist1d-conv"]
+
+
+def test_the_glossary_knows_every_unit_endpoint_arm_and_kind_of_network() -> None:
     text = (BACK / "glossary.md").read_text(encoding="utf-8")
     heads = [line.split("|")[1].lower() for line in text.splitlines() if line.startswith("| ")]
     terms = [term.strip() for head in heads for term in re.split(r"[,()]", head) if term.strip()]
@@ -285,7 +296,8 @@ def test_the_glossary_knows_every_unit_arm_and_kind_of_network() -> None:
         row.margin_and_unit(pattern)[1] for row in claims_table() for pattern in row.units
     }
     assert [unit for unit in units if not any(term in unit.lower() for term in terms)] == []
-    assert {*core_grid.WARMUPS, "zero+n", "constant+n"} <= set(terms)
+    endpoints = {margin.name.lower() for margin in _margins().values()}
+    assert {*core_grid.WARMUPS, "zero+n", "constant+n", *endpoints} <= set(terms)
     assert [regime for regime in REGIMES if regime not in text] == []
 
 
@@ -372,8 +384,10 @@ def test_presets_never_write_over_each_other(tmp_path: Path) -> None:
     assert "preset quick" in quick.read_text() and 'class="notice"' not in full.read_text()
 
 
-def test_a_small_run_says_whether_there_are_published_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path / "project"))
+def test_a_small_run_says_whether_there_are_published_verdicts(
+    tmp_path: Path, published_in: Callable[[Path], None]
+) -> None:
+    published_in(tmp_path / "project")
     [before] = texts(built(finished_run(tmp_path)), ".notice")
     finished_run(tmp_path / "project", "full")
     [after] = texts(built(Folders.of(str(tmp_path), "quick")), ".notice")

@@ -1,6 +1,7 @@
 """A small run's page where there are published verdicts: both side by side, and how they agree."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ OWN = {
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(tmp_path))
+def project(tmp_path: Path, published_in: Callable[[Path], None]) -> Path:
+    published_in(tmp_path)
     enter(Folders(tmp_path, "quick"), OWN)
     return tmp_path
 

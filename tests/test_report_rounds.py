@@ -1,6 +1,7 @@
 """Round 1 beside the published round: words then and now, and why each test was changed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,12 @@ def test_words_then_and_now_stand_beside_the_reason(folders: Folders) -> None:
     assert "differently in the two rounds: A ramp beats jumping to full LR (supported then, contradicted now)" in told
 
 
-def test_a_small_run_shows_the_published_words(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_run_shows_the_published_words(folders: Folders, published_in: Callable[[Path], None]) -> None:
     quick = Folders.of(str(folders.root), "quick")
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(folders.root / "elsewhere"))
+    published_in(folders.root / "elsewhere")
     before = section(quick)
     assert before and "This round has no verdicts yet." in before.get_text()
-    monkeypatch.setenv("WARMUP_STUDY_ROOT", str(folders.root))
+    published_in(folders.root)
     after = section(quick)
     assert after and "this round leaves 0 open" in after.get_text()
 

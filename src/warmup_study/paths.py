@@ -41,6 +41,11 @@ def project_root() -> Path:
     return Path(named).expanduser().resolve() if named else checkout() or Path.cwd()
 
 
+def published_root() -> Path:
+    """Folder of the published run: the checkout, wherever results are written; without one, the project's."""
+    return checkout() or project_root()
+
+
 def checkout() -> Path | None:
     """The checkout that this code is part of, wherever its results are written; None where it was installed alone."""
     return next((folder for folder in Path(__file__).resolve().parents if _is_checkout(folder)), None)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from warmup_study.claims.prose import listed
 from warmup_study.claims.table import Claim, claim
 from warmup_study.claims.verdict import Part, Verdict
 from warmup_study.presentation.changes import FACTOR, compared
@@ -61,6 +62,12 @@ def measured(found: Verdict | Part, effect: str) -> str:
 def loss_change(found: Effect, name: str) -> str:
     """The same of a log ratio of losses, or of a difference of such: its name tells which: "17 % less gain"."""
     return _with_interval(_of_losses(name), name, found.estimate, found.low, found.high)
+
+
+def grouped(words: Mapping[str, str]) -> str:
+    """Names after the word that holds for them, each word once: "more with Adam and less with SGD"."""
+    names = {word: listed([name for name, mine in words.items() if mine == word]) for word in words.values()}
+    return " and ".join(f"{word} {mine}" for word, mine in names.items())
 
 
 def _with_interval(render: Render, effect: str, estimate: float, low: float, high: float) -> str:

@@ -9,16 +9,23 @@ import pandas as pd
 from warmup_study.claims import ledger
 from warmup_study.claims.table import claim
 from warmup_study.claims.table import table as claims_table
-from warmup_study.claims.verdict import ALL, Part, Statement, Verdict
+from warmup_study.claims.verdict import ALL, Part, Verdict
 from warmup_study.paths import Folders
 from warmup_study.presentation.formatting import count_of
 from warmup_study.presentation.quantities import DECISION_WORDS, GAIN_WORDS, is_cost, is_loss, main_effect, measured
 from warmup_study.report.texts import sentences
-from warmup_study.statistics.decisions import Decision
+from warmup_study.statistics.decisions import MIN_SEEDS, Decision, Word
 
 COLUMNS = ["situation", "test", "advice", "measured", "n", "odds", "evidence", "about"]
-BY_DEFINITION, NOT_RUN = "by definition", "not run"
+NOT_RUN = "not run"
 OPPOSITE: dict[Decision, Decision] = {"above": "below", "below": "above"}
+ANSWERS: dict[Decision, Word] = {
+    "above": "supported",
+    "inside": "contradicted",
+    "below": "contradicted",
+    "undecided": "inconclusive",
+}
+"""The word for "this gain is larger than the smallest that matters", by where its interval lies."""
 
 
 def table(folders: Folders) -> pd.DataFrame:
@@ -30,23 +37,26 @@ def table(folders: Folders) -> pd.DataFrame:
 def _row(entry: dict[str, Any], rows: Sequence[Verdict]) -> list[str]:
     head = [entry["situation"], entry["test"]]
     if "always" in entry:
-        return [*head, entry["always"], "–", "–", "", BY_DEFINITION, ""]
+        return [*head, entry["always"], "–", "–", "", entry["basis"], ""]
     mine = [row for row in rows if row.id == entry["claim"]]
     verdict = next((row for row in mine if row.over_all), None)
     if verdict is None:
         return [*head, entry["inconclusive"], "–", "–", "", f"{entry['claim']}: {NOT_RUN}", ""]
-    statement = _part_told(entry, verdict)
-    word, about = (statement.word, statement.name) if statement else (verdict.verdict, "")
     effect = entry.get("part") or main_effect(claim(entry["claim"]))
     shown = _shown(verdict, effect)
-    advice = entry.get(word, entry["mixed"])  # where regimes disagree, unless it says more
+    word, about = _told(entry, verdict, shown)
+    advice = entry[word if word in entry else "mixed"]  # where regimes disagree, unless it says more
     source = f"{entry['claim']}: {word}"
     return [*head, advice, measured(shown, effect), str(shown.n), _odds(mine, effect), source, about]
 
 
-def _part_told(entry: dict[str, Any], verdict: Verdict) -> Statement | None:
-    """The claim's statement that bears on the situation; None where the entry names none, or this run has it not."""
-    return next((each for each in verdict.statements if each.name == entry.get("statement")), None)
+def _told(entry: dict[str, Any], verdict: Verdict, shown: Verdict | Part) -> tuple[str, str]:
+    """The word that chooses the advice, and what it is about: the effect shown, a statement, or "" for the claim."""
+    if "asks" in entry:
+        place = shown.decision if isinstance(shown, Part) and shown.n >= MIN_SEEDS else "undecided"
+        return ANSWERS[place], entry["asks"]
+    statement = next((each for each in verdict.statements if each.name == entry.get("statement")), None)
+    return (statement.word, statement.name) if statement else (verdict.verdict, "")
 
 
 def _shown(verdict: Verdict, effect: str) -> Verdict | Part:

@@ -7,7 +7,7 @@ that "inconclusive" would be told of its size, not of the claim.
 from typing import Any
 
 from warmup_study.claims.verdict import Verdict
-from warmup_study.paths import Folders, project_root
+from warmup_study.paths import Folders, published_root
 from warmup_study.report.results import Results, published
 from warmup_study.report.summary import ORDER, drawn, own_verdict_table
 from warmup_study.statistics.decisions import MIN_SEEDS
@@ -54,6 +54,6 @@ def _expected(there: Verdict, here: Verdict) -> str:
 
 def published_page(results: Results) -> str:
     """The address of the published page as seen from this run's; empty where it is another place or another's."""
-    page = Folders(project_root(), "full").report
+    page = Folders(published_root(), "full").report
     beside = page.parent == results.folders.report.parent and page != results.folders.report
     return page.name if beside and page.exists() else ""

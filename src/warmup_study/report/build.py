@@ -62,6 +62,7 @@ def _page(results: Results) -> dict[str, Any]:
         "subtitle": SUBTITLE,
         "notice": _notice(results),
         "published": published_page(results),
+        "tested": {claim.id for claim in results.tested},
         "style": page_style(),
         "figures": results.figures | ({KEY: speed} if speed else {}),
         "numbers": read_numbers(results.folders),

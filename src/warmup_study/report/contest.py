@@ -4,8 +4,11 @@ from typing import Any
 
 from warmup_study.claims.verdict import Verdict
 from warmup_study.parameters import MOST_SEEDS
+from warmup_study.paths import BATCH, CHAPTERS
 from warmup_study.report.results import Results
 from warmup_study.report.summary import drawn
+
+CORE_GRID, REPORT = CHAPTERS[0], BATCH[-1]  # the notebooks that train the core grid, and that judge it as a whole
 
 
 def contest_table(results: Results) -> str:
@@ -24,15 +27,18 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 
 
 def _command(verdict: Verdict) -> str:
-    """Papermill on the claim's chapter, with as many seeds as would decide it; the report's claim takes all chapters.
+    """Papermill on the claim's chapter, with as many seeds as would decide it; the report judges the core grid's runs.
 
     A decided claim is tested on twice its seeds; an exact audit, which has no interval, on the preset's own.
     """
-    if verdict.notebook == "report":
-        return "WARMUP_STUDY_ROOT=contested make full"
     seeds = f"-p seeds {_seeds(verdict)} " if verdict.ci_low is not None else ""
-    chapter = f"notebooks/{verdict.notebook}.ipynb out.ipynb"
-    return f".venv/bin/papermill {chapter} -p preset full {seeds}-p output_dir contested"
+    if verdict.notebook == REPORT:
+        return f"{_run(CORE_GRID, seeds)} && {_run(REPORT)}"
+    return _run(verdict.notebook, seeds)
+
+
+def _run(notebook: str, seeds: str = "") -> str:
+    return f".venv/bin/papermill notebooks/{notebook}.ipynb out.ipynb -p preset full {seeds}-p output_dir contested"
 
 
 def _seeds(verdict: Verdict) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from warmup_study.chapters.packages import package_of
 
@@ -25,7 +25,8 @@ def digest(name: str, cells: Sequence[NotebookNode], shown: str = "") -> list[No
     if not (figures or verdicts):
         return list(cells)
     title, rest = list(cells[:1]), _without(cells[1:], [*figures, *again, *verdicts])
-    return [*title, *map(_showing, figures), *map(_showing, verdicts), *folded(rest, DEPTH)]
+    notebook = new_markdown_cell(f"Notebook: [{name}](../notebooks/{name}.ipynb)")
+    return [*title, *map(_showing, figures), *map(_showing, verdicts), *folded([notebook, *rest], DEPTH)]
 
 
 def _outputs(cells: Sequence[NotebookNode], wanted: Callable[[NotebookNode], bool]) -> list[NotebookNode]:

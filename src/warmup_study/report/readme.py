@@ -24,8 +24,8 @@ The second, confirmatory round has not been trained yet; `make full` trains it, 
 the first, exploratory round are in [`data/results/round1/verdicts.json`](data/results/round1/verdicts.json)."""
 FOUND = f"""\
 Each claim links to its section of [the report]({PAGE}), a single HTML file. "Inconclusive" means that these runs
-cannot decide, "depends" that kinds of networks give different verdicts, "mixed" that one part of the claim holds and
-another fails. The table gives each claim's main estimate, the report all of them."""
+cannot decide, "depends" that kinds of networks, or forms of an optimiser, give opposite answers, "mixed" that one
+part of the claim holds and another fails. The table gives each claim's main estimate, the report all of them."""
 
 
 def refresh(root: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from warmup_study.claims import ledger
@@ -13,7 +14,7 @@ from warmup_study.claims.table import Claim
 from warmup_study.claims.table import table as claims_table
 from warmup_study.claims.verdict import ALL, Verdict
 from warmup_study.errors import StudyError
-from warmup_study.paths import Folders, project_root
+from warmup_study.paths import Folders, published_root
 from warmup_study.presentation.canvas import NARROW
 
 
@@ -79,8 +80,17 @@ class Results:
 
     def tasks(self, claim: str, regime: str = "") -> list[str]:
         """Names of the tasks, of one kind or of all, that tested a claim; one that offers no case is none of them."""
-        rows = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL and regime in ("", verdict.regime)]
+        by_task = [verdict for verdict in self.of_claim(claim) if verdict.task != ALL]
+        if not by_task:
+            return self._tasks_together(claim)
+        rows = [verdict for verdict in by_task if regime in ("", verdict.regime)]
         return [verdict.task for verdict in rows if verdict.estimate is not None]
+
+    def _tasks_together(self, claim: str) -> list[str]:
+        """The tasks behind a claim that is judged over all at once: those that its chapter trained."""
+        overall = self.overall(claim)
+        path = self.folders.results / f"{overall.notebook}.parquet" if overall else Path()
+        return sorted(pd.read_parquet(path, columns=["task"])["task"].unique()) if path.is_file() else []
 
     @property
     def tested(self) -> Sequence[Claim]:
@@ -95,7 +105,7 @@ class Results:
 
 def published() -> "Results":
     """The published results, those of the project's full run; empty where it has not been trained yet."""
-    return Results.read(Folders(project_root(), "full"))
+    return Results.read(Folders(published_root(), "full"))
 
 
 def read_json(path: Path, missing: Any) -> Any:

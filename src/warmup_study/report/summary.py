@@ -12,7 +12,7 @@ from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.formatting import number, percent
 from warmup_study.presentation.quantities import main_effect, measured, told_apart
 from warmup_study.report import advice
-from warmup_study.report.answer import chapter_name
+from warmup_study.report.answer import chapter_name, kind_of_network
 from warmup_study.report.glyphs import UNTESTED, forest, mark
 from warmup_study.report.results import Results, Sidecar, published
 from warmup_study.statistics.bootstrap import LEVEL
@@ -73,9 +73,9 @@ def main_figure(results: Results) -> Sidecar | None:
 
 def verdicts_by_task(results: Results) -> HTML:
     """The verdicts behind the table over all tasks, claim by claim and task by task; folded, as they are many."""
-    groups = [(row, _by_task(results, row)) for row in results.tested]
-    groups = [(row, verdicts) for row, verdicts in groups if verdicts]
-    count = sum(len(verdicts) for _, verdicts in groups)
+    groups = [(row, results.of_claim(row.id)[0], _by_task(results, row)) for row in results.tested]
+    groups = [group for group in groups if group[-1]]
+    count = sum(len(verdicts) for *_, verdicts in groups)
     return HTML(drawn("verdicts_by_task.html.j2", groups=groups, count=count))
 
 
@@ -104,7 +104,9 @@ def own_effect(verdict: Verdict) -> str:
 
 def why_open(verdict: Verdict) -> str:
     """Why a verdict is open, for readers who don't know what a fixed sequence is."""
-    return "not asked: the headline question before it is open" if verdict.why_open == NOT_REACHED else verdict.why_open
+    if verdict.why_open == NOT_REACHED:
+        return "not judged: the headline question before it is open"
+    return verdict.why_open
 
 
 def drawn(name: str, **content: Any) -> str:
@@ -114,6 +116,7 @@ def drawn(name: str, **content: Any) -> str:
         "measured": own_effect,
         "told_apart": told_apart,
         "why_open": why_open,
+        "kind": kind_of_network,
         "mark": mark,
         "forest": forest,
         "level": percent(LEVEL),

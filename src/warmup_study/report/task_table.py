@@ -13,7 +13,7 @@ from warmup_study.report.pictures import picture
 from warmup_study.report.results import Results
 from warmup_study.report.summary import AT_ONCE, drawn
 
-COLUMNS = ["task", "arm", "grid_lr", "updates", "initial_loss", "test_loss"]
+COLUMNS = ["task", "arm", "grid_lr", "updates", "initial_loss", "test_loss", "start_task"]
 
 
 def task_descriptions(results: Results) -> str:
@@ -53,8 +53,11 @@ def _spanned(values: list[int]) -> str:
 
 
 def _best_share(runs: pd.DataFrame) -> float | None:
-    """The lowest mean test loss of any arm at any learning rate, as a share of the initial loss."""
-    means = runs.groupby(["arm", "grid_lr"])[["test_loss", "initial_loss"]].mean()
+    """The lowest mean test loss of any arm at any learning rate, as a share of the untrained network's loss.
+
+    None where all runs go on from a trained network.
+    """
+    means = runs[runs["start_task"].isna()].groupby(["arm", "grid_lr"])[["test_loss", "initial_loss"]].mean()
     shares = (means["test_loss"] / means["initial_loss"]).dropna()
     return float(shares.min()) if len(shares) else None
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -53,13 +53,14 @@ def watched() -> bool:
 
 
 @contextmanager
-def told(started: Mapping[str, float], notes: Path) -> Iterator[None]:
+def told(started: Mapping[str, float], notes: Path, ended: Callable[[], str]) -> Iterator[None]:
     """Meanwhile tell how far the notebooks are that run side by side: on one line in a terminal, else now and then.
 
-    ``started`` holds by name when each of those began that run now; ``notes`` is the folder of what they note.
+    ``started`` holds by name when each of those began that run now; ``notes`` is the folder of what they note, and
+    ``ended`` tells how many of how many have ended.
     """
     over = Event()
-    teller = Thread(target=_tell, args=(started, notes, over), daemon=True)
+    teller = Thread(target=_tell, args=(started, notes, ended, over), daemon=True)
     teller.start()
     try:
         yield
@@ -69,14 +70,14 @@ def told(started: Mapping[str, float], notes: Path) -> Iterator[None]:
         print(CLEAR, end="", flush=True)
 
 
-def _tell(started: Mapping[str, float], notes: Path, over: Event) -> None:
+def _tell(started: Mapping[str, float], notes: Path, ended: Callable[[], str], over: Event) -> None:
     while not over.wait(0.5 if TERMINAL else SELDOM):
         running = "; ".join(f"{name}: {_noted(notes / name, start)}" for name, start in dict(started).items())
+        line = f"{ended():8}{running}"
         if running and TERMINAL:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"{CLEAR}{running[:width]}", end="", flush=True)
+            print(f"{CLEAR}{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
         elif running:
-            print(f"        {running}", flush=True)
+            print(line, flush=True)
 
 
 def _noted(note: Path, start: float) -> str:

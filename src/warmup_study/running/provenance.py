@@ -13,7 +13,7 @@ import torch
 
 from warmup_study.errors import StudyError
 from warmup_study.files import locked, write_atomically
-from warmup_study.paths import BATCH, Folders, checkout, project_root
+from warmup_study.paths import BATCH, Folders, checkout, published_root
 from warmup_study.running.registration import digests
 
 _FILE = "provenance.json"
@@ -106,7 +106,7 @@ def _kept(known: dict[str, Any], notebook: str, seeds: list[int]) -> dict[str, A
     """
     if known.get("notebooks", {}).get(notebook, {}).get("seeds") == seeds:
         return known
-    published = _read(Folders(project_root(), "full").results / _FILE)
+    published = _read(Folders(published_root(), "full").results / _FILE)
     entry = published.get("notebooks", {}).get(notebook, {})
     if entry.get("seeds") != seeds:
         return {}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from warmup_study.errors import StudyError
-from warmup_study.paths import Folders, project_root
+from warmup_study.paths import Folders, published_root
 from warmup_study.running import store, tables
 from warmup_study.running.tables import Segment
 from warmup_study.training.experiment import Chunk
@@ -33,8 +33,8 @@ class Published:
 
     @classmethod
     def of_project(cls) -> "Published":
-        """Those of the project, or of the folder that stands in for it (WARMUP_STUDY_ROOT)."""
-        return cls(Folders(project_root(), "full").results)
+        """Those of the project, wherever its results are written."""
+        return cls(Folders(published_root(), "full").results)
 
     def get(self, chunk: Chunk) -> pa.Table | None:
         """The chunk's runs as training left them; None unless every one of them is there."""

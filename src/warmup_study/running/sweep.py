@@ -101,11 +101,10 @@ def _announce(
     if seconds > WORTH_TELLING:
         runs, lacking = (sum(len(chunk.runs) for chunk in some) for some in (chunks, missing))
         where = "on 1 core" if processes == 1 else f"on {processes} cores" if processes else "for a single core"
-        print(
-            f"about {_hours(seconds)} of training {where}, within a factor of two, estimated from a brief timing: "
-            f"{runs:,} runs, of which {runs - lacking:,} are stored",
-            flush=True,
-        )
+        needed = f"about {_hours(seconds)} of training {where}, within a factor of two"
+        progress.note(needed)
+        stored = f"{runs:,} runs, of which {runs - lacking:,} are stored"
+        print(f"{needed}, estimated from a brief timing: {stored}", flush=True)
 
 
 def _hours(seconds: float) -> str:

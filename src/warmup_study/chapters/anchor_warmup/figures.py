@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from warmup_study import tasks
@@ -17,13 +15,13 @@ from warmup_study.chapters.anchor_warmup.analysis import EARLY_LOSS, POOLED, PRE
 from warmup_study.claims.evidence import pool_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import compared, finding
 from warmup_study.presentation.curves import effective_lr, lr_label
 from warmup_study.presentation.facets import Facets, facets, legend
 from warmup_study.presentation.formatting import count_of, number
 from warmup_study.presentation.intervals import Estimate, intervals
 from warmup_study.presentation.style import INK, OPTIMIZERS, WARMUPS, Look
-from warmup_study.statistics.bootstrap import Effect
+from warmup_study.statistics.bootstrap import Effect, weighted_sum
 from warmup_study.tasks import detection, detection_data
 from warmup_study.tasks.detection_data import GRID, SIDE, Floats
 
@@ -36,6 +34,8 @@ ARMS = {
 }
 ANCHOR_COLOURS = ("#0072B2", "#BC8200", "#009E73")
 TRUTH = "#CC79A7"
+CORNERS = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+"""Of a frame around its centre, in halves of its width and height; the first closes it."""
 SHOWN = 4
 QUANTITIES = {
     EARLY_LOSS: (EARLY_LOSS, "log ratio, below 0 is better"),
@@ -54,7 +54,7 @@ def anchors(names: tuple[str, ...]) -> tuple[Figure, Words]:
             _draw_sizes(axes, task)
         else:
             _draw_canvas(axes, task, column)
-            _draw_boxes(axes, _truths(task, column), TRUTH, width=1.6)
+            _draw_boxes(axes, _truths(task, column), "true box", TRUTH, width=1.6)
     axes.set_xlabel("width (pixels)")
     return panels.figure, Words(
         "Box sizes fall into three groups, one per anchor",
@@ -84,9 +84,11 @@ def _truths(task: tasks.Task, which: int) -> Floats:
     return np.asarray(target[target[:, 0] != detection.NONE, 1:5])
 
 
-def _draw_boxes(axes: Axes, boxes: Floats, colour: str, *, width: float, alpha: float = 1.0) -> None:
-    frames = [Rectangle((x - w / 2, y - h / 2), w, h) for x, y, w, h in boxes * SIDE]
-    axes.add_collection(PatchCollection(frames, facecolor="none", edgecolor=colour, lw=width, alpha=alpha))
+def _draw_boxes(axes: Axes, boxes: Floats, name: str, colour: str, *, width: float) -> None:
+    """Frames as one line, broken between boxes, so that their corners are among the figure's numbers."""
+    centres, halves = boxes[:, None, :2] * SIDE, boxes[:, None, 2:] * SIDE / 2
+    corners = np.pad(centres + halves * CORNERS, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan).reshape(-1, 2)
+    axes.plot(*corners.T, color=colour, lw=width, solid_joinstyle="miter", label=f"_{name}")
 
 
 def _draw_sizes(axes: Axes, task: tasks.Task) -> None:
@@ -143,16 +145,16 @@ def _draw_predictions(axes: Axes, task: tasks.Task, which: int, boxes: Floats) -
     real = target[target != detection.NONE].astype(int)
     anchor = np.arange(len(boxes)) % detection.ANCHORS
     others = ~np.isin(np.arange(len(boxes)), real)
-    _draw_boxes(axes, boxes[others & (anchor == 0)], ANCHOR_COLOURS[0], width=0.9)
-    _draw_boxes(axes, _truths(task, which), TRUTH, width=1.4)
-    _draw_boxes(axes, boxes[real], ANCHOR_COLOURS[1], width=2)
+    _draw_boxes(axes, boxes[others & (anchor == 0)], "without a digit", ANCHOR_COLOURS[0], width=0.9)
+    _draw_boxes(axes, _truths(task, which), "true box", TRUTH, width=1.4)
+    _draw_boxes(axes, boxes[real], "with a digit", ANCHOR_COLOURS[1], width=2)
 
 
 def _by_pair(grid: pd.DataFrame, rows: Mapping[str, str], height: float, x: str) -> Facets[str, tuple[str, str]]:
     """Panels, a row per quantity and a column per pair of task and optimiser."""
     pairs = dict.fromkeys(zip(grid["task"], grid["optimizer"], strict=True))
     titles = {(task, optimizer): f"{OPTIMIZERS[optimizer].label}\n{task}" for task, optimizer in pairs}
-    return facets(rows, titles, (2.6, height), (2.4, 0), x=x)
+    return facets(rows, titles, (2.5, height), (2.4, 0), x=x)
 
 
 def _colour(optimizer: str, arm: str) -> str:
@@ -173,9 +175,10 @@ def effects(effects_by_task: Mapping[str, Effects]) -> tuple[Figure, Words]:
             each = [found[optimizer, arm, quantity].estimate for found in effects_by_task.values()]
             axes.plot(each, [place] * len(each), "|", color="0.5", ms=6)
         axes.set_xlabel(QUANTITIES[quantity][1])
-    weak, strong = (compared(-over_all[POOLED, arm, EARLY_LOSS].estimate) for arm in analysis.CLAIMED)
+    gains = (weighted_sum([over_all[POOLED, arm, EARLY_LOSS]], [-1.0]) for arm in analysis.CLAIMED)
+    weak, strong = (finding(gain, margin("early_box_loss").value) for gain in gains)
     return panels.figure, Words(
-        f"Early box loss is {weak} with the weak pull and {strong} with the pull at full weight",
+        f"Early box loss is {weak} with a weak pull towards the anchors and {strong} with a full-weight pull",
         f"Two panels of points with intervals, {count_of(len(rows), 'row')}, one per arm and optimiser: change in "
         "the early box loss, and in the final mean average precision.",
         "Relative to no warmup; both together, relative to the ramp alone. Paired by seed (n = "

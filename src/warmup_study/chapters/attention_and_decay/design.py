@@ -1,8 +1,8 @@
 """Design of the fifth chapter: nets with and without attention, with and without norms, and warmup before a decay.
 
-Under ``full``, beside the core grid, some eighteen minutes on two cores. By the spread of earlier runs, 24 seeds tell
-the difference between two nets within ±0.06 to ±0.08 decades of usable learning rates, and within ±8 to ±11 % of the
-loss above the best one; the mean over both depths within some 0.7 of that.
+Planned under ``full``, beside the core grid: some eighteen minutes. By the spread of earlier runs, 24 seeds
+tell the difference between two nets within ±0.06 to ±0.08 decades of usable learning rates, and within ±8 to ±11 % of
+the loss above the best one; the mean over both depths within some 0.7 of that.
 """
 
 from collections.abc import Iterator

@@ -167,13 +167,16 @@ def decays(gains_by_task: Mapping[str, DecayGains], length: int) -> tuple[Figure
     tasks = list(gains_by_task)
     width = len(DECAYS) * max(1, len(tasks))
     layout: list[Any] = [_mosaic_row(DECAYS, width), _mosaic_row(tasks, width)]
-    figure, axes = plt.subplot_mosaic(layout, figsize=(10.4, 4.6))
+    figure, axes = plt.subplot_mosaic(layout, figsize=(10.4, 4.9))
     for decay in DECAYS:
         _draw_schedules(axes[decay], decay, length)
     axes[DECAYS[0]].set_ylabel("LR / peak")
-    for place, task in enumerate(tasks):
+    for task in tasks[1:]:
+        axes[task].sharex(axes[tasks[0]])
+        axes[task].tick_params(labelleft=False)
+    for task in tasks:
         rows = [[Estimate(gains_by_task[task][decay])] for decay in DECAYS]
-        names = [sentences.DECAY_NAMES[decay] if place == 0 else "" for decay in DECAYS]
+        names = [sentences.DECAY_NAMES[decay] for decay in DECAYS]
         intervals(axes[task], rows, names, margin=margin("tuned_loss").value)
         axes[task].set(title=task, xlabel="gain (log ratio)")
     return figure, Words(
@@ -199,7 +202,11 @@ def _draw_schedules(axes: Axes, decay: str, length: int) -> None:
     for warmup, start in (("none", length), ("ramp", 0)):
         plan = {"warmup": warmup, "length": length, "decay": decay, "decay_from": start}
         factors = schedules.factor(Schedule.model_validate(plan), updates, total)
-        axes.plot(updates, factors, color=INK, ls=style.WARMUPS[warmup].line)
+        axes.plot(updates, factors, color=INK, ls=style.WARMUPS[warmup].line, label=warmup)
     axes.set(
-        title=sentences.DECAY_NAMES[decay], ylim=(0, 1.08), xticks=[0, length, total], xticklabels=["0", "n", "end"]
+        title=sentences.DECAY_NAMES[decay],
+        xlabel="update",
+        ylim=(0, 1.08),
+        xticks=[0, length, total],
+        xticklabels=["0", "n", "end"],
     )

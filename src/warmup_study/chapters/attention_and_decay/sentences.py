@@ -21,6 +21,7 @@ from warmup_study.claims.evidence import mean_over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared_with_interval
 from warmup_study.presentation.formatting import INTERVALS, effect, number
+from warmup_study.presentation.quantities import grouped
 from warmup_study.statistics.bootstrap import Effect, difference
 from warmup_study.statistics.decisions import decide
 from warmup_study.tasks.networks import Placement
@@ -99,7 +100,10 @@ def norms_title(gains: Gains) -> str:
     transformer, mlp = (
         number(found[f"gain ({net})"].estimate) for net in ("Transformer, pre-LN", "deep MLP, layer norm")
     )
-    return f"A ramp gains well-normalised Transformers {transformer} decades of usable learning rates, deep MLPs {mlp}"
+    return (
+        f"A ramp adds {transformer} decades of usable learning rates to pre-LN Transformers and {mlp} to deep MLPs "
+        "with layer norm"
+    )
 
 
 def norms(gains: Gains) -> str:
@@ -113,12 +117,12 @@ def decays_title(gains: Mapping[str, DecayGains]) -> str:
     if not gains:
         return "No task trains under decay"
     mean, least = mean_over_tasks(list(gains.values())), margin("tuned_loss").value
-    told = [
-        f"{SIDES[decide(difference(gain, mean['constant']), least)]} with {DECAY_NAMES[decay]}"
+    words = {
+        f"with {DECAY_NAMES[decay]}": SIDES[decide(difference(gain, mean["constant"]), least)]
         for decay, gain in mean.items()
         if decay != "constant"
-    ]
-    return f"Compared with no decay, a ramp gains {' and '.join(told)}"
+    }
+    return f"Compared with no decay, a ramp gains {grouped(words)}"
 
 
 def decays(gains: Mapping[str, DecayGains]) -> str:

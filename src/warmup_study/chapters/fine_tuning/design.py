@@ -72,9 +72,9 @@ FULL: Mapping[str, Mapping[str, object]] = {
     "digits-transformer": {"seeds": 24, "head_seeds": 24, "resumed_seeds": 48},
     "text-transformer": {"seeds": 16, "resumed_seeds": 16, "evaluations": 20},
 }
-"""Expensive tasks take fewer seeds under ``full``. Some 25 minutes of two cores: new data 15, new heads 5, resuming 5.
-Expected half-widths, from a trial with 8 seeds: 0.045 in the old loss saved on digits-mlp, 0.02 over five tasks; 0.05
-in the excess loss on digits-mlp, 0.025 over four. Half the smallest difference of interest is 0.024."""
+"""Expensive tasks take fewer seeds under ``full``. Planned: some 25 minutes of two cores, new data 15, new heads 5,
+resuming 5. Expected half-widths, from a trial with 8 seeds: 0.045 in the old loss saved on digits-mlp, 0.02 over five
+tasks; 0.05 in the excess loss on digits-mlp, 0.025 over four. Half the smallest difference of interest is 0.024."""
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-mlp",), "full": tuple(PLANS)},
     updates={"smoke": 20, "quick": 200, "full": 400},

@@ -89,7 +89,7 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
     chosen = where(runs, part=NEW_DATA)
     tasks = list(chosen["task"].unique())
     rows = {state: f"{state} state\nloss on the old data (nats)" for state in STATES}
-    panels = facets(rows, tasks, (2.4, 2.3), (0.6, 0.5), x="loss on the new data (nats)", sharey=False)
+    panels = facets(rows, tasks, (2.3, 2.3), (0.6, 0.5), x="loss on the new data (nats)", sharey=False)
     found = {task: trajectories(where(chosen, task=task)) for task in tasks}
     for state, task, axes in panels:
         best = found[task][f"{state}/none"].curves.best

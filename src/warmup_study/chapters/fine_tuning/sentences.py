@@ -110,7 +110,7 @@ def of_states(found: ByTask[str]) -> str:
     new, old = (compared_with_interval(mean[f"{side} loss saved by keeping the state"]) for side in ("new", "old"))
     return (
         "At equal updates, each at its best learning rate, keeping the optimiser state from the old data instead of "
-        f"starting a fresh one leaves the loss on the new data {new} and on the old data {old}."
+        f"starting with a fresh one leaves the loss on the new data {new} and on the old data {old}."
     )
 
 
@@ -186,18 +186,20 @@ def of_new_ramps(found: ByTask[str]) -> str:
     """How much of the cost a new ramp, or a phase at lr = 0, saves."""
     mean = over_tasks(found)
     names = {name.removeprefix("excess loss of ").removesuffix(f" {AT_END}") for name in mean if name.endswith(AT_END)}
+    ways = sorted(names - {FRESH}, key=_by_length)
     told = [
         f"with {_in_updates(way)}, {compared_with_interval(_as_gain(mean[excess(way, MOMENTS[1])]))} {MOMENTS[1]} and "
         f"{compared(-mean[excess(way, AT_END)].estimate)} {AT_END}"
-        for way in sorted(names, key=_by_length)
-        if way != FRESH
+        for way in ways
     ]
-    return f"Relative to a kept state, the loss is, {'; '.join(told)}." if told else ""
+    higher = [f"{compared(-mean[excess(way, AT_END, TWICE)].estimate)} with {_in_updates(way)}" for way in ways]
+    above = f"At twice the best learning rate, it is {AT_END} {'; '.join(higher)}."
+    return f"Relative to a kept state, the loss is, {'; '.join(told)}. {above}" if ways else ""
 
 
 def _in_updates(way: str) -> str:
     """A way to go on, with the unit of its ramp."""
-    return f"{way} updates" if way[-1].isdigit() else way
+    return f"{way} updates" if "ramp" in way else way
 
 
 def _by_length(way: str) -> tuple[bool, int]:

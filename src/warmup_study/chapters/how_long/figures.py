@@ -203,15 +203,15 @@ def skew(effects: Outcomes) -> tuple[Figure, Words]:
     """Effect of a long ramp on the loss on skewed and on mixed streams, and the difference: a row per task."""
     found = measured(effects)
     name = "log loss of a long over a short ramp"
-    columns = {"streams": "4 epochs vs ¼", "difference": "skewed minus mixed"}
+    columns = {"streams": "4 epochs vs ¼", "difference": "skewed minus ordinary"}
 
     def estimates(column: str) -> list[list[Estimate]]:
         return [
             [Estimate(mine[f"{name}, skewed less mixed"], INK)]
             if column == "difference"
             else [
-                Estimate(mine[f"{name} ({stream})"], hollow=stream == "mixed", label=f"{stream} stream")
-                for stream in sentences.STREAMS
+                Estimate(mine[f"{name} ({stream})"], hollow=stream == "mixed", label=f"{shown} stream")
+                for stream, shown in sentences.STREAMS.items()
             ]
             for mine in found.values()
         ]

@@ -18,21 +18,23 @@ from warmup_study.chapters.how_long.analysis.lengths import (
 )
 from warmup_study.chapters.how_long.design import NO_WARMUP
 from warmup_study.claims.evidence import Outcome, measured, over_tasks
+from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import compared, compared_with_interval, finding, reading
 from warmup_study.presentation.formatting import INTERVALS, NO_BREAK, effect, number, percent
-from warmup_study.presentation.quantities import loss_change
+from warmup_study.presentation.quantities import grouped, loss_change
 from warmup_study.statistics.bootstrap import Effect, pooled, weighted_sum
 from warmup_study.statistics.decisions import decide
 
 ENOUGH = margin("tuned_loss").value
 NOTHING = "no task here allows a test"
+MEAN = "loss, mean over cells"
 SHARE = percent(round(math.expm1(ENOUGH), 2))
 GAINS = {
-    "above": "gains more",
-    "below": "gains less",
-    "inside": "gains as much",
-    "undecided": "gains neither clearly more nor clearly less",
+    "above": "more",
+    "below": "less",
+    "inside": "as much",
+    "undecided": "neither clearly more nor clearly less",
 }
 """What the interval of a change in the ramp's gain says, given the smallest change that matters."""
 UNITS: dict[str, Callable[[float], str]] = {
@@ -92,13 +94,12 @@ def how_long(effects: Outcomes) -> str:
 
 
 def laws_title(found: Sequence[Cell]) -> str:
-    """Which law comes nearest to the best lengths where length matters most."""
+    """What the best length fixed in each unit costs where length matters most."""
     fitted = laws(trained(found), ABOVE)
-    name = min(fitted, key=lambda law: float(fitted[law].lost.min()))
-    lost = compared(-float(fitted[name].lost.min()))
+    told = [f"{compared(-float(law.lost.min()))} if fixed in {FIXED.get(name, name)}" for name, law in fitted.items()]
     return (
-        f"Above the best learning rate, a length fixed in {FIXED.get(name, name)} comes closest to each cell's best: "
-        f"its loss is {lost} on average"
+        "Above the best learning rate, one ramp length for all settings makes the loss "
+        f"{listed(told)}, relative to each setting's best length"
     )
 
 
@@ -142,14 +143,14 @@ def rules_table(found: Sequence[Cell]) -> pd.DataFrame:
 
 def _rule(found: Sequence[Cell], rule: str, place: str) -> dict[str, str]:
     lost = excesses(found, rule, place)
-    row = {"where": place, "ramp": rule.removeprefix("at "), f"within {SHARE}": "–", "loss": "–", "worst case": "–"}
+    row = {"where": place, "ramp": rule.removeprefix("at "), f"within {SHARE}": "–", MEAN: "–", "worst case": "–"}
     if not lost:
         return row
     near = sum(one.estimate < ENOUGH for _, one in lost)
     cell, worst = max(lost, key=lambda pair: pair[1].estimate)
     return row | {
         f"within {SHARE}": f"{near} of {len(lost)} cells",
-        "loss": raised(pooled([one for _, one in lost])),
+        MEAN: raised(pooled([one for _, one in lost])),
         "worst case": f"{compared(-worst.estimate)} ({named(cell)})",
     }
 
@@ -161,8 +162,8 @@ def untuned_title(effects: Outcomes) -> str:
         return f"Ramps of 2/(1−β₂) updates: {NOTHING}"
     worst = max(mean, key=lambda name: mean[name].estimate)
     return (
-        "Relative to the best length, a ramp of 2/(1−β₂) updates leaves the loss "
-        f"{told_of(mean[worst])} at its worst {at_beta2(worst)}"
+        f"A ramp of 2/(1−β₂) updates does worst {at_beta2(worst)}: relative to the best length, its loss is "
+        f"{told_of(mean[worst])}"
     )
 
 
@@ -219,11 +220,11 @@ def large_batch_title(effects: Outcomes) -> str:
     mean = over_tasks(effects)
     if not mean:
         return f"Batch size and warmup: {NOTHING}"
-    told = [
-        f"{label} {GAINS[decide(mean[f'change of the gain over a factor of {FACTOR} in batch ({label})'], ENOUGH)]}"
-        for label in OPTIMIZERS.values()
-    ]
-    return f"At {FACTOR} times the batch size, {' and '.join(told)} from a ramp"
+    changes = {
+        name: mean[f"change of the gain over a factor of {FACTOR} in batch ({name})"] for name in OPTIMIZERS.values()
+    }
+    told = grouped({f"with {name}": GAINS[decide(change, ENOUGH)] for name, change in changes.items()})
+    return f"At {FACTOR} times the batch size, a ramp gains {told}"
 
 
 def large_batch(effects: Outcomes) -> str:
@@ -247,10 +248,10 @@ def skew_title(effects: Outcomes) -> str:
     if not mean:
         return f"Long ramps on skewed streams: {NOTHING}"
     skewed, mixed = (told_of(mean[f"log loss of a long over a short ramp ({name})"]) for name in STREAMS)
-    return f"With a ramp of 4 epochs instead of ¼, the loss is {skewed} on skewed streams and {mixed} on mixed ones"
+    return f"With a ramp of 4 epochs instead of ¼, the loss is {skewed} on skewed streams and {mixed} on ordinary ones"
 
 
-STREAMS = ("skewed", "mixed")
+STREAMS = {"skewed": "skewed", "mixed": "ordinary"}
 
 
 def skew(effects: Outcomes) -> str:
@@ -258,7 +259,8 @@ def skew(effects: Outcomes) -> str:
     told = [
         f"**{task}:** with the long ramp, the loss is "
         + " and ".join(
-            f"{raised(mine[f'log loss of a long over a short ramp ({name})'])} on the {name} stream" for name in STREAMS
+            f"{raised(mine[f'log loss of a long over a short ramp ({name})'])} on the {shown} stream"
+            for name, shown in STREAMS.items()
         )
         + " than with the short one."
         for task, mine in measured(effects).items()

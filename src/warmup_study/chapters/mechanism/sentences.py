@@ -9,7 +9,7 @@ import pandas as pd
 from warmup_study.chapters.mechanism import analysis
 from warmup_study.claims.evidence import Outcome
 from warmup_study.claims.table import claim, margin
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import compared, reading
 from warmup_study.presentation.formatting import number, percent
 from warmup_study.statistics.bootstrap import LEVEL, Effect, pooled
 from warmup_study.statistics.decisions import decide
@@ -165,14 +165,19 @@ def _points(share: float) -> str:
 
 
 def disguises_title(found: Outcomes) -> str:
-    """How far the most deviant replay is from its fix."""
-    fix, effect = farthest(found)
-    if effect is None:
-        return f"Warmups in disguise: {NOTHING}"
+    """How far the most deviant replay is from its fix, of those that clearly differ."""
     least = margin("tuned_loss").value
-    if all(decide(each, least) == "inside" for each in _replays(found).values()):
+    readings = {fix: reading(effect, least) for fix, effect in _replays(found).items()}
+    if not readings:
+        return f"Warmups in disguise: {NOTHING}"
+    if set(readings.values()) == {"too small to matter"}:
         return f"Plain Adam with a fix's schedule always ends within {percent(round(math.expm1(least), 2))} of the fix"
-    return f"Plain Adam under the schedule of a fix is furthest off for {fix}: its loss is {compared(-effect.estimate)}"
+    differing = {fix: _replays(found)[fix] for fix, word in readings.items() if word in ("better", "worse")}
+    if not differing:
+        return "Plain Adam under a fix's own schedule is not clearly better or worse than any of the fixes"
+    fix, effect = max(differing.items(), key=lambda pair: abs(pair[1].estimate))
+    loss = compared(-effect.estimate)
+    return f"Plain Adam under a fix's own schedule differs most from the fix for {fix}: plain Adam's loss is {loss}"
 
 
 def disguises_sentence(found: Outcomes) -> str:
@@ -186,13 +191,6 @@ def disguises_sentence(found: Outcomes) -> str:
         if told
         else f"Warmups in disguise: {NOTHING}."
     )
-
-
-def farthest(found: Outcomes) -> tuple[str, Effect | None]:
-    """The fix whose replay deviates most over all tasks, and by how much."""
-    replays = _replays(found)
-    name = max(replays, key=lambda fix: abs(replays[fix].estimate), default="")
-    return name, replays.get(name)
 
 
 def _replays(found: Outcomes) -> dict[str, Effect]:

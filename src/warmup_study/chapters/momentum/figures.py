@@ -24,11 +24,12 @@ from warmup_study.chapters.momentum.analysis import (
 from warmup_study.claims.evidence import over_tasks
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import compared
+from warmup_study.presentation.changes import finding
 from warmup_study.presentation.curves import curves
 from warmup_study.presentation.facets import Facets, facets, legend, plain_log_scale
 from warmup_study.presentation.formatting import count_of, number
 from warmup_study.presentation.intervals import Estimate, intervals
+from warmup_study.presentation.quantities import grouped
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, SHADE, WARMUPS
 from warmup_study.statistics.bootstrap import Effect, Floats, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT
@@ -170,13 +171,11 @@ def _outcome_title(runs: pd.DataFrame) -> str:
     found = over_tasks(analysis.like_none_effects(runs))
     if not found:
         return "Momentum trains none of these tasks, with or without warmup"
-    outside, inside = (
-        compared(found[f"difference in outcome ({name}) above it"].estimate) for name in FORM_NAMES.values()
-    )
-    return (
-        f"At twice the best learning rate, starting at learning rate 0 makes the loss {outside} in torch's form and "
-        f"{inside} in Sutskever's"
-    )
+    words = {
+        f"in {name}": finding(found[f"difference in outcome ({name}) above it"], margin("overshoot").value)
+        for name in FORM_NAMES.values()
+    }
+    return f"At twice the best learning rate, starting at learning rate 0 leaves the loss {grouped(words)}"
 
 
 OUTCOME_ARMS = {"none": "none", "zero+n": "zero", "ramp": "ramp"}  # and the warmup whose look each has

@@ -54,9 +54,9 @@ PLANS: Mapping[str, Mapping[str, object]] = {
     "digits-transformer-pre-6": _SIX_BLOCKS | {"updates": 1200, "warmup": 60, "lost_seeds": 0},
     "text-transformer-4": {"multiples": (2.2, 3.2), "seeds": 16, "jump_seeds": 12, "lost_seeds": 16},
 }
-"""Some 14 minutes of two cores: 9.5 of them for the statistics (9 arms; Transformer of two blocks 2.5, of six 2.5, text
-3.5), 3 for the jumps, whose probes cost an epoch each, 1.5 for the lost updates. Expected half-widths: shares of the
-ramp's gain 0.1 to 0.2 on a task and below 0.1 over five, drift 0.1, delays 0.1 warmup lengths."""
+"""Planned: some 14 minutes of two cores, 9.5 of them for the statistics (9 arms; Transformer of two blocks 2.5, of six
+2.5, text 3.5), 3 for the jumps, whose probes cost an epoch each, 1.5 for the lost updates. Expected half-widths: shares
+of the ramp's gain 0.1 to 0.2 on a task and below 0.1 over five, drift 0.1, delays 0.1 warmup lengths."""
 SIZES = Sizes.by_preset(
     tasks={"smoke": ("digits-mlp",), "quick": ("digits-transformer",), "full": tuple(PLANS)},
     optimizers={"smoke": ("adam", "sgd"), "quick": ("adam",), "full": ("adam", "sgd", "momentum", "rmsprop", "adam0")},

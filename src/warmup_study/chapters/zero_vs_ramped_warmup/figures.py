@@ -51,7 +51,8 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     )
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset when it ends costs {lost}",
+        f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset at the ramp's end costs {lost} "
+        "of it",
         f"One panel for each of {count_of(len(tasks), 'task')}, and one for their mean if there are several, with a "
         f"row for each of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no "
         "warmup, where 0 is none of it and 1 all.",
@@ -115,7 +116,7 @@ def end_of_warmup(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words
     jumps = runs[runs["part"] == "jump"]
     rows = {"batch_loss": "batch loss (nats)", "second_moment_drift": "drift of √v"}
     tasks = list({regime_of(task): task for task in reversed(jumps["task"].unique())}.values())[::-1]
-    panels = facets(rows, tasks, (2.3, 2.0), (1.2, 0.3), x="updates after warmup", sharex=False)
+    panels = facets(rows, tasks, (2.2, 2.0), (1.2, 0.3), x="updates after warmup", sharex=False)
     for probe, task, axes in panels:
         by_warmup(axes, _around_the_end(jumps[jumps["task"] == task]), "after", probe, JUMPS, markevery=0.2)
         axes.axvline(0.5, **GUIDE)
@@ -147,7 +148,7 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
     """Validation loss against updates where no warmup is needed, and the target: a panel per task."""
     lost = runs[runs["part"] == "lost"]
     tasks = list(lost["task"].unique())
-    panels = facets([""], tasks, (2.3, 2.5), (1, 0.3), x="update", y="validation loss (nats)", sharey=False)
+    panels = facets([""], tasks, (2.25, 2.5), (1, 0.3), x="update", y="validation loss (nats)", sharey=False)
     for _, task, axes in panels:
         _lost_panel(axes, lost[lost["task"] == task])
     legend(panels.axes[0, 0])

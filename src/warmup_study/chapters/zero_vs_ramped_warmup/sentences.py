@@ -110,5 +110,5 @@ def of_lost_updates(found: ByTask[str]) -> str:
 def _instead(lead: Effect) -> str:
     """What a low learning rate in place of lr = 0 does; it may reach the target sooner or later, or neither clearly."""
     sooner, by = ("sooner", lead) if lead.estimate >= 0 else ("later", weighted_sum([lead], [-1.0]))
-    clearly = "" if lead.low * lead.high > 0 else "neither clearly sooner nor later: "
-    return f"a low learning rate instead reaches the target {clearly}{sooner} by {share(by)} of that length."
+    doubt = "" if lead.low * lead.high > 0 else ", not a clear difference"
+    return f"a low learning rate instead reaches the target {sooner} by {share(by)} of that length{doubt}."
