@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,17 @@ def test_anything_is_either_right_or_one_line(given: dict[str, Any]) -> None:
     else:
         assert isinstance(parameters, SgdVsAdam)
         assert 0 <= parameters.seeds <= 10_000 and all(0 < lr < math.inf for lr in parameters.lrs)
+
+
+def test_a_typo_is_found_without_torch() -> None:
+    code = """
+import sys
+from warmup_study.parameter_names import check_names
+check_names({"In": ["", "seeds: int = 0", "# Parameters\\nseeds = 3"]})
+try:
+    check_names({"In": ["", "seeds: int = 0", "# Parameters\\nsedes = 3"]})
+except Exception as error:
+    print(error, "torch" in sys.modules)
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told == "sedes: no such parameter, did you mean seeds?; takes seeds False\n"

@@ -11,7 +11,7 @@ from warmup_study.paths import project_root
 PACKAGE = project_root() / "src" / "warmup_study"
 FLOORS = (
     ("console", "errors"),
-    ("files", "paths"),
+    ("files", "parameter_names", "paths"),
     ("tasks",),
     ("training",),
     ("parameters", "statistics", "theory"),

@@ -4,7 +4,6 @@ Values may arrive as text (papermill reads ``1e-3`` in a YAML file as text); tex
 that number. Whatever is wrong ends in one :class:`StudyError` line: the parameter's name, what it got, what it takes.
 """
 
-import ast
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,8 @@ from pydantic import (
 )
 
 from warmup_study import tasks
-from warmup_study.errors import StudyError, first_problem, nearest
+from warmup_study.errors import StudyError, first_problem
+from warmup_study.parameter_names import history, injected, refuse_unknown
 from warmup_study.paths import Folders, Preset
 
 Number = TypeVar("Number", int, float)
@@ -31,7 +31,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _SCHEDULER = "WARMUP_STUDY_SCHEDULER"  # the environment variable that stands in for an empty `scheduler`
 MOST_SEEDS = 10_000
-_INJECTED = "# Parameters\n"  # first line of the cell that papermill adds after the notebook's own
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
 
 
@@ -163,7 +162,7 @@ def validate(model: type[Model], namespace: Mapping[str, Any]) -> Model:
     In a notebook, the names given are those that papermill's own cell assigns; in a plain mapping every key is.
     Raises StudyError for an unknown name, and for a value of the wrong type or out of range.
     """
-    _refuse_unknown(_given_names(namespace), list(model.model_fields))
+    refuse_unknown(_given_names(namespace), list(model.model_fields))
     values = {name: namespace[name] for name in model.model_fields if name in namespace}
     takes_scheduler = "scheduler" in model.model_fields
     borrowed = os.environ.get(_SCHEDULER, "") if takes_scheduler and values.get("scheduler", "") == "" else ""
@@ -186,28 +185,5 @@ def checked(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 def _given_names(namespace: Mapping[str, Any]) -> Iterable[str]:
     """Names that somebody gave: in a kernel's namespace those of papermill's cells, in a plain mapping all."""
-    history = namespace.get("_ih", namespace.get("In"))
-    in_kernel = isinstance(history, list) and all(isinstance(cell, str) for cell in history)
-    return _injected_names(history or ()) if in_kernel else namespace
-
-
-def _injected_names(history: Iterable[str]) -> list[str]:
-    """Names that papermill's cells assign, from the kernel's input history (whatever ran, in whatever order)."""
-    nodes = (node for cell in history if cell.startswith(_INJECTED) for node in ast.walk(_parsed(cell)))
-    return [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-
-
-def _parsed(cell: str) -> ast.AST:
-    """Parse a cell; one that is no Python (a magic, a typo) assigns nothing here."""
-    try:
-        return ast.parse(cell)
-    except SyntaxError:
-        return ast.Module([], [])
-
-
-def _refuse_unknown(given: Iterable[str], known: list[str]) -> None:
-    """Raise StudyError for the first name that is no parameter."""
-    for name in given:
-        if name not in known:
-            shown = name if name.isidentifier() else repr(name)
-            raise StudyError(f"{shown}: no such parameter{nearest(name, known)}; takes {', '.join(known)}")
+    cells = history(namespace)
+    return namespace if cells is None else injected(cells)
