@@ -21,6 +21,7 @@ from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
 from warmup_study.presentation.formatting import count_of, number, times
+from warmup_study.presentation.quantities import grouped
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -37,8 +38,8 @@ AMOUNTS: dict[Reading, str] = {
 def gains_title(known: Gains) -> str:
     """By how many decades a ramp widens each optimiser's range of usable learning rates, where that is decided."""
     effects = {NAMES[name]: mean_gain(known, name, USABLE) for name in (*OPTIMIZERS, ADAM)}
-    told = [f"{_width(found)} for {name}" for name, found in effects.items() if found]
-    return f"With a ramp, the range of usable learning rates is {listed(told)}" if told else NOTHING
+    told = grouped({name: f"{_width(found)} for" for name, found in effects.items() if found})
+    return f"With a ramp, the range of usable learning rates is {told}" if told else NOTHING
 
 
 def _width(found: Effect) -> str:
@@ -72,7 +73,7 @@ def momentum_title(known: Gains) -> str:
     effects = {name: momentum_less_ramp(known, name, USABLE) for name in NEWER}
     grouped = _grouped(effects, words, "usable_lr")
     told = [f"{word} a learning-rate ramp for {names}" for word, names in grouped.items()]
-    return f"A momentum ramp widens the range of usable learning rates {'; '.join(told)}" if told else NOTHING
+    return f"In usable learning rates, a momentum ramp gains {'; '.join(told)}" if told else NOTHING
 
 
 def _grouped(effects: Mapping[str, Effect | None], words: Mapping[Reading, str], endpoint: str) -> dict[str, str]:
