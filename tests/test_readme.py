@@ -26,6 +26,7 @@ from warmup_study.chapters.packages import package_of
 from warmup_study.claims import ledger
 from warmup_study.cli import main
 from warmup_study.errors import StudyError
+from warmup_study.parameter_names import check_names
 from warmup_study.paths import BATCH, NOTEBOOKS, Folders
 from warmup_study.report import Results
 from warmup_study.report.readme import filled
@@ -357,8 +358,11 @@ def test_no_check_is_left_over() -> None:
 def test_the_typing_error_ends_in_the_line_that_readme_shows() -> None:
     (shown,) = blocks("text")
     given = re.findall(r"`-p (\w+) (\d+)` ends in:", TEXT)
+    cells = json.loads((ROOT / "notebooks" / "1_sgd_vs_adam.ipynb").read_text())["cells"]
+    (own,) = ("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    injected = [f"# Parameters\n{name} = {value}" for name, value in given]
     with pytest.raises(StudyError) as caught:
-        checked_parameters("1_sgd_vs_adam", dict(given))
+        check_names({"In": ["", own, *injected]})
     assert shown.strip() == f"StudyError: {caught.value}"
 
 

@@ -128,7 +128,9 @@ def test_advice_comes_right_after_the_answer(folders: Folders) -> None:
     page = built(folders)
     rows = texts(page, "#practice tbody tr")
     [sgd] = [row for row in rows if row.startswith("You use plain SGD")]
-    assert "You can do without warmup." in sgd and "0.99 × the range of learning rates (0.95 × to 1.04 ×)" in sgd
+    assert (
+        "Do without while training is stable." in sgd and "0.99 × the range of learning rates (0.95 × to 1.04 ×)" in sgd
+    )
     assert "2 tasks: " in sgd and "--optimizer sgd" in sgd
     assert sum("not run" in row for row in rows) > 1
     assert page.select_one('#practice td.word a[href="#claim-adaptive-only"]')
