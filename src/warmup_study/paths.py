@@ -42,7 +42,7 @@ def project_root() -> Path:
 
 
 def published_root() -> Path:
-    """Folder of the published run: the checkout, wherever results are written; without one, the project's."""
+    """Folder of the notebooks and the published run: the checkout, wherever results are written; else the project's."""
     return checkout() or project_root()
 
 

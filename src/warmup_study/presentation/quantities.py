@@ -66,8 +66,12 @@ def loss_change(found: Effect, name: str) -> str:
 
 def grouped(words: Mapping[str, str]) -> str:
     """Names after the word that holds for them, each word once: "more with Adam and less with SGD"."""
-    names = {word: listed([name for name, mine in words.items() if mine == word]) for word in words.values()}
-    return " and ".join(f"{word} {mine}" for word, mine in names.items())
+    return " and ".join(f"{word} {names}" for word, names in by_word(words).items())
+
+
+def by_word(words: Mapping[str, str]) -> dict[str, str]:
+    """The names for which each word holds, one after the other: {"more": "Adam and Lion"}."""
+    return {word: listed([name for name, mine in words.items() if mine == word]) for word in words.values()}
 
 
 def _with_interval(render: Render, effect: str, estimate: float, low: float, high: float) -> str:

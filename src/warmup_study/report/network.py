@@ -10,7 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from warmup_study.errors import StudyError
 from warmup_study.files import file_name, write_atomically
-from warmup_study.paths import Folders, checkout, project_root
+from warmup_study.paths import Folders, published_root
 from warmup_study.report.build import embed_font, page_style
 from warmup_study.report.exporter import PageExporter
 from warmup_study.report.html_cleanup import tidy
@@ -30,7 +30,7 @@ def advise(folders: Folders, parameters: dict[str, Any]) -> Path:
     executed.parent.mkdir(parents=True, exist_ok=True)
     try:
         notebook = papermill.execute_notebook(
-            (checkout() or project_root()) / "notebooks" / f"{NOTEBOOK}.ipynb",
+            published_root() / "notebooks" / f"{NOTEBOOK}.ipynb",
             executed,
             parameters | {"preset": folders.preset, "output_dir": str(folders.root)},
             kernel_name="python3",

@@ -167,12 +167,13 @@ def _points(share: float) -> str:
 def disguises_title(found: Outcomes) -> str:
     """How far the most deviant replay is from its fix, of those that clearly differ."""
     least = margin("tuned_loss").value
-    readings = {fix: reading(effect, least) for fix, effect in _replays(found).items()}
+    replays = _replays(found)
+    readings = {fix: reading(effect, least) for fix, effect in replays.items()}
     if not readings:
         return f"Warmups in disguise: {NOTHING}"
     if set(readings.values()) == {"too small to matter"}:
         return f"Plain Adam with a fix's schedule always ends within {percent(round(math.expm1(least), 2))} of the fix"
-    differing = {fix: _replays(found)[fix] for fix, word in readings.items() if word in ("better", "worse")}
+    differing = {fix: replays[fix] for fix, word in readings.items() if word in ("better", "worse")}
     if not differing:
         return "Plain Adam under a fix's own schedule is not clearly better or worse than any of the fixes"
     fix, effect = max(differing.items(), key=lambda pair: abs(pair[1].estimate))

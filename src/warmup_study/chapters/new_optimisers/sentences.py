@@ -17,11 +17,10 @@ from warmup_study.chapters.core_curves import (
 )
 from warmup_study.chapters.new_optimisers.analysis import NAMES, less_adam
 from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OPTIMIZERS
-from warmup_study.claims.prose import listed
 from warmup_study.claims.table import margin
 from warmup_study.presentation.changes import Reading, compared_with_interval, reading
 from warmup_study.presentation.formatting import count_of, number, times
-from warmup_study.presentation.quantities import grouped
+from warmup_study.presentation.quantities import by_word, grouped
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
 from warmup_study.statistics.lr_curves import OVERSHOOT, edge_of_training
 
@@ -78,11 +77,9 @@ def momentum_title(known: Gains) -> str:
 
 def _grouped(effects: Mapping[str, Effect | None], words: Mapping[Reading, str], endpoint: str) -> dict[str, str]:
     """Names of optimisers by what their effects say, given the endpoint's margin: {"helps": "Lion and Muon"}."""
-    names: dict[str, list[str]] = {word: [] for word in words.values()}
-    for optimizer, found in effects.items():
-        if found:
-            names[words[reading(found, margin(endpoint).value)]].append(NAMES[optimizer])
-    return {word: listed(mine) for word, mine in names.items() if mine}
+    least = margin(endpoint).value
+    names = by_word({NAMES[optimizer]: words[reading(found, least)] for optimizer, found in effects.items() if found})
+    return {word: names[word] for word in words.values() if word in names}
 
 
 def momentum_less_ramp(known: Gains, optimizer: str, place: str) -> Effect | None:
