@@ -5,7 +5,8 @@ no warmup by more than `PAYS` of the initial loss. Every predictor is a number t
 with a measurement divide by it. What counts is how well they rank cases of *different* tasks under one optimiser.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -24,14 +25,17 @@ CLAIM = "predictable"
 PAYS = 0.05  # of the initial loss
 BARE = "learning rate alone"
 CRITICAL = "over the critical one, at the start"
-PREDICTORS: Mapping[str, tuple[str, int, float]] = {
-    BARE: ("", 0, 0.0),
-    CRITICAL: ("critical_lr", 0, -1.0),
-    "over the critical one, after 30 updates": ("critical_lr", -1, -1.0),
-    "times the angle of the first update": ("update_angle", 0, 1.0),
-    "over the gradient's signal-to-noise ratio": ("gradient_snr", 0, -1.0),
+FIRST, LAST = itemgetter(0), itemgetter(-1)
+PREDICTORS: Mapping[str, tuple[str, Callable[[Floats], float], float]] = {
+    BARE: ("", FIRST, 0.0),
+    CRITICAL: ("critical_lr", FIRST, -1.0),
+    "over the critical one, after 30 updates": ("critical_lr", LAST, -1.0),
+    "over the lowest critical one in 30 updates": ("critical_lr", np.nanmin, -1.0),
+    "times the angle of the first update": ("update_angle", FIRST, 1.0),
+    "over the gradient's signal-to-noise ratio": ("gradient_snr", FIRST, -1.0),
 }
-"""By what a reader calls them: the probe, which of its looks, and the power that its value enters with."""
+"""By what a reader calls them: the probe, how its looks become one value, and the power that this enters with."""
+ALWAYS, NEVER = "always a ramp", "never"
 RESAMPLES = 1999
 LEAST_TASKS = 4  # fewer cannot tell how a ranking carries over from task to task
 
@@ -44,9 +48,14 @@ class Auc(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What deciding in one way costs: mean loss over the better arm's, needs missed and ramps that were not needed."""
+    """What deciding in one way costs: log of the loss over the better arm's, needs missed and ramps not needed.
 
-    regret: float
+    The regret is a mean over cases, and its interval is over tasks; `over_always` is what it exceeds that of always
+    taking a ramp by.
+    """
+
+    regret: Effect
+    over_always: Effect
     missed: int
     needless: int
     needs: int
@@ -87,10 +96,10 @@ def _added(probe: pd.DataFrame, name: str) -> float:
 
     The angle is that of an update at the probe's learning rate, to which it is proportional.
     """
-    column, look, power = PREDICTORS[name]
+    column, take, power = PREDICTORS[name]
     if not column:
         return 0.0
-    measured = np.array([values[look] for values in probe[column]], dtype=float)
+    measured = np.array([take(looks) for looks in probe[column]], dtype=float)
     if column == "critical_lr":
         measured = measured * (probe["grid_lr"] / probe["lr"]).to_numpy(dtype=float)
     if column == "update_angle":
@@ -107,14 +116,17 @@ def aucs(found: pd.DataFrame) -> dict[str, Auc]:
     """By predictor; empty where there are too few tasks. Means over optimisers; tasks are resampled jointly."""
     if tasks_of(found) < LEAST_TASKS:
         return {}
-    names = sorted(found["task"].unique())
-    chance = np.random.default_rng(0)
-    counts = chance.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
-    weights = np.vstack([np.ones((1, len(names))), counts])
+    names, weights = sorted(found["task"].unique()), _weights(tasks_of(found))
     values = {name: _mean_auc(found, name, names, weights) for name in PREDICTORS}
     return {
         name: Auc(_effect(mine, len(names)), _effect(mine - values[BARE], len(names))) for name, mine in values.items()
     }
+
+
+def _weights(tasks: int) -> Floats:
+    """How often each task counts, once in the first row, then in resamples with replacement: [1 + RESAMPLES, tasks]."""
+    counts = np.random.default_rng(0).multinomial(tasks, np.full(tasks, 1 / tasks), size=RESAMPLES)
+    return np.vstack([np.ones((1, tasks)), counts])
 
 
 def _mean_auc(found: pd.DataFrame, predictor: str, names: list[str], weights: Floats) -> Floats:
@@ -147,13 +159,16 @@ def _effect(values: Floats, tasks: int) -> Effect:
 def policies(found: pd.DataFrame) -> dict[str, Policy]:
     """What each way to decide costs on tasks that it has not seen: thresholds are set on all the other tasks.
 
-    Always and never need none. A threshold is an optimiser's own, the one with the least mean log loss.
+    Always and never need none. A threshold is an optimiser's own, the one with the least mean log loss. Empty where
+    there is no case.
     """
-    always, never = (np.full(len(found), choice) for choice in (True, False))
-    ways = {"always a ramp": always, "never": never}
+    if not len(found):
+        return {}
+    ways = {ALWAYS: np.ones(len(found), dtype=bool), NEVER: np.zeros(len(found), dtype=bool)}
     if tasks_of(found) >= LEAST_TASKS:
         ways |= {name: _left_out(found, name) for name in PREDICTORS}
-    return {name: _policy(found, ramps) for name, ramps in ways.items()}
+    regrets = {name: _regret(found, ramps) for name, ramps in ways.items()}
+    return {name: _policy(found, ramps, regrets[name], regrets[ALWAYS]) for name, ramps in ways.items()}
 
 
 def _left_out(found: pd.DataFrame, predictor: str) -> NDArray[np.bool_]:
@@ -174,12 +189,20 @@ def _threshold(found: pd.DataFrame, predictor: str) -> float:
     return float(choices[int(np.argmin(means))])
 
 
-def _policy(found: pd.DataFrame, ramps: NDArray[np.bool_]) -> Policy:
+def _regret(found: pd.DataFrame, ramps: NDArray[np.bool_]) -> Floats:
+    """Mean over cases of the log of the loss over the better arm's, under each row of the tasks' weights: [B]."""
     logs = np.log(found[["none", "ramp"]].to_numpy(dtype=float))
-    chosen = np.where(ramps, logs[:, 1], logs[:, 0])
+    each = pd.Series(np.where(ramps, logs[:, 1], logs[:, 0]) - logs.min(axis=1))
+    by_task = each.groupby(found["task"].to_numpy()).agg(["sum", "count"]).to_numpy()
+    total, number = (_weights(tasks_of(found)) @ by_task).T
+    return np.asarray(total / number)
+
+
+def _policy(found: pd.DataFrame, ramps: NDArray[np.bool_], regret: Floats, always: Floats) -> Policy:
     pays = found["pays"].to_numpy(dtype=bool)
-    regret = float((chosen - logs.min(axis=1)).mean()) if len(found) else 0.0
-    return Policy(regret, int((pays & ~ramps).sum()), int((~pays & ramps).sum()), int(pays.sum()), len(found))
+    missed, needless = int((pays & ~ramps).sum()), int((~pays & ramps).sum())
+    mine, over_always = (_effect(values, tasks_of(found)) for values in (regret, regret - always))
+    return Policy(mine, over_always, missed, needless, int(pays.sum()), len(found))
 
 
 def not_judged(runs: pd.DataFrame) -> list[Verdict]:

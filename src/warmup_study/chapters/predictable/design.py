@@ -18,10 +18,10 @@ from warmup_study.training.schedules import Schedule
 
 PARTS = {
     core_grid.PART: core_grid.TITLE,
-    "probe": "the first updates at a small learning rate, probed at the start and the end",
+    "probe": "the first updates at a small learning rate, probed along the way",
 }
-PROBED = (1, 30)
-"""Updates after which a run is looked at: at the start, and at the end of the short probe."""
+PROBED = (1, 3, 10, 30)
+"""Updates after which a run is looked at: at the start, and along the short probe."""
 PROBES: tuple[ProbeName, ...] = ("critical_lr", "gradient_snr", "update_angle")
 
 
@@ -70,6 +70,6 @@ class _Probed(Core):
             seeds=self.seeds[:seeds],
             updates=updates,
             evaluate_every=updates,
-            probed=sorted({PROBED[0], updates}),
+            probed=[update for update in PROBED if update <= updates],
             probes=PROBES,
         )

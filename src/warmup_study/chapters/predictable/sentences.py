@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from warmup_study.chapters.predictable.analysis import BARE, CRITICAL, PREDICTORS, Auc, Policy
+from warmup_study.chapters.predictable.analysis import ALWAYS, BARE, CRITICAL, NEVER, PREDICTORS, Auc, Policy
 from warmup_study.presentation.formatting import NO_BREAK, count_of, effect, number, percent
+from warmup_study.statistics.bootstrap import Effect
 
 CLEAR = 0.5  # of the critical learning rate: below it, a ramp was hardly ever needed in round 1
-ALWAYS, NEVER = "always a ramp", "never"
 PREDICTORS_TOLD = (
     "learning rate alone",
     "learning rate ÷ critical learning rate at the start",
     "learning rate ÷ critical learning rate after 30 updates",
+    "learning rate ÷ lowest critical learning rate in 30 updates",
     "learning rate × angle of the first update",
     "learning rate ÷ signal-to-noise ratio of the gradient",
 )
@@ -74,7 +75,8 @@ def policies_table(found: Mapping[str, Policy]) -> pd.DataFrame:
     rows = [
         {
             "decide by": WAYS[name],
-            "loss above the better arm's": _loss_above(mine),
+            "loss above the better arm's": _percent(mine.regret),
+            "above always a ramp": "–" if name == ALWAYS else _percent(mine.over_always),
             "missed needs": f"{mine.missed} of {mine.needs}",
             "needless ramps": f"{mine.needless} of {mine.cases - mine.needs}",
         }
@@ -84,25 +86,30 @@ def policies_table(found: Mapping[str, Policy]) -> pd.DataFrame:
 
 
 def decided(cases: pd.DataFrame, found: Mapping[str, Policy]) -> str:
-    """The cheapest way to decide, in words."""
+    """What always and never using a ramp cost, and which thresholds clearly cost less than always, in words."""
     if not len(cases):
         return "No case: none of the cells trains at this size."
-    best = min(found, key=lambda name: found[name].regret)
-    always = found[ALWAYS]
+    always, never = found[ALWAYS], found[NEVER]
     share = percent(round(always.needs / always.cases, 2))
-    costs = {name: _loss_above(mine) for name, mine in found.items()}
-    others = [f"{_rule(name)}, {costs[name]}" for name in (ALWAYS, NEVER, BARE) if name != best and name in costs]
     return (
-        f"A ramp pays in {share} of {always.cases} cases on {count_of(cases['task'].nunique(), 'task')}. On "
-        f"held-out tasks, {_rule(best)} loses least: {costs[best]} above the better arm's loss on average. For "
-        f"comparison: {'; '.join(others)}."
+        f"A ramp pays in {share} of {always.cases} cases on {count_of(cases['task'].nunique(), 'task')}. Always using "
+        f"one costs {_percent(always.regret)} over the better arm's loss on average, never using one "
+        f"{_percent(never.regret)}. {_cheaper(found)}"
     )
 
 
-def _rule(name: str) -> str:
-    """A way to decide, in a sentence."""
-    return {ALWAYS: "always using a ramp", NEVER: "never using one"}.get(name, f"a threshold on {WAYS[name]}")
+def _cheaper(found: Mapping[str, Policy]) -> str:
+    """The thresholds that clearly cost less on held-out tasks than always using a ramp."""
+    thresholds = {name: mine for name, mine in found.items() if name in PREDICTORS}
+    if not thresholds:
+        return TOO_FEW
+    told = [f"{WAYS[name]} ({_percent(mine.regret)})" for name, mine in thresholds.items() if mine.over_always.high < 0]
+    if not told:
+        return "No threshold, on any measurement, clearly costs less than that on held-out tasks."
+    return f"On held-out tasks, a threshold clearly costs less than always where it is set on {'; '.join(told)}."
 
 
-def _loss_above(policy: Policy) -> str:
-    return f"{number(100 * np.expm1(policy.regret))}{NO_BREAK}%"
+def _percent(logs: Effect) -> str:
+    """A log ratio of losses as percent: "1.5 % (0.9 to 2.4)"; the estimate alone where nothing could be resampled."""
+    estimate, low, high = (number(100 * np.expm1(value)) for value in (logs.estimate, logs.low, logs.high))
+    return f"{estimate}{NO_BREAK}%" + (f" ({low} to {high})" if logs.n > 1 else "")
