@@ -44,7 +44,7 @@ SIZES = Sizes.by_preset(
     optimizers={"smoke": ("sgd", "adam"), "quick": ("sgd", "adam"), "full": tuple(core_grid.OPTIMIZERS)},
     seeds={preset: sizes.seeds for preset, sizes in core_grid.SIZES.items()},
     points_per_decade={preset: sizes.points_per_decade for preset, sizes in core_grid.SIZES.items()},
-    probed_seeds={"smoke": 2, "quick": 4, "full": 8},
+    probed_seeds={"smoke": 2, "quick": 2, "full": 8},
 )
 
 
