@@ -125,7 +125,7 @@ def test_parts_that_differ_are_answered_one_by_one(tmp_path: Path) -> None:
         "Yes where the learning rate is too high: " in whether
         and "a ramp ends with 70 % lower loss (69 % to 71 %)" in whether
     )
-    assert "whether that is enough to matter is not settled" in whether and "2 % lower loss" in whether
+    assert "whether that matters is not settled" in whether and "2 % lower loss" in whether
     row = Verdict.model_validate(open_)
     assert told_apart(row) == "at the best learning rate: inconclusive; above it: supported"
     alike = [one | {"word": "supported"} for one in statements]

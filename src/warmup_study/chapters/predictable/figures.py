@@ -24,7 +24,7 @@ def auc(found: Mapping[str, Auc]) -> tuple[Figure, Words]:
     if not found:
         return no_case(sentences.auc_title(found))
     others = {name: mine for name, mine in found.items() if name != BARE}
-    panels = facets([""], [""], (4.0, 0.45 * len(others)), (3.4, 0.7))
+    panels = facets([""], [""], (4.0, 0.36 * len(others)), (3.4, 0.7))
     axes = panels.axes[0, 0]
     names = [f"{sentences.WAYS[name]}\n(AUC {number(mine.value.estimate)})" for name, mine in others.items()]
     intervals(axes, [[Estimate(mine.over_bare)] for mine in others.values()], names)
