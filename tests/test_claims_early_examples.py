@@ -312,13 +312,14 @@ def test_a_chapter_enters_its_rows(tmp_path: Path) -> None:
 
 def test_figures_and_sentences_come_from_the_same_tables() -> None:
     runs = everything()
-    made = [
-        maker(runs)
-        for maker in (figures.blocks, figures.orders, figures.primacy, figures.unlearning, figures.first_batch)
-    ]
-    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
-    assert "saves 1 epochs after a skewed start, 0 on ordinary streams" in made[3].words.title
     verdicts = [row for name in analysis.CLAIMS for row in judged(name, runs)]
+    makers = (figures.blocks, figures.orders, figures.primacy, figures.first_batch)
+    made = [maker(runs, verdicts) for maker in makers]
+    made.append(figures.unlearning(runs, verdicts, skew.share_reached(runs)))
+    assert all(figure.svg.startswith("<?xml") and figure.words.alt for figure in made)
+    assert "saves 1 epochs after a skewed start, 0 on ordinary streams" in made[-1].words.title
+    assert "saves at least 1 epochs" in figures.unlearning(runs, verdicts, 0.5).words.title
+    assert "by – nats" in figures.primacy(runs, []).words.title
     assert {row.figure.removeprefix(f"{CHAPTER}-") for row in verdicts} == {
         figure.maker.rpartition(".")[2] for figure in made
     }

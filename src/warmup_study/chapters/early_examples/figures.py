@@ -1,6 +1,6 @@
 """Figures of the fourth chapter: effects of early examples, their order and skewed starts, and how long they last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from warmup_study.chapters.early_examples import analysis
 from warmup_study.chapters.early_examples.analysis import blocks as single_pass
 from warmup_study.chapters.early_examples.analysis import first_batch as heads
-from warmup_study.chapters.early_examples.analysis import skew
-from warmup_study.claims.evidence import base_task, mean_over_tasks
+from warmup_study.chapters.early_examples.analysis import sentences, skew
+from warmup_study.claims.evidence import base_task
+from warmup_study.claims.verdict import Verdict
 from warmup_study.presentation.canvas import Words, figure_maker
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
 from warmup_study.presentation.formatting import number
@@ -41,11 +42,10 @@ HEADS = {
 }
 
 
-def _estimate(runs: pd.DataFrame, claim: str, name: str, told: Callable[[float], str] = number) -> str:
+def _estimate(verdicts: Sequence[Verdict], claim: str, name: str, told: Callable[[float], str] = number) -> str:
     """An effect over all tasks as a title gives it; a dash where no task offers a case."""
-    with fewer_resamples(39):  # the estimate alone is told
-        found = [effects for effects in analysis.CLAIMS[claim](runs).values() if isinstance(effects, dict)]
-    return told(mean_over_tasks(found)[name].estimate) if found else "–"
+    part = sentences.parts(verdicts, claim).get(name)
+    return "–" if part is None or part.estimate is None else told(part.estimate)
 
 
 def _factor(log_ratio: float) -> str:
@@ -53,7 +53,7 @@ def _factor(log_ratio: float) -> str:
 
 
 @figure_maker
-def blocks(runs: pd.DataFrame) -> tuple[Figure, Words]:
+def blocks(runs: pd.DataFrame, verdicts: Sequence[Verdict]) -> tuple[Figure, Words]:
     """Influence of each block of one pass on the final outputs, over that of the middle ones: a panel per task."""
     chosen = runs[runs["part"] == "blocks"]
     x, y = "position of the redrawn block", "influence relative to\nthe middle blocks"
@@ -62,9 +62,9 @@ def blocks(runs: pd.DataFrame) -> tuple[Figure, Words]:
         _draw_blocks(axes, single_pass.influences(chosen[chosen["task"] == task]))
     legend(panels.axes[0, 0], ink=False)
     first = "influence of the first block over that of the middle ones"
+    changed = _estimate(verdicts, "early-examples", first, _factor)
     return panels.figure, Words(
-        f"Redrawing the first block changes the outcome {_estimate(runs, 'early-examples', first, _factor)} times as "
-        "much as redrawing a middle one",
+        f"Redrawing the first block changes the outcome {changed} times as much as redrawing a middle one",
         "One panel per task: variance of the final outputs caused by redrawing one block of the stream, relative to "
         "the middle blocks, against the block's position. Three curves: no warmup, a ramp, and no warmup with cosine "
         "decay.",
@@ -93,17 +93,16 @@ def _draw_blocks(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
 
 
 @figure_maker
-def orders(runs: pd.DataFrame) -> tuple[Figure, Words]:
+def orders(runs: pd.DataFrame, verdicts: Sequence[Verdict]) -> tuple[Figure, Words]:
     """Variances without warmup relative to those with a ramp: a panel per task."""
     found = {task: effects for task, effects in analysis.steadier(runs).items() if isinstance(effects, dict)}
     panels = facets([""], list(found) or ["no task trains in all runs"], PANEL, (1, 0.5), x="variance without ÷ with")
     for (_, _, axes), effects in zip(panels, found.values(), strict=False):
         _draw_ratios(axes, effects)
     chosen = runs[runs["part"] == "orders"]
-    deciding = next(iter(RATIOS))
+    ratio = _estimate(verdicts, "early-variance", next(iter(RATIOS)), _factor)
     return panels.figure, Words(
-        f"Across data orders, the variance of the outputs is {_estimate(runs, 'early-variance', deciding, _factor)} "
-        "times as large without warmup as with a ramp",
+        f"Across data orders, the variance of the outputs is {ratio} times as large without warmup as with a ramp",
         "One panel per task with four points and their intervals: variance without warmup relative to a ramp, of test "
         "logits and test loss across data orders, of test logits across initial weights, and of the influence of the "
         "first block.",
@@ -121,7 +120,7 @@ def _draw_ratios(axes: Axes, effects: dict[str, Effect]) -> None:
 
 
 @figure_maker
-def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
+def primacy(runs: pd.DataFrame, verdicts: Sequence[Verdict]) -> tuple[Figure, Words]:
     """Gap between cluster and rest by epoch, above the best learning rate: a row per task, a column per cluster."""
     chosen = skew.gaps(runs[runs["part"] == "skewed"])
     panels = _skewed_panels(chosen, "gap", "probed_at", "gap (nats)")
@@ -135,7 +134,7 @@ def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
     legend(panels.axes[0, 0])
     end = "difference in the gap (end of run)"
     return panels.figure, Words(
-        f"A ramp changes the cluster gap at the end of the run by {_estimate(runs, 'primacy', end)} nats",
+        f"A ramp changes the cluster gap at the end of the run by {_estimate(verdicts, 'primacy', end)} nats",
         "Panels, one row per task and one column per kind of cluster: test loss outside minus inside the cluster, by "
         "epoch, without warmup, with a ramp, and with the ramp's mean learning rate from the start. The gap opens "
         "while batches come from the cluster and closes afterwards.",
@@ -147,8 +146,11 @@ def primacy(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 
 @figure_maker
-def unlearning(runs: pd.DataFrame) -> tuple[Figure, Words]:
-    """Validation loss after a skewed start, above the best learning rate: a row per task, a column per cluster."""
+def unlearning(runs: pd.DataFrame, verdicts: Sequence[Verdict], reached: float) -> tuple[Figure, Words]:
+    """Validation loss after a skewed start, above the best learning rate: a row per task, a column per cluster.
+
+    ``reached``: the share of skewed runs without warmup that get to the target.
+    """
     chosen = skew.with_epochs(runs)
     panels = _skewed_panels(chosen, "validation_curve", "evaluated_at", "validation loss (nats)")
     for task, cluster, axes in panels:
@@ -157,8 +159,8 @@ def unlearning(runs: pd.DataFrame) -> tuple[Figure, Words]:
         _draw_ordinary(axes, of_task[of_task["lr"] == stream.lr_above])
         plain_log_scale(axes)
     legend(panels.axes[0, 0], ncols=3)
-    saved = {name: _estimate(runs, "extra-epochs", f"epochs saved ({name})") for name in ("skewed", "ordinary")}
-    least = "at least " if skew.share_reached(runs) < 1 else ""
+    saved = {name: _estimate(verdicts, "extra-epochs", f"epochs saved ({name})") for name in ("skewed", "ordinary")}
+    least = "at least " if reached < 1 else ""
     return panels.figure, Words(
         f"A ramp saves {least}{saved['skewed']} epochs after a skewed start, {saved['ordinary']} on ordinary streams",
         "Panels, one row per task and one column per kind of cluster: validation loss by epoch, without warmup, with "
@@ -211,7 +213,7 @@ def _draw_ordinary(axes: Axes, runs: pd.DataFrame) -> None:
 
 
 @figure_maker
-def first_batch(runs: pd.DataFrame) -> tuple[Figure, Words]:
+def first_batch(runs: pd.DataFrame, verdicts: Sequence[Verdict]) -> tuple[Figure, Words]:
     """Effect of the first batch, and of the whole ramp, against the ramp's length: a column per task."""
     chosen = runs[runs["part"] == "first"]
     found = {str(task): heads.head_starts(rows) for task, rows in chosen.groupby("task", sort=False)}
@@ -221,7 +223,7 @@ def first_batch(runs: pd.DataFrame) -> tuple[Figure, Words]:
         _draw_head_starts(axes, cell, value, OPTIMIZERS[optimizer].colour)
     legend(panels.axes[0, 0], ncols=2)
     at_once, left = (
-        _estimate(runs, "one-over-n", f"slope of the displacement (Adam{when})") for when in (", update 1", "")
+        _estimate(verdicts, "one-over-n", f"slope of the displacement (Adam{when})") for when in (", update 1", "")
     )
     return panels.figure, Words(
         f"The weight shift due to Adam's first batch scales with ramp length to the power {at_once} after update 1 and "
