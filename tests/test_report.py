@@ -151,7 +151,7 @@ def test_findings_of_others_stand_beside_verdicts_that_differ(folders: Folders) 
     [row] = texts(page, "#literature tbody tr")
     assert "Goyal et al. (2017)" in row and "mixed" in row and "we don't know" in row
     assert page.select_one('#literature td a[href="https://arxiv.org/abs/1706.02677"]')
-    assert "In line with published findings: Warmup leads to flatter ground." in page.get_text()
+    assert "In line with published findings: Warmup leads to flatter ground (supported)." in page.get_text()
 
 
 def test_findings_of_others_name_claims_and_verdicts_and_no_result() -> None:
@@ -413,7 +413,7 @@ def test_reading_counts_verdicts_and_names_claims_on_which_regimes_differ(folder
     ]
     (folders.results / "verdicts.json").write_text(json.dumps(rows), encoding="utf-8")
     results = report.Results.read(folders)
-    assert "1 have been tested: **1** depends" in report.reading(results)
+    assert "1 were examined: **1** depends" in report.reading(results)
     assert results.overall("jump").verdict == "depends"  # type: ignore[union-attr]
     assert "disagree on" in report.reading(results)
     words = texts(BeautifulSoup(report.verdicts_by_task(results).data, "html.parser"), ".word")

@@ -51,7 +51,7 @@ def test_words_then_and_now_stand_beside_the_reason(folders: Folders) -> None:
     }
     assert all(len(row[3].split()) > 10 for row in rows)
     told = " ".join(found.get_text(" ").split())
-    assert "Round 1 left 2 of 4 claims open; this round leaves 0 open and has not run 1." in told
+    assert "Round 1 left 2 of 4 claims open; this round leaves 0 of the same open and has not run 1." in told
     assert "differently in the two rounds: A ramp beats jumping to full LR (supported then, contradicted now)" in told
 
 
@@ -62,7 +62,7 @@ def test_a_small_run_shows_the_published_words(folders: Folders, published_in: C
     assert before and "This round has no verdicts yet." in before.get_text()
     published_in(folders.root)
     after = section(quick)
-    assert after and "this round leaves 0 open" in after.get_text()
+    assert after and "this round leaves 0 of the same open" in after.get_text()
 
 
 def test_no_section_without_round_one(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ PANELS = {
     BEST: Panel("at its best LR", _RATIO, "tuned_loss", ratio=True),
     ABOVE: Panel("2 × the best LR", _RATIO, "overshoot", ratio=True),
     FAR: Panel("4 × the best LR", _RATIO, "overshoot", ratio=True),
-    SHARE: Panel("seeds that train", "share gained at 2 × best"),
+    SHARE: Panel("seeds that train", "gained at 2 × best"),
 }
 
 

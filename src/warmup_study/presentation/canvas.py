@@ -15,12 +15,16 @@ from matplotlib.figure import Figure
 from warmup_study.files import write_atomically
 from warmup_study.paths import Folders
 from warmup_study.presentation.numbers import numbers
-from warmup_study.presentation.style import INK, INK_ON_DARK, study_style
+from warmup_study.presentation.style import INK, INK_ON_DARK, PAPER_ON_DARK, study_style
 from warmup_study.presentation.svg_minify import compact
 
 NARROW = "-narrow"
 """What follows a figure's name in that of its drawing for narrow screens."""
-_THEME = f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}}}</style>"
+_THEME = (
+    f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}"
+    f'[style*="fill: #ffffff"]{{fill:{PAPER_ON_DARK}!important}}}}</style>'
+)
+"""Ink, and the paper inside hollow markers, in the reader's theme."""
 
 
 @dataclass(frozen=True)

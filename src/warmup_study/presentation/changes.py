@@ -7,7 +7,7 @@ from warmup_study.presentation.formatting import NO_BREAK, number, percent
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.decisions import decide
 
-Reading = Literal["better", "worse", "too small to matter", "too small to tell"]
+Reading = Literal["better", "worse", "too small to matter", "open"]
 FACTOR = math.log(3)  # log ratio from which a rise is told as a factor
 NEARLY_ALL = 99  # percent; from here on two digits would round to 100
 LEAST_FACTOR = 1.5  # told so beside others; anything nearer to 1 is clearer in percent
@@ -50,12 +50,21 @@ def _shortened(low: str, high: str) -> str:
 
 
 def reading(gain: Effect, margin: float) -> Reading:
-    """What a gain's interval says: wholly on one side of zero, within ±``margin``, or neither."""
+    """What a gain's interval says: within ±``margin``, wholly on one side of zero, or neither."""
     if decide(gain, margin) == "inside":
         return "too small to matter"
     if gain.low > 0:
         return "better"
-    return "worse" if gain.high < 0 else "too small to tell"
+    return "worse" if gain.high < 0 else "open"
+
+
+def width(decades: Effect, margin: float) -> str:
+    """A change of a range of learning rates for a title, where it is decided: "26 % wider"; else as in `finding`."""
+    word = reading(decades, margin)
+    if word in ("better", "worse"):
+        change = 100 * (10**decades.estimate - 1)
+        return f"{number(abs(change))}{NO_BREAK}% {'wider' if change >= 0 else 'narrower'}"
+    return "about as wide" if word == "too small to matter" else "not clearly different"
 
 
 def finding(gain: Effect, margin: float) -> str:

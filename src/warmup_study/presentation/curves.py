@@ -33,12 +33,13 @@ def lr_label(runs: pd.DataFrame) -> str:
 def seed_lines(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM) -> None:
     """A thin line for each seed: ``values`` [S, K] at ``x``, [K] or [S, K].
 
-    All are one path with gaps, which takes a third of the space of one path each.
+    All are one path with gaps, which takes a third of the space of one path each; solid, as the dots of a thin line
+    fill megabytes in print.
     """
     across, up = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(values, dtype=float))
     gap = np.full((len(up), 1), np.nan)
     joined = (np.hstack([side, gap]).ravel() for side in (across, up))
-    axes.plot(*joined, color=colour, lw=0.4, alpha=0.4, ls=look.line, label=LEFT_OUT)
+    axes.plot(*joined, color=colour, lw=0.4, alpha=0.4, label=LEFT_OUT)
 
 
 def curves(axes: Axes, x: ArrayLike, values: ArrayLike, look: Look, colour: str = ADAM, **style: Any) -> None:

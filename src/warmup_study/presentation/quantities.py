@@ -66,7 +66,8 @@ def loss_change(found: Effect, name: str) -> str:
 
 def grouped(words: Mapping[str, str]) -> str:
     """Names after the word that holds for them, each word once: "more with Adam and less with SGD"."""
-    return " and ".join(f"{word} {names}" for word, names in by_word(words).items())
+    told = [f"{word} {names}" for word, names in by_word(words).items()]
+    return (" and " if len(told) < 3 else "; ").join(told)
 
 
 def by_word(words: Mapping[str, str]) -> dict[str, str]:
@@ -104,7 +105,7 @@ def evidence(
 def basis(verdict: Verdict) -> str:
     """What a verdict's numbers rest on: "95 % intervals; n = 20"; without the level where there is no interval."""
     level = [f"{percent(verdict.level)} intervals"] if verdict.ci_low is not None else []
-    return "; ".join([*level, f"n{NO_BREAK}={NO_BREAK}{verdict.n}"])
+    return "; ".join([*level, f"n{NO_BREAK}={NO_BREAK}{verdict.n:,}"])
 
 
 def told_apart(verdict: Verdict) -> str:

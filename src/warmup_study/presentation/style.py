@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 STYLE_FILE = Path(__file__).with_name("study.mplstyle")
 INK = "#1b1b1f"
 INK_ON_DARK = "#e6e4e0"
+PAPER_ON_DARK = "#17181a"  # the page's own
 GUIDE: dict[str, Any] = {"color": "0.5", "lw": 0.8}
 """Style of a reference line."""
 LEFT_OUT = "_left out"

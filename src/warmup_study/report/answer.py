@@ -35,7 +35,7 @@ def reading(results: Results) -> str:
     """A paragraph (Markdown) that reads the verdict tables: how many claims fell how, and where tasks differ."""
     words = Counter(verdict.verdict for claim in results.tested for verdict in results.of_claim(claim.id)[:1])
     counts = ", ".join(f"**{count}** {word}" for word, count in words.most_common()) or "none"
-    lines = [f"Of {len(results.claims)} claims, {len(results.tested)} have been tested: {counts}."]
+    lines = [f"Of {len(results.claims)} claims, {len(results.tested)} were examined: {counts}."]
     split = [claim.title for claim in results.tested if results.of_claim(claim.id)[0].verdict == "depends"]
     lines += [f"Kinds of networks, or forms of an optimiser, disagree on: {'; '.join(split)}."] if split else []
     return " ".join(lines)

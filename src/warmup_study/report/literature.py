@@ -15,7 +15,7 @@ def literature(results: Results) -> str:
     if not rows:
         return ""
     shown = [_row(entry, word) for entry, word in rows if word != entry["expects"]]
-    same = [f"*{claim(entry['claim']).title}*" for entry, word in rows if word == entry["expects"]]
+    same = [f"*{claim(entry['claim']).title}* ({word})" for entry, word in rows if word == entry["expects"]]
     parts = [section("literature"), drawn("literature.html.j2", rows=shown) if shown else ""]
     parts.append(f"In line with published findings: {'; '.join(same)}." if same else "")
     return "\n\n".join(filter(None, parts))

@@ -94,7 +94,7 @@ def _verdicts(results: Results) -> Iterator[str]:
         size = own_effect(verdict)
         tasks = ", ".join(row["tasks"]) or "all tasks"
         word = "; ".join(filter(None, (verdict.verdict, told_apart(verdict))))
-        yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {word} | {size} | {verdict.n} | {tasks} |"
+        yield f"| [{claim.title}]({PAGE}#claim-{claim.id}) | {word} | {size} | {verdict.n:,} | {tasks} |"
     if results.untested:
         waiting = sorted({row.notebook for row in results.untested}, key=BATCH.index)
         chapters = listed(list(map(chapter_name, waiting)))

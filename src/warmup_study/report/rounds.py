@@ -40,7 +40,8 @@ def _counted(rows: list[dict[str, Any]]) -> str:
         return f"Round 1 left {then} of {len(rows)} claims open. This round has no verdicts yet."
     now = Counter(row["now"] for row in rows)
     missing = f" and has not run {now[UNTESTED]}" if now[UNTESTED] else ""
-    told = f"Round 1 left {then} of {len(rows)} claims open; this round leaves {now['inconclusive']} open{missing}."
+    left = f"{now['inconclusive']} of the same open{missing}"
+    told = f"Round 1 left {then} of {len(rows)} claims open; this round leaves {left}."
     other = [row for row in rows if row["then"] != row["now"] and not {row["then"], row["now"]} & set(OPEN)]
     named = "; ".join(f"*{row['claim'].title}* ({row['then']} then, {row['now']} now)" for row in other)
     return f"{told} Decided differently in the two rounds: {named}." if other else told

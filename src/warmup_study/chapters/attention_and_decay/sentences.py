@@ -27,7 +27,7 @@ from warmup_study.statistics.decisions import decide
 from warmup_study.tasks.networks import Placement
 
 DECAY_NAMES = {"constant": "no decay", "cosine": "cosine decay", "inverse_sqrt": "inverse-square-root decay"}
-SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "neither clearly more nor clearly less"}
+SIDES = {"above": "more", "below": "less", "inside": "as much", "undecided": "not clearly more or less"}
 """What the interval of a difference between two gains says, given the smallest difference that matters."""
 
 

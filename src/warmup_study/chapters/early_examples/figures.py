@@ -132,9 +132,10 @@ def primacy(runs: pd.DataFrame, verdicts: Sequence[Verdict]) -> tuple[Figure, Wo
         axes.set_yticks([-1, -0.3, 0, 0.3, 1, 3, 10])
         axes.yaxis.set_major_formatter("{x:g}")
     legend(panels.axes[0, 0])
-    end = "difference in the gap (end of run)"
+    changed = {end: _estimate(verdicts, "primacy", f"difference in the gap (end of {end})") for end in ("ramp", "run")}
     return panels.figure, Words(
-        f"A ramp changes the cluster gap at the end of the run by {_estimate(verdicts, 'primacy', end)} nats",
+        f"A ramp changes the cluster gap by {changed['ramp']} nats when it ends, and by {changed['run']} by "
+        "the end of the run",
         "Panels, one row per task and one column per kind of cluster: test loss outside minus inside the cluster, by "
         "epoch, without warmup, with a ramp, and with the ramp's mean learning rate from the start. The gap opens "
         "while batches come from the cluster and closes afterwards.",

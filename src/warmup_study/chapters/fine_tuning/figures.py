@@ -108,7 +108,7 @@ def paths(runs: pd.DataFrame, saved: ByTask[str]) -> tuple[Figure, Words]:
         "the new data are introduced, to the right, where they are learnt.",
         "Adam at the learning rate that is best without warmup. Geometric means over "
         f"{_seeds(chosen)} seeds, on validation data. A lower curve forgets less of the old data at equal loss on the "
-        "new.",
+        "new. The title also averages over twice that learning rate, and over a fresh and a kept state.",
     )
 
 

@@ -34,7 +34,7 @@ GAINS = {
     "above": "more",
     "below": "less",
     "inside": "as much",
-    "undecided": "neither clearly more nor clearly less",
+    "undecided": "not clearly more or less",
 }
 """What the interval of a change in the ramp's gain says, given the smallest change that matters."""
 UNITS: dict[str, Callable[[float], str]] = {
@@ -162,8 +162,8 @@ def untuned_title(effects: Outcomes) -> str:
         return f"Ramps of 2/(1−β₂) updates: {NOTHING}"
     worst = max(mean, key=lambda name: mean[name].estimate)
     return (
-        f"A ramp of 2/(1−β₂) updates does worst {at_beta2(worst)}: relative to the best length, its loss is "
-        f"{told_of(mean[worst])}"
+        f"A ramp of 2/(1−β₂) updates does worst {at_beta2(worst)}: at the best learning rate, its loss relative to "
+        f"the best length is {told_of(mean[worst])}"
     )
 
 

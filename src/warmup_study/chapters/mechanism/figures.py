@@ -54,9 +54,8 @@ def edges(runs: pd.DataFrame) -> tuple[Figure, Words]:
 
 def _rule(run: pd.Series) -> str:
     name = OPTIMIZERS[run["optimizer"]].label
-    return (
-        f"{name} {run['momentum']:g}, η = {run['lr']:g}" if pd.notna(run["momentum"]) else f"{name}, η = {run['lr']:g}"
-    )
+    momentum = f" {run['momentum']:g}" if pd.notna(run["momentum"]) else ""
+    return f"{name}{momentum}\nη = {run['lr']:g}"
 
 
 @figure_maker

@@ -18,7 +18,7 @@ from warmup_study.chapters.core_curves import (
 from warmup_study.chapters.new_optimisers.analysis import NAMES, less_adam
 from warmup_study.chapters.new_optimisers.design import ADAM, CONTROL, NEWER, OPTIMIZERS
 from warmup_study.claims.table import margin
-from warmup_study.presentation.changes import Reading, compared_with_interval, reading
+from warmup_study.presentation.changes import Reading, compared_with_interval, reading, width
 from warmup_study.presentation.formatting import count_of, number, times
 from warmup_study.presentation.quantities import by_word, grouped
 from warmup_study.statistics.bootstrap import Effect, difference, pooled
@@ -29,23 +29,16 @@ AMOUNTS: dict[Reading, str] = {
     "better": "helps",
     "worse": "hurts",
     "too small to matter": "makes no difference that matters",
-    "too small to tell": "has no clear effect",
+    "open": "has no clear effect",
 }
 """What a gain's interval says, given the smallest gain that matters."""
 
 
 def gains_title(known: Gains) -> str:
-    """By how many decades a ramp widens each optimiser's range of usable learning rates, where that is decided."""
+    """By how much a ramp widens each optimiser's range of usable learning rates, where that is decided."""
     effects = {NAMES[name]: mean_gain(known, name, USABLE) for name in (*OPTIMIZERS, ADAM)}
-    told = grouped({name: f"{_width(found)} for" for name, found in effects.items() if found})
+    told = grouped({name: f"{width(found, margin('usable_lr').value)} for" for name, found in effects.items() if found})
     return f"With a ramp, the range of usable learning rates is {told}" if told else NOTHING
-
-
-def _width(found: Effect) -> str:
-    words: dict[Reading, str] = {"too small to matter": "about as wide", "too small to tell": "not clearly different"}
-    word = reading(found, margin("usable_lr").value)
-    side = "wider" if found.estimate > 0 else "narrower"
-    return words.get(word, f"{number(abs(found.estimate))} decades {side}")
 
 
 def curves_title(known: Gains) -> str:
@@ -54,7 +47,7 @@ def curves_title(known: Gains) -> str:
         "better": "helps",
         "worse": "hurts",
         "too small to matter": "hardly matters for",
-        "too small to tell": "has no clear effect on",
+        "open": "has no clear effect on",
     }
     effects = {name: mean_gain(known, name, ABOVE) for name in (*OPTIMIZERS, ADAM)}
     told = [f"{word} {names}" for word, names in _grouped(effects, words, "overshoot").items()]
@@ -67,7 +60,7 @@ def momentum_title(known: Gains) -> str:
         "better": "more than",
         "worse": "less than",
         "too small to matter": "as much as",
-        "too small to tell": "not clearly more or less than",
+        "open": "not clearly more or less than",
     }
     effects = {name: momentum_less_ramp(known, name, USABLE) for name in NEWER}
     grouped = _grouped(effects, words, "usable_lr")

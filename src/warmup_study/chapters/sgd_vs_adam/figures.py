@@ -29,9 +29,10 @@ from warmup_study.chapters.sgd_vs_adam.relative_lr import SETUPS, WARMED, headli
 from warmup_study.claims.evidence import regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker
-from warmup_study.presentation.changes import finding
+from warmup_study.presentation.changes import finding, width
 from warmup_study.presentation.facets import Facets, facets, legend, log_ticks, plain_log_scale
-from warmup_study.presentation.formatting import NO_BREAK, count_of, number
+from warmup_study.presentation.formatting import count_of, number
+from warmup_study.presentation.quantities import grouped
 from warmup_study.presentation.style import GUIDE, INK, OPTIMIZERS, REGIMES, WARMUPS
 from warmup_study.statistics.bootstrap import Effect
 from warmup_study.statistics.lr_curves import OVERSHOOT
@@ -169,9 +170,10 @@ def _words_of_setups(found: Cells, gains: Gains) -> Words:
         "beyond. Middle: one line per task, loss with lr = 0 first, and with a ramp, relative to no warmup. Bottom: "
         "share of seeds that train.",
         "Learning rates (effective ones with momentum) are relative to the best without warmup, picked on the "
-        f"validation split. First and last row: equal-weight means over tasks (n = {told_seeds(drawn)} seeds each). "
-        "Middle rows, thin: one line per task, coloured by kind of task; thick: their mean with its 95 % band. Above "
-        f"1, warmup is worse than none at the same learning rate; below 1, better. {told_untrainable(found)}".rstrip(),
+        f"validation split. Losses and shares of seeds: equal-weight means over tasks (n = {told_seeds(drawn)} seeds "
+        "each). With ÷ without, thin: one line per task, coloured by kind of task; thick: their mean with its 95 % "
+        "band. Above 1, warmup is worse than none at the same learning rate; below 1, better. "
+        f"{told_untrainable(found)}".rstrip(),
     )
 
 
@@ -191,17 +193,11 @@ def gains(found: Cells, known: Gains) -> tuple[Figure, Words]:
 
 def _title_of_gains(known: Gains) -> str:
     effects = {LABELS[name]: mean_gain(known, name, USABLE) for name in ("adam", "sgd")}
-    told = [
-        f"{label}'s range of usable learning rates {_wider(effect.estimate)}"
-        for label, effect in effects.items()
-        if effect
-    ]
-    return f"A ramp makes {' and '.join(told)}" if told else "Neither Adam nor SGD trains any task"
-
-
-def _wider(decades: float) -> str:
-    change = 100 * (10**decades - 1)
-    return f"{number(abs(change))}{NO_BREAK}% {'wider' if change >= 0 else 'narrower'}"
+    least = margin("usable_lr").value
+    told = grouped({name: f"{width(effect, least)} for" for name, effect in effects.items() if effect})
+    if not told:
+        return "Neither Adam nor SGD trains any task"
+    return f"With a ramp, the range of usable learning rates is {told}"
 
 
 @figure_maker

@@ -102,19 +102,24 @@ def headline(found: Cells, gains: Gains) -> str:
     if not counted(found):
         return "Nothing trains here at any learning rate, with or without warmup"
     told, least = [], margin(ENDPOINTS[ABOVE]).value
-    for warmup, words in {"ramp": "a ramp leaves", "zero": "starting at lr = 0 leaves"}.items():
+    for warmup, words in {"ramp": "with a ramp", "zero": "with lr = 0 first"}.items():
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
         findings = {label: finding(effect, least) for label, effect in effects.items() if effect}
-        told += [f"{words} {_losses(findings)}"] if findings else []
-    return f"At {times(OVERSHOOT)} the best learning rate, {'; '.join(told)}"
+        told += [f"{words}, {_losses(findings)}"] if findings else []
+    return f"At {times(OVERSHOOT)} the best learning rate: {'; '.join(told)}"
 
 
 def _losses(findings: dict[str, str]) -> str:
-    """ "Adam's loss 36 % lower and SGD's loss about the same", or "Adam's and SGD's losses about the same"."""
+    """ "Adam's loss is 36 % lower and SGD's about the same", or "Adam's and SGD's losses are about the same"."""
+    owners = [f"{label}'s" for label in findings]
     if len(findings) > 1 and len(words := set(findings.values())) == 1:
-        owners = " and ".join(f"{label}'s" for label in findings)
-        return f"{owners} losses {words.pop()}"
-    return " and ".join(f"{label}'s loss {found}" for label, found in findings.items())
+        return f"{' and '.join(owners)} losses are {words.pop()}"
+    first, *others = findings.values()
+    told = [
+        f"{owners[0]} loss is {first}",
+        *(f"{owner} {found}" for owner, found in zip(owners[1:], others, strict=True)),
+    ]
+    return " and ".join(told)
 
 
 def paragraphs(found: Cells, gains: Gains) -> list[str]:

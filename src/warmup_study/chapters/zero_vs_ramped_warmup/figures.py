@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from warmup_study.chapters.zero_vs_ramped_warmup.analysis import DOWN, LOST_BY_RESET, RECOVERED, target_loss
-from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over
+from warmup_study.chapters.zero_vs_ramped_warmup.sentences import PLACES, advantage_over, share
 from warmup_study.claims.evidence import ByTask, measured, over_tasks, regime_of
 from warmup_study.claims.table import margin
 from warmup_study.presentation.canvas import Words, figure_maker, no_case
@@ -46,25 +46,19 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     for _, task, axes in panels:
         _share_panel(axes, shown[task])
     mean = next(iter(shown.values()))
-    recovered, lost = (
-        _at_least_none(mean[name].estimate) for name in (next(iter(RECOVERED)), next(iter(LOST_BY_RESET)))
-    )
+    recovered, lost = (share(mean[name]) for name in (next(iter(RECOVERED)), next(iter(LOST_BY_RESET))))
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"Statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset at the ramp's end costs {lost} "
-        "of it",
+        f"On average, statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset at the ramp's end "
+        f"costs {lost} of it",
         f"One panel for each of {count_of(len(tasks), 'task')}, and one for their mean if there are several, with a "
         f"row for each of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no "
         "warmup, where 0 is none of it and 1 all.",
         "Adam, at learning rates at which training fails without warmup and succeeds with the ramp (picked on "
-        f"validation data). Shares of the ramp's reduction in loss; at least {seeds} seeds, 95 % intervals, cut at the "
-        "frame. Shaded: values to expect if a ramp serves to gather statistics. Squares: lr = 0 for n extra updates; "
-        "triangles: ramps.",
+        f"validation data). Shares of the ramp's reduction in loss; at least {seeds} seeds, 95 % intervals, "
+        "clipped at the edge of the plot. Shaded: values to expect if a ramp serves to gather statistics. Squares: "
+        "lr = 0 for n extra updates; triangles: ramps.",
     )
-
-
-def _at_least_none(share: float) -> str:
-    return f"{number(100 * share)}{NO_BREAK}%" if share > 0 else "none"
 
 
 def _share_panel(axes: Axes, effects: Mapping[str, Effect]) -> None:
@@ -154,8 +148,8 @@ def lost_updates(runs: pd.DataFrame, found: ByTask[str]) -> tuple[Figure, Words]
     legend(panels.axes[0, 0])
     mean = over_tasks(found)
     title = (
-        f"Updates at learning rate 0 delay training by {number(100 * mean['delay of zero'].estimate)}"
-        f"{NO_BREAK}% of their number"
+        f"Updates at learning rate 0 delay training by {number(mean['delay of zero'].estimate)} times their number, on "
+        "average"
         if mean
         else "Training never reaches its target here, so no delay can be measured"
     )

@@ -36,7 +36,7 @@ def of_statistics(found: ByTask[str]) -> str:
     return (
         f"Training fails without warmup and succeeds with a ramp on {_tasks(found)} of {len(found)}. There, statistics "
         f"gathered at lr = 0 recover {recovered} of the ramp's gain. Resetting the optimiser state when the ramp ends "
-        f"loses {lost} of it, or {control} if a short ramp follows the reset. What the short ramp saves is the cost of "
+        f"loses {lost} of it; if a short ramp follows the reset, {control}. What the short ramp saves is the cost of "
         "full steps on fresh statistics; only the rest can be due to the statistics themselves."
     )
 
