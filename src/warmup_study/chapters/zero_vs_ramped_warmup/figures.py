@@ -46,11 +46,11 @@ def shares(found: ByTask[str]) -> tuple[Figure, Words]:
     for _, task, axes in panels:
         _share_panel(axes, shown[task])
     mean = next(iter(shown.values()))
-    recovered, lost = (share(mean[name]) for name in (next(iter(RECOVERED)), next(iter(LOST_BY_RESET))))
+    recovered = share(mean[next(iter(RECOVERED))])
+    lost = f"{number(100 * mean[next(iter(LOST_BY_RESET))].estimate)}{NO_BREAK}%"
     seeds = min(effect.n for effects in tasks.values() for effect in effects.values())
     return panels.figure, Words(
-        f"On average, statistics gathered at lr = 0 recover {recovered} of the ramp's gain; a reset at the ramp's end "
-        f"costs {lost} of it",
+        f"Statistics from lr = 0 recover {recovered} of the ramp's gain; a reset costs {lost}",
         f"One panel for each of {count_of(len(tasks), 'task')}, and one for their mean if there are several, with a "
         f"row for each of {len(SHARES)} shares: a point with an interval gives a share of the ramp's gain over no "
         "warmup, where 0 is none of it and 1 all.",
