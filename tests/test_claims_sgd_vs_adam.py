@@ -117,8 +117,8 @@ def test_the_four_setups_stand_over_the_relative_learning_rate() -> None:
     assert by_multiple[1.0] == pytest.approx(0, abs=0.03) and by_multiple[10.0] > 1
     gains = core_curves.gains(cells, analysis.PLACES, ("ramp", "zero"))
     assert relative_lr.headline(cells, gains) == (
-        "At twice the best learning rate: with a ramp, Adam's and SGD's losses are about the same; "
-        "with lr = 0 first, Adam's and SGD's losses are about the same"
+        "At twice the best learning rate, Adam's and SGD's losses with a ramp are about the same; "
+        "Adam's and SGD's losses with lr = 0 first are about the same"
     )
     assert len(relative_lr.paragraphs(cells, gains)) == 6  # SGD, momentum and Adam, under lr = 0 and the ramp
     lost = core_curves.cells(table(grid({}, trainable=0)))

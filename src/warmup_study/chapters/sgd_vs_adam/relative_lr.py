@@ -105,21 +105,18 @@ def headline(found: Cells, gains: Gains) -> str:
     for warmup, words in {"ramp": "with a ramp", "zero": "with lr = 0 first"}.items():
         effects = {LABELS[name]: mean_gain(gains, name, ABOVE, warmup) for name in ("adam", "sgd")}
         findings = {label: finding(effect, least) for label, effect in effects.items() if effect}
-        told += [f"{words}, {_losses(findings)}"] if findings else []
-    return f"At {times(OVERSHOOT)} the best learning rate: {'; '.join(told)}"
+        told += [_losses(findings, words)] if findings else []
+    return f"At {times(OVERSHOOT)} the best learning rate, {'; '.join(told)}"
 
 
-def _losses(findings: dict[str, str]) -> str:
-    """ "Adam's loss is 36 % lower and SGD's about the same", or "Adam's and SGD's losses are about the same"."""
+def _losses(findings: dict[str, str], warmed: str) -> str:
+    """ "Adam's loss with a ramp is 36 % lower, SGD's about the same"; "Adam's and SGD's losses … are the same"."""
     owners = [f"{label}'s" for label in findings]
     if len(findings) > 1 and len(words := set(findings.values())) == 1:
-        return f"{' and '.join(owners)} losses are {words.pop()}"
+        return f"{' and '.join(owners)} losses {warmed} are {words.pop()}"
     first, *others = findings.values()
-    told = [
-        f"{owners[0]} loss is {first}",
-        *(f"{owner} {found}" for owner, found in zip(owners[1:], others, strict=True)),
-    ]
-    return " and ".join(told)
+    told = [f"{owner} {found}" for owner, found in zip(owners[1:], others, strict=True)]
+    return ", ".join([f"{owners[0]} loss {warmed} is {first}", *told])
 
 
 def paragraphs(found: Cells, gains: Gains) -> list[str]:
