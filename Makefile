@@ -66,7 +66,7 @@ reproduce: $(READY) ## train a random twentieth of the published results anew an
 
 clean: ## remove caches and the results of quick and smoke; what is published stays
 	@rm -rf data/cache data/executed data/results/quick data/results/smoke figures/quick figures/smoke
-	@rm -f report/quick.html report/smoke.html
+	@rm -f report/quick.html report/smoke.html report/your_network-*.html
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \

@@ -388,11 +388,14 @@ def test_the_networks_of_readme_get_their_page(
     for task, more in (("my_task:wine", ["--optimizer", "sgd"]), ("my_lstm:rows", ["--lrs", "0.003,0.01,0.03"])):
         asked = ["advise", task, "--preset", "smoke", "--output-dir", str(tmp_path), *more]
         assert main(asked) == 0, capsys.readouterr().err
-        made = (tmp_path / "report" / f"your_network-{task.replace(':', '-')}.html").read_text(encoding="utf-8")
+        name = f"your_network-{task.replace(':', '-')}{'-sgd' if '--optimizer' in more else ''}"
+        made = (tmp_path / "report" / f"{name}-smoke.html").read_text(encoding="utf-8")
+        assert (tmp_path / "figures" / "smoke" / f"{name}-answer.csv").exists()
         page = BeautifulSoup(made, "html.parser").get_text()
         assert all(f"{question}. " in page for question in ("Whether", "When", "How long"))
         assert "LambdaLR(optimizer, factor)" in page and 'alt="Two panels' in made
-    assert "LSTM" in capsys.readouterr().out  # the line that names the layer that cannot be stacked
+    printed = capsys.readouterr().out
+    assert printed.count("Whether. ") == 2 and "LSTM" in printed  # the line on the layer that cannot be stacked
 
 
 def test_the_example_of_an_own_task_runs_as_it_stands(tmp_path: Path) -> None:

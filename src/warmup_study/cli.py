@@ -18,6 +18,7 @@ from warmup_study.report.readme import refresh
 
 ADVISED = {"optimizer": "adam", "updates": 0, "batch": 0, "seeds": 0, "lrs": "", "device": "auto", "scheduler": ""}
 """Parameters of the notebook `your_network` that the command passes on, with their defaults."""
+INTERRUPTED = 130  # exit status after ctrl-C, by the shells' convention
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StudyError as error:
         print(f"warmup-study: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("warmup-study: interrupted; what was trained is kept, and the same command goes on", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -128,10 +132,10 @@ def _title(name: str) -> str:
 
 
 def _advise(options: argparse.Namespace) -> None:
-    """Run the notebook on one network and print where its page is."""
+    """Run the notebook on one network, and print its answer and where its page is."""
     folders = Folders.of(options.output_dir, options.preset)
-    given = {name: getattr(options, name) for name in ("task", *ADVISED)}
-    print(f"The page: {advise(folders, given)}")
+    advice = advise(folders, {name: getattr(options, name) for name in ("task", *ADVISED)})
+    print("\n".join(["", *advice.sentences, "", f"The page: {advice.page}"]))
 
 
 def _readme(options: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ def check_names(namespace: Mapping[str, Any]) -> None:
     ``namespace``: the notebook's ``globals()``. Raises StudyError for the first such name.
     """
     cells = list(history(namespace) or ())
-    known = [name for cell in cells if not cell.startswith(_INJECTED) for name in _assigned(cell)]
+    own = [cell for cell in cells if not cell.startswith(_INJECTED) and check_names.__name__ not in cell]
+    known = [name for cell in own for name in _assigned(cell)]
     refuse_unknown(injected(cells), list(dict.fromkeys(known)))
 
 

@@ -112,7 +112,10 @@ def _maker(name: str) -> Callable[[], object]:
         raise StudyError(f"task: {name!r} cannot be imported ({type(problem).__name__}: {problem})") from problem
     maker = getattr(module, function, None)
     if maker is None:
-        raise StudyError(f"task: {name!r} is not there{nearest(function, vars(module))}")
+        raise StudyError(
+            f"task: {name!r} is not there{nearest(function, vars(module))} "
+            f"({module_name} is {getattr(module, '__file__', 'part of Python')})"
+        )
     if not callable(maker):
         raise StudyError(f"task: {name!r} is no function; it must be callable without arguments and return a Task")
     return maker  # type: ignore[no-any-return]

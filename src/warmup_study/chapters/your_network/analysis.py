@@ -86,7 +86,7 @@ def _verdict(gain: Effect, found: Findings) -> str:
         "better": f"{told}: warmup pays",
         "worse": f"{told}: warmup costs more than it brings",
         "too small to matter": f"the difference is too small to matter ({span(gain)})",
-        "too small to tell": f"{found.none.seeds} seeds are too few to tell the difference ({span(gain)})",
+        "open": f"{found.none.seeds} seeds are too few to tell the difference ({span(gain)})",
     }[reading(gain, ENOUGH)]
 
 

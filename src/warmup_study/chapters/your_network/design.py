@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from warmup_study import tasks
 from warmup_study.chapters.design import device_of
 from warmup_study.errors import StudyError
+from warmup_study.files import file_name
 from warmup_study.parameters import CommonParameters, Rates, Whole, validate
 from warmup_study.presentation.canvas import StudyFigure
 from warmup_study.running.forecast import Cost, cost
@@ -85,6 +86,11 @@ class YourNetwork:
     def task(self) -> tasks.Task:
         """The task that is asked about."""
         return tasks.load(self.parameters.task)
+
+    @property
+    def name(self) -> str:
+        """What its files are called, so that no other network's or optimiser's replace them."""
+        return own_name(self.parameters.task, self.parameters.optimizer)
 
     @property
     def updates(self) -> int:
@@ -208,12 +214,18 @@ class YourNetwork:
         folders = self.parameters.folders
         print(f"{self._count(self.seeds):,} runs: about {self.forecast():.0f} s if nothing is stored yet")
         runs = sweep([self.experiment], folders.cache, scheduler=self.parameters.scheduler)
-        write_runs(folders.results / f"{NOTEBOOK}.parquet", from_frame(runs))
+        write_runs(folders.results / f"{self.name}.parquet", from_frame(runs))
         return runs
 
     def show(self, figure: StudyFigure, name: str) -> None:
-        """Save a figure under the notebook's name, and show it."""
-        display(figure.save(self.parameters.folders, NOTEBOOK, name))
+        """Save a figure under the name of what is asked, and show it."""
+        display(figure.save(self.parameters.folders, self.name, name))
+
+
+def own_name(task: str, optimizer: str) -> str:
+    """The notebook's name with the task's, and with the optimiser's unless it is the usual one, as part of a path."""
+    asked = task if optimizer == Parameters.model_fields["optimizer"].default else f"{task}-{optimizer}"
+    return f"{NOTEBOOK}-{file_name(asked)}"
 
 
 def open_notebook(namespace: Mapping[str, Any]) -> YourNetwork:
