@@ -11,7 +11,7 @@ OLDEST := .venv-oldest
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-report: $(READY) ## the main job: run the study in minutes (preset quick), build the page; TASK=my_task:wine: on that alone
+report: $(READY) ## the main job: run the study in five to ten minutes (preset quick), build the page; TASK=my_task:wine: on that alone
 	@$(RUN) dodo.py quick $(TASK)
 
 full: $(READY) ## the study as published: what its tables hold is not trained again (the rest: WARMUP_STUDY_SCHEDULER=tcp://...)

@@ -159,7 +159,7 @@ def test_advice_follows_the_part_of_a_claim_that_bears_on_the_situation(tmp_path
 
 
 def test_words_name_effects_that_the_claims_have() -> None:
-    """Each stands in the claim's rule; five that stand beside a rule were measured in the published run."""
+    """Each stands in the claim's rule; six that stand beside a rule were measured in the published run."""
     rules = {row.id: row.rule for row in claims_table()}
     shown = {(row.id, part.name) for row in ledger.read(PUBLISHED) if row.over_all for part in row.parts}
     named = [(entry["claim"], entry["part"]) for entry in advice._entries() if "part" in entry]
@@ -173,6 +173,7 @@ def test_words_name_effects_that_the_claims_have() -> None:
     expected = {("attention", alone.format(placement)) for placement in ("post", "pre")}
     expected.add(("how-long", "excess loss at 5 % of the run, above the best learning rate"))
     expected.add(("normalisation", "gain (deep MLP, no norm)"))
+    expected.add(("hidden-warmups", "excess loss of the replay (RAdam)"))
     expected.add(("new-data", "new loss saved by n updates more at lr = 0, at the best learning rate (fresh state)"))
     assert beside == expected and beside <= shown
 
