@@ -126,7 +126,7 @@ def test_svg_has_a_theme_and_neither_date_nor_outside_reference(drawn: dict[str,
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg") and "viewBox" in root.attrib
     assert "currentColor" in svg and INK not in svg.replace(f"svg{{color:{INK}}}", "", 1)
-    assert f"@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}" in svg
+    assert f"@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK};" in svg
     assert not re.search(r"\d{4}-\d\d-\d\d|dc:date|dc:creator|matplotlib v|/home|/tmp", svg)
     links = re.findall(r'(?:href|src)="([^"]*)"|url\(([^)]*)\)', svg)
     assert all((href or url).startswith("#") for href, url in links)

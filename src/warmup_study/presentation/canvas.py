@@ -21,10 +21,12 @@ from warmup_study.presentation.svg_minify import compact
 NARROW = "-narrow"
 """What follows a figure's name in that of its drawing for narrow screens."""
 _THEME = (
-    f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK}}}"
-    f'[style*="fill: #ffffff"]{{fill:{PAPER_ON_DARK}!important}}}}</style>'
+    f"<style>svg{{color:{INK}}}@media(prefers-color-scheme:dark)"
+    f"{{svg{{color:{INK_ON_DARK};--paper:{PAPER_ON_DARK}}}}}</style>"
 )
-"""Ink, and the paper inside hollow markers, in the reader's theme."""
+"""Ink, and the paper that shows inside hollow markers, in the reader's theme."""
+_HOLLOW = "fill: #ffffff"
+_PAPER = f"{_HOLLOW}; fill: var(--paper,#ffffff)"  # what knows no variables takes the first
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _themed_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     head, tag, body = compact(buffer.getvalue()).partition("<svg ")
-    opening, closing, content = body.replace(INK, "currentColor").partition(">")
+    opening, closing, content = body.replace(INK, "currentColor").replace(_HOLLOW, _PAPER).partition(">")
     return f"{head}{tag}{opening}{closing}{_THEME}{content}"
 
 
