@@ -25,7 +25,7 @@ from doit.doit_cmd import DoitMain
 from doit.exceptions import TaskFailed
 from doit.reporter import ZeroReporter
 
-from warmup_study.console import forgive_encodings
+from warmup_study.console import INTERRUPTED, forgive_encodings
 from warmup_study.errors import StudyError
 from warmup_study.files import clear_leftovers, file_name, locked
 from warmup_study.paths import BATCH, CHAPTERS, PRESETS, Folders
@@ -288,7 +288,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         supervised.interrupt()
         print("\nInterrupted. What is finished is kept: the same command goes on from here.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from warmup_study.presentation.canvas import StudyFigure, Words, figure_maker
 from warmup_study.presentation.curves import lr_label, lr_panels
 from warmup_study.presentation.facets import facets
 from warmup_study.presentation.intervals import Estimate, intervals
-from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, REGIMES, WARMUPS
+from warmup_study.presentation.style import INK, INK_ON_DARK, OPTIMIZERS, PAPER_ON_DARK, REGIMES, WARMUPS
 from warmup_study.presentation.svg_minify import compact
 from warmup_study.report.build import page_style
 from warmup_study.running import store
@@ -126,7 +126,7 @@ def test_svg_has_a_theme_and_neither_date_nor_outside_reference(drawn: dict[str,
     root = ElementTree.fromstring(svg)
     assert root.tag.endswith("svg") and "viewBox" in root.attrib
     assert "currentColor" in svg and INK not in svg.replace(f"svg{{color:{INK}}}", "", 1)
-    assert f"@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK};" in svg
+    assert f"@media(prefers-color-scheme:dark){{svg{{color:{INK_ON_DARK};--paper:{PAPER_ON_DARK}}}}}" in svg
     assert not re.search(r"\d{4}-\d\d-\d\d|dc:date|dc:creator|matplotlib v|/home|/tmp", svg)
     links = re.findall(r'(?:href|src)="([^"]*)"|url\(([^)]*)\)', svg)
     assert all((href or url).startswith("#") for href, url in links)

@@ -9,7 +9,7 @@ from warmup_study import reproduce, tasks
 from warmup_study.chapters import judging
 from warmup_study.chapters.your_network.design import Parameters
 from warmup_study.claims.table import table
-from warmup_study.console import forgive_encodings
+from warmup_study.console import INTERRUPTED, forgive_encodings
 from warmup_study.errors import StudyError
 from warmup_study.paths import PRESETS, Folders
 from warmup_study.report import build
@@ -18,7 +18,6 @@ from warmup_study.report.readme import refresh
 
 ADVISED = {"optimizer": "adam", "updates": 0, "batch": 0, "seeds": 0, "lrs": "", "device": "auto", "scheduler": ""}
 """Parameters of the notebook `your_network` that the command passes on, with their defaults."""
-INTERRUPTED = 130  # exit status after ctrl-C, by the shells' convention
 
 
 def main(arguments: list[str] | None = None) -> int:

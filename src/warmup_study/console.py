@@ -1,7 +1,9 @@
-"""What commands print: a terminal that lacks a character gets a substitute, not an error."""
+"""What commands tell a terminal: a lacking character gets a substitute, not an error; an interrupt has one status."""
 
 import io
 import sys
+
+INTERRUPTED = 130  # exit status after ctrl-C, by the shells' convention
 
 
 def forgive_encodings() -> None:
